@@ -1,0 +1,287 @@
+"""An experiment as frozen dataclasses: read from YAML with `base:`, changed by `--set a.b=c`, checked before TensorFlow loads.
+
+    experiment = load("configs/scenes_soft.yaml", ["train.epochs=3"])
+    experiment.model.state_size
+
+Unknown keys and wrong types raise `UserError`, naming the key, the nearest known key or the expected type.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from keras_sat.errors import UserError, nearest
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The CNN that turns a picture into annotations.
+
+    `name` is `scenes_cnn` or any constructor of keras.applications (`Xception`, `VGG19`, …; case and `_` do not matter).
+    `layer` is the layer whose output is the feature map (default: the network's last). `weights` is `imagenet`
+    (for `scenes_cnn`: its own pretraining, a minute), `none`, or a weights file. `resize`: `squash` to image_size², or `crop` the centre of the picture whose shorter
+    side became image_size · 256/224 (VGG's habit). `quantisation` of stored features: `uint8` or `float16`.
+    """
+
+    name: str = "scenes_cnn"
+    layer: str | None = None
+    weights: str = "imagenet"
+    image_size: int | None = None
+    resize: Literal["squash", "crop"] = "squash"
+    quantisation: Literal["uint8", "float16"] = "uint8"
+
+    @property
+    def pixels(self):
+        """Height and width of the CNN's input: image_size, or what the CNN was trained at."""
+        return self.image_size or (128 if self.name == "scenes_cnn" else 224)
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """What `pipeline.prepare` builds: a corpus, its vocabulary and its features.
+
+    `source` is the corpus' folder; for `scenes`, how many pictures to draw. Words seen `min_count` times in the training
+    captions make the vocabulary, at most `max_size` of them. Work is cut into chunks of about `chunk_images` images and
+    stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused; more than a share of
+    `max_failures` of unusable images stops the job.
+    """
+
+    dataset: Literal["scenes"] = "scenes"
+    source: str = "train=3000,val=300,test=300"
+    encoder: Encoder = field(default_factory=Encoder)
+    min_count: int = 5
+    max_size: int = 10_000
+    chunk_images: int = 64
+    shard_megabytes: int = 128
+    max_pixels: int = 50_000_000
+    max_failures: float = 0.05
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Data:
+    """The prepared data set and how batches are made of it.
+
+    `batching`: `captions` fans an image out into its captions, bucketed by length (N = 1); `images` keeps an
+    image's captions together (N = captions an image). `batch_size` counts captions over all devices.
+    """
+
+    path: str = "data/scenes"
+    batching: Literal["captions", "images"] = "captions"
+    batch_size: int = 64
+    bucket_width: int = 2
+    max_length: int = 40
+    shuffle_images: int = 2_000
+    shuffle_captions: int = 8_000
+
+
+@dataclass(frozen=True)
+class Soft:
+    """Show, Attend and Tell with soft attention (Xu et al. 2015), and the options by which its variants differ.
+
+    attention            `additive`, or `uniform`: every region weighs the same, so only the mean annotation is seen
+    attention_layers     depth of the network on the annotations (2 in the authors' COCO runs)
+    gate                 β on the context: one scalar a step, a vector of region size, or none
+    output               `deep` (paper) or `linear` on the state alone
+    initial_layers       depth of the network that gives h_0 and c_0; `initial_activation` is its last one
+    initializer          `glorot` (Keras' defaults, forget bias 1) or `gaussian` (paper: σ 0.01, orthogonal where square)
+    penalty              normalisation of the doubly stochastic penalty, see keras_sat.losses
+    """
+
+    name: Literal["soft"] = "soft"
+    embedding_size: int = 512
+    state_size: int = 512
+    attention: Literal["additive", "uniform"] = "additive"
+    attention_size: int = 512
+    attention_layers: int = 1
+    attention_activation: Literal["tanh", "relu"] = "tanh"
+    gate: Literal["scalar", "vector", "none"] = "scalar"
+    output: Literal["deep", "linear"] = "deep"
+    initial_layers: int = 1
+    initial_activation: Literal["tanh", "linear"] = "tanh"
+    initializer: Literal["glorot", "gaussian"] = "glorot"
+    feature_dropout: float = 0.0
+    embedding_dropout: float = 0.0
+    state_dropout: float = 0.5
+    output_dropout: float = 0.5
+    penalty: Literal["paper", "arctic", "mean"] = "paper"
+    penalty_weight: float = 1.0
+
+
+SYSTEMS = {"soft": Soft}
+
+
+@dataclass(frozen=True)
+class Training:
+    """Optimisation. Epochs are passes over the training captions; steps are updates.
+
+    `schedule`: `constant`; `cosine` to zero at the last epoch; `step`: × decay_rate each epoch from epoch
+    decay_from on (counted from 1); `plateau`: × decay_rate after an epoch from decay_from on without gain in
+    `select_by`. All after a linear warm-up of `warmup_steps`.
+    `select_by` decides the best checkpoint and early stopping (`patience` epochs; 0 = never): a score of
+    generated captions on the validation split, or `loss`, the validation negative log likelihood.
+    `max_minutes` ends training early (0 = never); `checkpoint_minutes` is the most that a killed run loses.
+    `weight_decay` is the factor of ½|θ|² in the loss. `pictures`: how many validation images TensorBoard shows.
+    `deterministic` makes a resumed run equal an undisturbed one bit for bit.
+    """
+
+    epochs: int = 20
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = 4e-4
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    warmup_steps: int = 0
+    decay_from: int = 1
+    decay_rate: float = 0.5
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.0
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    select_by: Literal["bleu4", "cider", "meteor", "loss"] = "cider"
+    patience: int = 0
+    validation_images: int = 0
+    pictures: int = 4
+    max_minutes: float = 0.0
+    checkpoint_minutes: float = 10.0
+    deterministic: bool = True
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How captions are generated."""
+
+    max_length: int = 25
+
+
+@dataclass(frozen=True)
+class Experiment:
+    seed: int = 1
+    prepare: Prepare = field(default_factory=Prepare)
+    data: Data = field(default_factory=Data)
+    model: Soft = field(default_factory=Soft)
+    train: Training = field(default_factory=Training)
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+def load(path=None, overrides=()):
+    """Reads an experiment.
+
+    Args:
+        path: a YAML file, or None for the defaults. Its `base:` names another one, relative to it, that it changes.
+        overrides: strings `section.key=value`, the value in YAML.
+    Raises:
+        UserError: missing or malformed file, unknown key, wrong type.
+    """
+    values = _read_yaml(Path(path)) if path else {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise UserError(f"--set {override}: expected section.key=value, such as train.epochs=10")
+        _set(values, key.strip().split("."), _parse_yaml(text, f"--set {override}"))
+    return from_values(values, source=str(path or "--set"))
+
+
+def from_values(values, source="configuration"):
+    """Builds an `Experiment` from nested dictionaries, as read from YAML."""
+    model = values.get("model")
+    name = model.get("name", "soft") if isinstance(model, dict) else "soft"
+    if name not in SYSTEMS:
+        raise UserError(f"{source}: model.name: unknown model {name!r}{nearest(name, SYSTEMS)}")
+    return _build(Experiment, values, source, "", {"model": SYSTEMS[name]})
+
+
+as_dict = dataclasses.asdict
+
+
+def to_yaml(experiment):
+    """The experiment as YAML text that `load` reads back to an equal one."""
+    return yaml.safe_dump(as_dict(experiment), sort_keys=False)
+
+
+def default_config(model):
+    """The file that `--model` stands for when no `--config` is given."""
+    return CONFIGS / f"scenes_{model}.yaml"
+
+
+def _read_yaml(path, seen=()):
+    if path.resolve() in seen:
+        raise UserError(f"{path}: its `base:` leads back to itself")
+    try:
+        values = _parse_yaml(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected sections such as `train:`, found {type(values).__name__}")
+    base = values.pop("base", None)
+    return values if base is None else _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
+
+
+def _parse_yaml(text, where):
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not YAML: {error}") from error
+
+
+def _merge(base, changes):
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _set(values, keys, value):
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise UserError(f"--set {'.'.join(keys)}: {key} is a value, not a section")
+    values[keys[-1]] = value
+
+
+def _build(cls, values, source, prefix, types_instead=None):
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: {prefix.rstrip('.')}: expected a section with keys, got {values!r}")
+    hints = typing.get_type_hints(cls) | (types_instead or {})
+    for key in values:
+        if key not in hints:
+            raise UserError(f"{source}: unknown key {prefix}{key}{nearest(key, hints)}")
+    return cls(**{key: _convert(hints[key], value, source, prefix + key) for key, value in values.items()})
+
+
+def _convert(hint, value, source, key):
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, source, key + ".")
+    if typing.get_origin(hint) is Literal:
+        if value in (choices := typing.get_args(hint)):
+            return value
+        raise UserError(f"{source}: {key}: expected one of {', '.join(choices)}, got {value!r}")
+    if isinstance(hint, types.UnionType):
+        return None if value is None else _convert(typing.get_args(hint)[0], value, source, key)
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            value = float(value)  # YAML 1.1 reads 1e-4 as text
+        except ValueError:
+            pass
+    if type(value) is not hint:
+        raise UserError(f"{source}: {key}: expected {hint.__name__}, got {value!r}")
+    return _in_range(value, source, key)
+
+
+_MAY_BE_ZERO = ("train.validation_images",)
+
+
+def _in_range(value, source, key):
+    """Numbers here are sizes, counts, rates or weights: none is negative, sizes are at least 1, a dropout is below 1."""
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        at_least_one = key.endswith(("_size", "_length", "_width", "_layers", "_images", "epochs")) and key not in _MAY_BE_ZERO
+        if not value >= at_least_one or (key.endswith("_dropout") and value >= 1):
+            raise UserError(f"{source}: {key}: {value} is out of range")
+    return value

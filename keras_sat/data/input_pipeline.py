@@ -1,0 +1,132 @@
+"""Batches from a prepared data set, with tf.data. An image is read once for all its captions.
+
+Everything random is a function of (seed, epoch), so any batch of any epoch can be found again.
+"""
+
+import tensorflow as tf
+
+from keras_sat.data import examples
+from keras_sat.encoder import dequantise
+from keras_sat.text import PAD
+
+
+def training_batches(data, config, vocabulary, seed, epoch, split="train"):
+    """One epoch of batches for `Captioner.train_step`.
+
+    With `config.batching == "captions"` each row is one caption (N = 1), bucketed by length; with `"images"` each row is
+    an image with all its captions, bucketed by the longest, and batch_size / captions-an-image rows make a batch.
+
+    Args:
+        data: a `PreparedData`. config: the `data` section of an experiment. vocabulary: a `Vocabulary`.
+        seed, epoch: ints that decide the order.
+    Returns:
+        A tf.data.Dataset of {"features": float32 [B, h, w, D], "captions": int32 [B, N, T], "row": int32 [B]}.
+    """
+    # Stateless seeds for two shuffles; the order of shards changes too.
+    seeds = tf.random.stateless_uniform([3], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
+    shards = tf.random.experimental.stateless_shuffle(data.shards(split), [seed, seeds[0]])
+    images = _images(data, shards, config, vocabulary).shuffle(config.shuffle_images, seeds[1])
+    if config.batching == "captions":
+        rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
+    else:
+        rows = images
+    return _bucketed(rows, config, _rows_a_batch(data, config, split)).prefetch(2)
+
+
+def count_batches(data, config, split="train"):
+    """How many batches `training_batches` gives an epoch, from the statistics alone."""
+    kind = "lengths" if config.batching == "captions" else "longest"
+    buckets = {}
+    for length, count in data.statistics[split][kind].items():
+        bucket = _bucket(min(int(length), config.max_length), config.bucket_width)
+        buckets[bucket] = buckets.get(bucket, 0) + count
+    rows = _rows_a_batch(data, config, split)
+    return sum(-(-count // rows) for count in buckets.values())
+
+
+def evaluation_batches(data, split, batch_size, limit=0):
+    """The images of a split, in stored order.
+
+    Returns:
+        A tf.data.Dataset of {"source_id": string [B], "features": float32 [B, h, w, D]}.
+    """
+    records = tf.data.TFRecordDataset(data.shards(split)).take(limit or -1)
+    parsed = records.map(lambda record: examples.parse(record, data.feature_shape, data.quantisation))
+    return parsed.map(_keep_image).batch(batch_size).map(_dequantised).prefetch(2)
+
+
+def read_records(data, split, limit=0):
+    """The split's `Record`s, in stored order, `limit` of them (0 = all)."""
+    for record in tf.data.TFRecordDataset(data.shards(split)).take(limit or -1):
+        yield examples.deserialize(record.numpy())
+
+
+def _images(data, shards, config, vocabulary):
+    """Parsed images with their captions as ids, int32 [M, T], padded to the longest."""
+
+    def parse(record):
+        image = examples.parse(record, data.feature_shape, data.quantisation)
+        ids = vocabulary.encode(image.pop("captions"), config.max_length)
+        return image | {"captions": ids.to_tensor(PAD)}
+
+    # Several shards at once, in a fixed interleaving.
+    files = tf.data.Dataset.from_tensor_slices(shards)
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=4, deterministic=True)
+    return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _fan_out(image):
+    """A row a caption, N = 1. The rows share the image's features: repeating an element copies nothing."""
+    captions = image.pop("captions")
+    lengths = tf.math.count_nonzero(captions != PAD, axis=1, dtype=tf.int32)
+    rows = tf.data.Dataset.from_tensor_slices({"caption": captions, "length": lengths})
+    shared = tf.data.Dataset.from_tensors(image).repeat()
+    return tf.data.Dataset.zip((shared, rows)).map(
+        lambda image, row: image | {"captions": row["caption"][None, : row["length"]]}
+    )
+
+
+def _rows_a_batch(data, config, split):
+    if config.batching == "captions":
+        return config.batch_size
+    summary = data.statistics[split]
+    return max(1, config.batch_size // round(summary["captions"] / summary["images"]))
+
+
+def _bucket(length, width):
+    return (length - 1) // width
+
+
+def _bucketed(rows, config, rows_a_batch):
+    boundaries = list(range(1 + config.bucket_width, config.max_length + 1, config.bucket_width))
+    batches = rows.map(_keep_row).bucket_by_sequence_length(
+        lambda row: tf.shape(row["captions"])[-1],
+        boundaries,
+        [rows_a_batch] * (len(boundaries) + 1),
+        padded_shapes={key: [None, None] if key == "captions" else shape for key, shape in _shapes(rows).items()},
+        padding_values=None,
+    )
+    numbered = lambda batch: batch | {"row": tf.range(tf.shape(batch["captions"])[0])}  # noqa: E731
+    return batches.map(_dequantised, num_parallel_calls=tf.data.AUTOTUNE).map(numbered)
+
+
+def _shapes(rows):
+    return {key: spec.shape for key, spec in rows.element_spec.items() if key != "source_id"}
+
+
+def _keep_row(row):
+    return {key: value for key, value in row.items() if key != "source_id"}
+
+
+def _keep_image(image):
+    return {key: value for key, value in image.items() if key != "captions"}
+
+
+def _dequantised(batch):
+    """Replaces the stored form of the features by float32; after batching, so that buffers hold the small form."""
+    batch = dict(batch)
+    values = batch.pop("values")
+    shape = tf.shape(values)  # [B, h, w, D]
+    regions = tf.reshape(values, [shape[0], shape[1] * shape[2], shape[3]])
+    features = dequantise(regions, batch.pop("minimum", None), batch.pop("scale", None))
+    return batch | {"features": tf.ensure_shape(tf.reshape(features, shape), values.shape)}

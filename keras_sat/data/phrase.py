@@ -1,0 +1,16 @@
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A noun phrase of a caption and the box of what it names.
+
+    caption: the caption's index; start, end: the span of its words, end exclusive; noun: its head;
+    box: (ymin, xmin, ymax, xmax), normalised to 0–1.
+    """
+
+    caption: int
+    start: int
+    end: int
+    noun: str
+    box: tuple[float, float, float, float]

@@ -1,0 +1,90 @@
+"""A prepared data set on disk: found, checked and described before anything is read from it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_sat.errors import UserError
+
+COMPLETED = "COMPLETED"
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The folder that `pipeline.prepare` made, with its manifest and statistics (see there)."""
+
+    folder: Path
+    manifest: dict
+    statistics: dict
+
+    @property
+    def feature_shape(self):
+        """(h, w, D) of the feature maps."""
+        return tuple(self.manifest["encoder"]["feature_shape"])
+
+    @property
+    def quantisation(self):
+        return self.manifest["encoder"]["quantisation"]
+
+    @property
+    def vocabulary_fingerprint(self):
+        return self.manifest["vocabulary"]["fingerprint"]
+
+    def shards(self, split):
+        """The paths of a split's shards, in order.
+
+        Raises:
+            UserError: the data set has no such split, or a shard is missing or was cut short.
+        """
+        if split not in self.manifest["splits"]:
+            raise UserError(f"{self.folder}: has no split {split!r}, only {', '.join(self.manifest['splits'])}")
+        paths = []
+        for shard in self.manifest["splits"][split]:
+            path = self.folder / shard["name"]
+            size = path.stat().st_size if path.exists() else None
+            if size != shard["bytes"]:
+                state = "is missing" if size is None else f"has {size} bytes instead of {shard['bytes']}"
+                raise UserError(f"{path}: the shard {state}; prepare the data set again")
+            paths.append(str(path))
+        return paths
+
+    def images(self, split):
+        return self.statistics[split]["images"]
+
+
+def open_prepared(folder):
+    """Opens a prepared data set.
+
+    Raises:
+        UserError: missing, unfinished or unreadable folder, or one of another format version.
+    """
+    from keras_sat.data.examples import FORMAT_VERSION
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such data set; make one: python -m pipeline.prepare --dataset … --output {folder}")
+    if not (folder / COMPLETED).exists():
+        raise UserError(f"{folder}: not a finished data set (no {COMPLETED}); run its pipeline.prepare again")
+    try:
+        manifest, statistics = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "statistics"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: cannot read its description ({error}); prepare the data set again") from error
+    if manifest.get("format") != FORMAT_VERSION:
+        raise UserError(f"{folder}: record format {manifest.get('format')}, expected {FORMAT_VERSION}; prepare it again")
+    return PreparedData(folder, manifest, statistics)
+
+
+def check_shards(paths):
+    """Reads the shards to the end.
+
+    Raises:
+        UserError: naming the first shard that is corrupt.
+    """
+    import tensorflow as tf
+
+    for path in paths:
+        try:
+            for _ in tf.data.TFRecordDataset(path):
+                pass
+        except tf.errors.DataLossError as error:
+            raise UserError(f"{path}: corrupt shard ({error.message.splitlines()[0]}); prepare the data set again") from error

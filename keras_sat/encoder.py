@@ -1,0 +1,151 @@
+"""The CNN: picture bytes → pixels → annotations, and the quantised form in which annotations are stored.
+
+Preparation, `caption` and the export all go through `decode_image` and the model that `build_encoder` returns, which
+holds its own preprocessing, so that training and inference cannot differ.
+"""
+
+import functools
+import hashlib
+import importlib
+import pkgutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_sat.errors import UserError, nearest
+
+
+def decode_image(encoded, image_size, resize="squash"):
+    """Pixels of an encoded picture (JPEG, PNG, GIF's first frame, BMP).
+
+    Args:
+        encoded: scalar string tensor.
+        image_size: height and width of the result in pixels.
+        resize: `squash` or `crop`, see `config.Encoder`.
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+    Raises:
+        tf.errors.InvalidArgumentError: where the bytes are no picture.
+    """
+    pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    pixels.set_shape([None, None, 3])
+    shape = tf.shape(pixels)
+    if resize == "crop":
+        scale = image_size * 256 / 224 / tf.cast(tf.reduce_min(shape[:2]), tf.float32)
+        size = tf.cast(tf.math.ceil(tf.cast(shape[:2], tf.float32) * scale), tf.int32)
+    else:
+        size = tf.constant([image_size, image_size])
+    # Antialiasing matters: pictures are mostly shrunk. Where the size is right already, this changes no pixel.
+    pixels = tf.image.resize(pixels, size, antialias=True)
+    pixels = tf.image.resize_with_crop_or_pad(pixels, image_size, image_size)
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+
+
+@keras.saving.register_keras_serializable(package="keras_sat")
+class Preprocessing(keras.layers.Layer):
+    """`preprocess_input` of a keras.applications module as a layer, so that the saved encoder holds it.
+
+    Args:
+        module: the module's name, such as `xception`.
+    """
+
+    def __init__(self, module, **kwargs):
+        super().__init__(**kwargs)
+        self.module = module
+        self._preprocess = importlib.import_module(f"keras.applications.{module}").preprocess_input
+
+    def call(self, pixels):
+        return self._preprocess(tf.cast(pixels, tf.float32))
+
+    def get_config(self):
+        return {**super().get_config(), "module": self.module}
+
+
+@functools.cache
+def _applications():
+    """{lower-case name: (module, constructor)} of every CNN in keras.applications."""
+    found = {}
+    for module in pkgutil.iter_modules(keras.applications.__path__):
+        namespace = importlib.import_module(f"keras.applications.{module.name}")
+        if hasattr(namespace, "preprocess_input"):
+            for name in dir(namespace):
+                if name[0].isupper():
+                    found[name.lower()] = (module.name, getattr(namespace, name))
+    return found
+
+
+def build_encoder(config, seed=1):
+    """The encoder that a `config.Encoder` describes.
+
+    Returns:
+        A keras.Model from pixels [B, size, size, 3] (0–255) to the feature map [B, h, w, D].
+    Raises:
+        UserError: unknown CNN or layer, weights that do not load, a layer that is no feature map.
+    """
+    name = config.name.lower().replace("_", "")
+    if name == "scenescnn":
+        from keras_sat.data.scenes_cnn import build_scenes_cnn, train_scenes_cnn
+
+        return build_scenes_cnn(seed) if config.weights == "none" else train_scenes_cnn(seed)
+    if name not in _applications():
+        raise UserError(f"encoder.name: no CNN {config.name!r} in keras.applications{nearest(name, _applications())}")
+    module, constructor = _applications()[name]
+    pixels = keras.Input((config.pixels, config.pixels, 3), name="pixels")
+    try:
+        cnn = constructor(
+            include_top=False, weights=None if config.weights == "none" else config.weights, input_shape=pixels.shape[1:]
+        )
+    except Exception as error:  # Keras raises OSError, ValueError, URLError, …: all of them are about these two settings
+        raise UserError(
+            f"encoder.weights: {config.name} at {config.pixels} pixels does not take {config.weights!r} ({error})"
+        ) from error
+    layer = config.layer or cnn.layers[-1].name
+    if layer not in (names := [each.name for each in cnn.layers]):
+        raise UserError(f"encoder.layer: {config.name} has no layer {layer!r}{nearest(layer, names)}")
+    feature_map = cnn.get_layer(layer).output
+    if len(feature_map.shape) != 4:
+        raise UserError(f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, not a feature map")
+    cut = keras.Model(cnn.input, feature_map, name=name)
+    return keras.Model(pixels, cut(Preprocessing(module, name="preprocessing")(pixels)), name=f"{name}_encoder")
+
+
+def weights_fingerprint(encoder):
+    """16 hexadecimal digits of the encoder's weights."""
+    digest = hashlib.sha256()
+    for weight in encoder.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def quantise(regions, quantisation):
+    """Annotations in the form in which they are stored.
+
+    Args:
+        regions: float32 [L, D].
+        quantisation: `uint8` (a minimum and a scale a region) or `float16`.
+    Returns:
+        (values, minimum, scale): uint8 [L, D], float32 [L], float32 [L]; or float16 [L, D], None, None.
+    """
+    if quantisation == "float16":
+        return regions.astype(np.float16), None, None
+    minimum = regions.min(axis=-1)
+    scale = (regions.max(axis=-1) - minimum) / 255
+    steps = (regions - minimum[:, None]) / np.where(scale > 0, scale, 1)[:, None]
+    return np.rint(steps).astype(np.uint8), minimum, scale
+
+
+def dequantise(values, minimum=None, scale=None):
+    """The float32 annotations [..., L, D] of what `quantise` returned, as NumPy arrays or tensors."""
+    values = tf.cast(values, tf.float32)
+    return values if minimum is None else values * scale[..., None] + minimum[..., None]
+
+
+def load_encoder(path):
+    """Reads the `encoder.keras` of a prepared data set or a run."""
+    from keras_sat.data import scenes_cnn  # noqa: F401  registers its layers
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot load the encoder ({error}); prepare the data again") from error

@@ -1,0 +1,54 @@
+"""Mistakes that a user can mend, and the one place where commands turn them into one clear line."""
+
+import difflib
+import functools
+import re
+import sys
+
+
+class UserError(Exception):
+    """Bad input or surroundings. The message names the file or value and the way out."""
+
+
+def nearest(word, known):
+    """The end of a message about an unknown word: the known one most like it, or all of them."""
+    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.4)
+    return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(known)}"
+
+
+def command(main):
+    """Decorates a command's `main()`: a `UserError` or a full disk ends it with one line and exit code 2,
+    Ctrl-C with exit code 130. Every other exception is a defect of ours and keeps its traceback."""
+
+    @functools.wraps(main)
+    def run(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except Exception as error:
+            line = explain(error)
+            if line is None:
+                raise
+            print(f"error: {line}", file=sys.stderr)
+            sys.exit(2)
+
+    return run
+
+
+def explain(error):
+    """The one line for the user, or None where the exception is not the user's to mend.
+
+    Beam hands a worker's exception on as text, and TensorFlow has error classes of its own for a full disk,
+    so the text is searched, not only the type.
+    """
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    text = f"{type(error).__name__}: {error}"
+    if raised_in_worker := re.search(r"UserError: (.*?)(?: \[while running|\n|$)", text):
+        return raised_in_worker.group(1)
+    if re.search(r"No space left on device|File too large|Disk quota exceeded", text):
+        where = getattr(error, "filename", None) or next(iter(re.findall(r"/[^\s;:'\"]+", text)), "the disk")
+        return f"{where}: no space left; free some or choose another folder, then run the same command again"
+    return None

@@ -1,0 +1,1 @@
+"""Scores of generated captions, and of where the captioner looked."""

@@ -1,0 +1,23 @@
+"""One Keras layer a file. Shapes: B images, N hypotheses an image, T steps, L regions, D region size, V words.
+
+Constructor arguments are plain values, so Keras writes every layer's `get_config` by itself.
+"""
+
+from keras_sat.layers.attention import AdditiveAttention, UniformAttention
+from keras_sat.layers.initializers import PAPER, PAPER_GATES
+from keras_sat.layers.lstm import LSTM
+from keras_sat.layers.output import DeepOutput, LinearOutput
+from keras_sat.layers.recurrence import scan
+from keras_sat.layers.word_embedding import WordEmbedding
+
+__all__ = [
+    "AdditiveAttention",
+    "DeepOutput",
+    "LSTM",
+    "LinearOutput",
+    "PAPER",
+    "PAPER_GATES",
+    "UniformAttention",
+    "WordEmbedding",
+    "scan",
+]

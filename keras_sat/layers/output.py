@@ -1,0 +1,61 @@
+import keras
+import tensorflow as tf
+
+from keras_sat.noise import SILENCE
+from keras_sat.text import PAD, START
+
+
+@keras.saving.register_keras_serializable(package="keras_sat")
+class LinearOutput(keras.layers.Layer):
+    """log p(y_t) = log softmax(L_o drop(h_t)), the report's. Takes one step or all at once: leading axes are free.
+
+    PAD and START have probability zero: no caption can predict them.
+
+    Args:
+        vocabulary_size: V.
+        state_dropout: on the state.
+        kernel_initializer: of all matrices.
+    """
+
+    def __init__(self, vocabulary_size, state_dropout=0.0, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.state_dropout = state_dropout
+        self.kernel_initializer = kernel_initializer
+        self._logits = self._dense(vocabulary_size, "logits")
+
+    def _dense(self, units, name, **kwargs):
+        kwargs = {"kernel_initializer": self.kernel_initializer, "dtype": self._dtype_policy, **kwargs}
+        return keras.layers.Dense(units, name=name, **kwargs)
+
+    def call(self, words, hidden, context, noise=SILENCE):
+        return self._log_probs(noise.dropout("state", hidden, self.state_dropout))
+
+    def _log_probs(self, features):
+        never = tf.scatter_nd([[PAD], [START]], tf.fill([2], -1e9), [self.vocabulary_size])
+        return tf.nn.log_softmax(tf.cast(self._logits(features), tf.float32) + never)  # [..., V]
+
+
+@keras.saving.register_keras_serializable(package="keras_sat")
+class DeepOutput(LinearOutput):
+    """log p(y_t) = log softmax(L_o drop(tanh(E y_{t−1} + L_h drop(h_t) + L_z ẑ_t))).
+
+    Args:
+        output_dropout: after the tanh; the others as for `LinearOutput`.
+
+    Reference: Xu et al. 2015, equation 7; the tanh and both dropouts as in the authors' code.
+    """
+
+    def __init__(self, vocabulary_size, output_dropout=0.0, **kwargs):
+        super().__init__(vocabulary_size, **kwargs)
+        self.output_dropout = output_dropout
+
+    def build(self, input_shape):
+        self._from_hidden = self._dense(input_shape[-1], "from_hidden")  # as wide as the word vectors it is added to
+        self._from_context = self._dense(input_shape[-1], "from_context", use_bias=False)
+        self.built = True
+
+    def call(self, words, hidden, context, noise=SILENCE):
+        hidden = noise.dropout("state", hidden, self.state_dropout)
+        features = tf.tanh(words + self._from_hidden(hidden) + self._from_context(context))  # [..., E]
+        return self._log_probs(noise.dropout("output", features, self.output_dropout))

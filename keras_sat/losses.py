@@ -1,0 +1,49 @@
+"""What a captioner minimises. Every function returns sums over this replica's captions; who calls divides."""
+
+import tensorflow as tf
+
+from keras_sat.text import PAD
+
+
+def caption_mask(captions):
+    """1.0 at words and END, 0.0 at padding; float32 [B, N, T]."""
+    return tf.cast(captions != PAD, tf.float32)
+
+
+def cross_entropy(log_probs, captions, label_smoothing=0.0):
+    """− Σ log p(y_t) over all words of all captions.
+
+    Args:
+        log_probs: [B, N, T, V]. captions: int32 [B, N, T], padded with PAD.
+        label_smoothing: ε; the target is (1 − ε) y + ε uniform over the words that can be predicted.
+    """
+    chosen = tf.gather(log_probs, captions, batch_dims=3)  # [B, N, T]
+    if label_smoothing:
+        uniform = tf.reduce_mean(log_probs[..., PAD + 2 :], axis=-1)  # without PAD and START
+        chosen = (1 - label_smoothing) * chosen + label_smoothing * uniform
+    return -tf.reduce_sum(tf.where(captions != PAD, chosen, 0.0))
+
+
+def doubly_stochastic_penalty(attention, captions, normalisation="paper"):
+    """Σ_i (1 − Σ_t α_ti)²: over a caption, every region should get attention once.
+
+    The normalisations in use, for C captions (over all replicas) and L regions:
+
+    * `paper`: mean over captions of Σ_i (…)²;
+    * `arctic`, the authors' code: Σ over captions of mean_i (…)²;
+    * `mean`: mean over captions and regions.
+
+    So paper = L · mean and arctic = C · mean. Steps of padding carry no attention, captions of padding no penalty.
+
+    Args:
+        attention: [B, N, T, L]. captions: int32 [B, N, T].
+    Returns:
+        A scalar: this replica's sum; `paper` and `mean` are still to be divided by C.
+
+    Reference: Xu et al. 2015, equation 14.
+    """
+    mask = caption_mask(captions)
+    uncovered = 1 - tf.reduce_sum(attention * mask[..., None], axis=2)  # [B, N, L]
+    a_caption = tf.reduce_sum(uncovered**2, axis=-1) * tf.reduce_max(mask, axis=-1)  # [B, N]
+    regions = 1 if normalisation == "paper" else tf.shape(attention)[-1]
+    return tf.reduce_sum(a_caption) / tf.cast(regions, tf.float32)

@@ -1,0 +1,101 @@
+"""Show, Attend and Tell with soft attention (Xu et al. 2015), and the variants of it that were published."""
+
+import keras
+import tensorflow as tf
+
+from keras_sat import layers
+from keras_sat.losses import doubly_stochastic_penalty
+from keras_sat.models.captioner import Captioner, shift_right
+from keras_sat.noise import SILENCE
+
+
+class SoftCaptioner(Captioner):
+    """At each step an expected context ẑ_t = Σ_i α_ti a_i, gated by β_t, feeds an LSTM.
+
+    Args: see `Captioner`; `config` is a `keras_sat.config.Soft`.
+    """
+
+    def __init__(self, config, vocabulary_size, feature_shape, **kwargs):
+        super().__init__(config, vocabulary_size, feature_shape, **kwargs)
+        paper = config.initializer == "gaussian"
+        kernel = layers.PAPER if paper else "glorot_uniform"
+        self.embedding = layers.WordEmbedding(vocabulary_size, config.embedding_size, kernel if paper else "uniform")
+        if config.attention == "additive":
+            self.attend = layers.AdditiveAttention(
+                config.attention_size, config.attention_layers, config.attention_activation, kernel
+            )
+        else:
+            self.attend = layers.UniformAttention()
+        self.initial_hidden, self.initial_cell = (self._initial_network(kernel, name) for name in ("hidden", "cell"))
+        gate_size = {"none": 0, "scalar": 1, "vector": self.region_size}[config.gate]
+        self.gate = gate_size and keras.layers.Dense(gate_size, "sigmoid", kernel_initializer=kernel, name="gate")
+        self.lstm = layers.LSTM(
+            config.state_size,
+            unit_forget_bias=not paper,
+            kernel_initializer=layers.PAPER_GATES if paper else "glorot_uniform",
+            recurrent_initializer=layers.PAPER_GATES if paper else "orthogonal",
+        )
+        if config.output == "deep":
+            self.read_out = layers.DeepOutput(
+                vocabulary_size, config.output_dropout, state_dropout=config.state_dropout, kernel_initializer=kernel
+            )
+        else:
+            self.read_out = layers.LinearOutput(vocabulary_size, config.state_dropout, kernel)
+
+    def _initial_network(self, kernel, name):
+        """f(MLP(mean_i a_i)); its hidden layers are ReLU and as wide as a region, as in the authors' code."""
+        hidden = [(self.region_size, "relu")] * (self.config.initial_layers - 1)
+        return keras.Sequential(
+            [
+                keras.layers.Dense(units, activation, kernel_initializer=kernel)
+                for units, activation in [*hidden, (self.config.state_size, self.config.initial_activation)]
+            ],
+            name=f"initial_{name}",
+        )
+
+    def encode(self, inputs, noise=SILENCE):
+        annotations = super().encode(inputs)
+        annotations["regions"] = noise.dropout("regions", annotations["regions"], self.config.feature_dropout)
+        annotations["keys"] = self.attend.keys(annotations["regions"])
+        return annotations
+
+    def initial_state(self, annotations, n):
+        summary = annotations["summary"]
+        return tuple(
+            tf.repeat(network(summary)[:, None], n, axis=1) for network in (self.initial_hidden, self.initial_cell)
+        )
+
+    def step(self, tokens, state, annotations):
+        words = self.embedding(tokens)
+        (hidden, context, attention), state = self._recur(self.lstm.project(words), state, annotations)
+        return self.read_out(words, hidden, context), attention, state
+
+    def call(self, inputs, noise=SILENCE):
+        annotations = self.encode(inputs, noise)
+        captions = inputs["captions"]
+        words = noise.dropout("words", self.embedding(shift_right(captions)), self.config.embedding_dropout)
+        hidden, context, attention = layers.scan(
+            lambda word, state: self._recur(word, state, annotations),
+            self.lstm.project(words),
+            self.initial_state(annotations, tf.shape(captions)[1]),
+        )
+        return self.read_out(words, hidden, context, noise=noise), attention
+
+    def _recur(self, projected, state, annotations):
+        """One step of the recurrence: attend with h_{t−1}, update the LSTM."""
+        hidden = state[0]
+        attention = self.attend(hidden, annotations["keys"])  # [B, N, L]
+        context = tf.matmul(tf.cast(attention, self.compute_dtype), annotations["regions"])  # [B, N, D]
+        if self.gate:
+            context *= self.gate(hidden)
+        state = self.lstm(projected, context, state)
+        return (state[0], context, attention), state
+
+    meter_names = (*Captioner.meter_names, "penalty")
+
+    def losses_of(self, inputs, captions_in_batch, noise=SILENCE):
+        terms, (log_probs, attention) = super().losses_of(inputs, captions_in_batch, noise)
+        penalty = doubly_stochastic_penalty(attention, inputs["captions"], self.config.penalty)
+        divisor = 1.0 if self.config.penalty == "arctic" else captions_in_batch
+        terms["penalty"] = self.config.penalty_weight * penalty / divisor
+        return terms, (log_probs, attention)

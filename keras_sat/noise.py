@@ -1,0 +1,46 @@
+"""All randomness of a training step, without state."""
+
+import zlib
+
+import tensorflow as tf
+
+
+class Noise:
+    """Random draws that depend on (seed, step, name, row of the global batch) alone.
+
+    So a resumed run and a run on other devices draw the same: a replica that holds rows 4–7 of the global batch draws
+    what a single device draws for these rows. (TensorFlow's stateless generators fill a tensor front to back: a draw of
+    fewer rows is the beginning of a longer one. tests/test_noise.py holds it to that.)
+
+    Args:
+        seed: int.
+        step: scalar integer tensor, the number of updates before this one.
+        rows: int32 [B], the rows of the global batch that this replica holds.
+    """
+
+    def __init__(self, seed, step, rows):
+        self._seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), step)
+        self._rows = rows
+
+    def uniform(self, name, shape):
+        """Uniform draws in [0, 1), float32 [B, *shape]; another name gives independent ones."""
+        seed = tf.random.experimental.stateless_fold_in(self._seed, zlib.crc32(name.encode()))
+        rows = tf.reduce_max(self._rows) + 1
+        return tf.gather(tf.random.stateless_uniform([rows, *shape], seed), self._rows)
+
+    def dropout(self, name, inputs, rate):
+        """Inputs [B, …] with a share `rate` of them set to zero and the others scaled up by 1 / (1 − rate)."""
+        if not rate:
+            return inputs
+        keep = self.uniform(name, tf.unstack(tf.shape(inputs))[1:]) >= rate
+        return tf.where(keep, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype))
+
+
+class Silence:
+    """The noise of inference: none."""
+
+    def dropout(self, name, inputs, rate):
+        return inputs
+
+
+SILENCE = Silence()

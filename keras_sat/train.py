@@ -1,0 +1,87 @@
+"""python -m keras_sat.train --model soft
+
+Trains a captioner. Alone, on a fresh checkout, it prepares the built-in data set and trains on it. The same command
+again resumes an interrupted run.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from keras_sat import config as configuration
+from keras_sat.data.prepared import open_prepared
+from keras_sat.errors import UserError, command, nearest
+
+
+def train(experiment, folder):
+    """Trains an experiment in a run folder, preparing the built-in data set where it is asked for and missing.
+
+    Returns:
+        The `keras_sat.runs.Run`.
+    """
+    prepare_built_in(experiment)
+    data = open_prepared(experiment.data.path)
+    for split in ("train", "val"):
+        data.shards(split)
+
+    from keras_sat.runs import create_run
+
+    run = create_run(folder, experiment, data)
+
+    import keras
+
+    keras.mixed_precision.set_global_policy(experiment.train.precision)
+    from keras_sat.trainer import Trainer
+
+    trainer = Trainer(run, data)
+    try:
+        progress = trainer.fit()
+    except KeyboardInterrupt:
+        progress = trainer.progress
+        print(f"\n{folder}: stopped in epoch {progress.epoch + 1} after {progress.batch} batches; the same command resumes it")
+        raise
+    print(f"{folder}: trained {progress.epoch} epochs; best was epoch {progress.best_epoch} by {experiment.train.select_by}")
+    return run
+
+
+def prepare_built_in(experiment):
+    """Prepares scenes where the experiment's data are to be scenes and do not exist yet."""
+    if experiment.prepare.dataset == "scenes" and not Path(experiment.data.path).exists():
+        if Path(experiment.data.path).name.startswith("scenes"):
+            from pipeline.prepare import prepare
+
+            prepare(experiment.prepare, experiment.data.path)
+
+
+def load_experiment(model, path, data, overrides):
+    """The experiment that the command's arguments describe.
+
+    Raises:
+        UserError: an unknown model, or one that contradicts the configuration.
+    """
+    if model and model not in configuration.SYSTEMS:
+        raise UserError(f"--model {model}: unknown{nearest(model, configuration.SYSTEMS)}")
+    experiment = configuration.load(path or configuration.default_config(model or "soft"), overrides)
+    if model and experiment.model.name != model:
+        raise UserError(f"--model {model}: but {path} describes {experiment.model.name}; leave one of them out")
+    if data:
+        experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, path=data))
+    return experiment
+
+
+@command
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m keras_sat.train", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--model", help=f"the system: {', '.join(configuration.SYSTEMS)} (default: soft)")
+    parser.add_argument("--config", metavar="YAML", help="an experiment (default: configs/scenes_MODEL.yaml)")
+    parser.add_argument("--data", metavar="DIR", help="a prepared data set, instead of the experiment's")
+    parser.add_argument("--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=10")
+    args = parser.parse_args(arguments)
+    experiment = load_experiment(args.model, args.config, args.data, args.set)
+    name = Path(args.config).stem if args.config else f"scenes_{experiment.model.name}"
+    train(experiment, Path(args.run or f"runs/{name}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""The training loop: epochs over batches, validation, checkpoints. What is learned stands in the models' `train_step`."""
+
+import json
+import signal
+import time
+
+import tensorflow as tf
+
+from keras_sat.checkpoints import Checkpoints, Progress
+from keras_sat.data import input_pipeline
+from keras_sat.data.prepared import check_shards
+from keras_sat.errors import UserError
+from keras_sat.optimizers import build_optimizer
+from keras_sat.progress import progress_bar
+from keras_sat.tensorboard import TensorBoard
+from keras_sat.validation import Validation
+
+
+class Trainer:
+    """Trains a run, from its last checkpoint on where there is one.
+
+    A resumed run goes on at the very batch: order and noise are functions of (seed, epoch, step), and all else is in the
+    checkpoint.
+
+    Args:
+        run: a `keras_sat.runs.Run`. data: its `PreparedData`.
+    """
+
+    def __init__(self, run, data):
+        self.run, self.data = run, data
+        self.experiment = run.experiment
+        self.config = run.experiment.train
+        if self.config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.strategy = _strategy()
+        self.vocabulary = run.vocabulary()
+        self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data)
+        with self.strategy.scope():
+            self.model = run.build_model()
+            optimizer = build_optimizer(self.config, self.steps_an_epoch)
+            optimizer.build(self.model.trainable_variables)
+            self.model.prepare_training(self.config, optimizer, self.experiment.seed)
+        self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
+        self.checkpoints = Checkpoints(run.folder / "checkpoints", self.model, self.progress)
+        self._interrupted = False
+
+    def fit(self):
+        """Trains to the last epoch, or until patience or time end.
+
+        Returns:
+            The final `Progress`.
+        Raises:
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
+            UserError: a corrupt shard, or a loss that is not a number.
+        """
+        self.checkpoints.restore()
+        self._truncate_metrics()
+        if self._finished():
+            return self.progress
+        self._function = tf.function(lambda batch: self.strategy.run(self.model.train_step, (batch,)), reduce_retracing=True)
+        self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment)
+        self._board = TensorBoard(self.run.folder / "logs", self.data, self._validation.pictures)
+        previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not self._finished():
+                self._epoch()
+        except tf.errors.DataLossError:
+            check_shards(self.data.shards("train") + self.data.shards("val"))
+            raise
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return self.progress
+
+    def _finished(self):
+        out_of_patience = self.config.patience and self.progress.waited >= self.config.patience
+        out_of_time = self.config.max_minutes and self.progress.seconds >= 60 * self.config.max_minutes
+        return self.progress.epoch >= self.config.epochs or out_of_patience or out_of_time
+
+    def _epoch(self):
+        progress, started = self.progress, time.monotonic()
+        batches = input_pipeline.training_batches(
+            self.data, self.experiment.data, self.vocabulary, self.experiment.seed, progress.epoch
+        ).skip(progress.batch)
+        total = self.data.statistics["train"]["captions"]
+        done = int(total * progress.batch / self.steps_an_epoch)
+        with progress_bar(
+            total=total, initial=done, desc=f"epoch {progress.epoch + 1}/{self.config.epochs}", unit=" captions"
+        ) as bar:
+            saved = time.monotonic()
+            for batch in self.strategy.experimental_distribute_dataset(batches):
+                logs = self._function(batch)
+                progress.batch += 1
+                if progress.batch % 10 == 0:  # reading a metric waits for the device
+                    bar.set_postfix(word_loss=f"{float(logs['word_loss']):.3f}", refresh=False)
+                bar.update(int(total * progress.batch / self.steps_an_epoch) - bar.n)
+                if self._interrupted or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                    self._add_time(started)
+                    started = saved = time.monotonic()
+                    self.checkpoints.save_last()
+                if self._interrupted:
+                    raise KeyboardInterrupt
+        results = {name: float(value) for name, value in logs.items()}
+        if not all(value == value and abs(value) < float("inf") for value in results.values()):
+            raise UserError(
+                f"{self.run.folder}: the loss is {results['loss']} in epoch {progress.epoch + 1}; lower train.learning_rate "
+                "or train.clip_norm (the last checkpoint is from before)"
+            )
+        self._end_of_epoch(results, started)
+
+    def _end_of_epoch(self, results, started):
+        progress = self.progress
+        training_seconds = time.monotonic() - started
+        scores, captioned = self._validation()
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        results |= {f"val_{name}": value for name, value in scores.items()}
+        gain = self._gain(scores[self.config.select_by])
+        if not gain and self.config.schedule == "plateau" and progress.epoch >= self.config.decay_from:
+            self.model.optimizer.learning_rate.assign(self.model.optimizer.learning_rate * self.config.decay_rate)
+        self.model.reset_metrics()
+        self._add_time(started)
+        line = {
+            "epoch": progress.epoch,
+            "step": int(self.model.optimizer.iterations),
+            **{name: round(value, 6) for name, value in results.items()},
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds": round(progress.seconds, 1),
+            "training_seconds": round(training_seconds, 1),
+        }
+        with open(self.run.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._board.write(line, captioned)
+        if gain:
+            self.checkpoints.save_best()
+        self.checkpoints.save_last()
+        print(
+            f"epoch {progress.epoch}: loss {line['loss']:.3f}, a word {line['word_loss']:.3f} (validation "
+            f"{line['val_word_loss']:.3f}), BLEU-4 {100 * line['val_bleu4']:.1f}, CIDEr {100 * line['val_cider']:.1f}"
+            f"{', best so far' if gain else ''}"
+        )
+
+    def _gain(self, score):
+        """Whether this epoch is the best so far by the metric that selects."""
+        progress = self.progress
+        score = -score if self.config.select_by == "loss" else score
+        if progress.best is not None and score <= progress.best:
+            progress.waited += 1
+            return False
+        progress.best, progress.best_epoch, progress.waited = score, progress.epoch, 0
+        return True
+
+    def _add_time(self, started):
+        self.progress.seconds += time.monotonic() - started
+
+    def _truncate_metrics(self):
+        """Drops the lines of epochs that the checkpoint does not know: they will be run again."""
+        path = self.run.folder / "metrics.jsonl"
+        if path.exists():
+            lines = [line for line in path.read_text().splitlines() if json.loads(line)["epoch"] <= self.progress.epoch]
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text("".join(line + "\n" for line in lines))
+            temporary.replace(path)
+
+    def _interrupt(self, number, frame):
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+
+def _strategy():
+    many = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()

@@ -1,0 +1,48 @@
+"""How training is judged after each epoch: by the captions that the model generates."""
+
+import tensorflow as tf
+
+from keras_sat.data import input_pipeline
+from keras_sat.decoding import caption_function
+from keras_sat.evaluation.generate import caption_split, normalised_references
+from keras_sat.evaluation.scorers import score
+
+
+class Validation:
+    """BLEU and CIDEr of greedy captions (METEOR, which starts Java, where it selects), and the negative log likelihood.
+
+    Scores are pycocoevalcap's on our own tokens; `keras_sat.evaluate` gives the published, PTB-tokenised ones.
+
+    Args:
+        model: a `Captioner` prepared for training. data: a `PreparedData` with a `val` split. vocabulary: its vocabulary.
+        experiment: a `config.Experiment`.
+    """
+
+    def __init__(self, model, data, vocabulary, experiment):
+        self._model, self._data, self._vocabulary, self._experiment = model, data, vocabulary, experiment
+        self._limit = experiment.train.validation_images
+        records = list(input_pipeline.read_records(data, "val", self._limit))
+        self._references = normalised_references(records)
+        self.pictures = records[: experiment.train.pictures]
+        self._metrics = ["bleu", "cider"] + ["meteor"] * (experiment.train.select_by == "meteor")
+        self._generate = caption_function(model, experiment.decoding.max_length)
+        self._test_step = tf.function(model.test_step, reduce_retracing=True)
+
+    def __call__(self):
+        """Returns ({"bleu4": float, …, "loss": float}, the `Captioned` of every image)."""
+        captioned = caption_split(
+            self._model, self._data, "val", self._vocabulary, self._experiment.decoding, self._limit, generate=self._generate
+        )
+        captions = {each.source_id: each.caption for each in captioned}
+        scores, _ = score(captions, self._references, self._metrics, tokenise=False)
+        return scores | self._likelihood(), captioned
+
+    def _likelihood(self):
+        self._model.reset_metrics()
+        batches = input_pipeline.training_batches(
+            self._data, self._experiment.data, self._vocabulary, seed=0, epoch=0, split="val"
+        )
+        for batch in batches:
+            logs = self._test_step(batch)
+        self._model.reset_metrics()
+        return {name: float(logs[name]) for name in ("loss", "word_loss")}

@@ -1,0 +1,43 @@
+"""The built-in data set: nothing to read, each worker draws its pictures."""
+
+import hashlib
+import inspect
+import re
+
+from keras_sat.data import scenes
+from keras_sat.errors import UserError
+from pipeline.sources import Item, Source
+
+_PARTITION = 500
+
+
+class ScenesSource(Source):
+    """Drawn scenes; `source` says how many, as in `train=3000,val=300,test=300`."""
+
+    def __init__(self, config):
+        if not re.fullmatch(r"(train|val|test)=[0-9]+(,(train|val|test)=[0-9]+)*", config.source):
+            raise UserError(f"--source {config.source}: scenes are drawn; say how many, such as train=3000,val=300,test=300")
+        self._counts = {split: int(count) for split, count in (part.split("=") for part in config.source.split(","))}
+        self._seed = config.seed
+
+    def partitions(self):
+        return [
+            (split, first, min(first + _PARTITION, count))
+            for split, count in self._counts.items()
+            for first in range(0, count, _PARTITION)
+        ]
+
+    def list_items(self, partition):
+        split, first, end = partition
+        for index in range(first, end):
+            yield Item(f"{split}-{index:06d}", split)
+
+    def load(self, item):
+        from keras_sat.data.examples import Record
+
+        scene = scenes.draw(item.id, self._seed)
+        return Record(item.id, scene.captions, scene.image, scenes.SIZE, scenes.SIZE, scene.phrases)
+
+    def fingerprint(self):
+        drawing = hashlib.sha256(inspect.getsource(scenes).encode()).hexdigest()[:16]
+        return f"scenes {drawing} seed {self._seed} {sorted(self._counts.items())}"

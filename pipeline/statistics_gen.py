@@ -1,0 +1,72 @@
+"""StatisticsGen: what is in the records. Its word counts make the vocabulary, its lengths the number of batches."""
+
+import collections
+
+import apache_beam as beam
+
+from pipeline import artifacts, beam_runner
+
+
+def run(chunks, path, options):
+    """Counts the chunks of ExampleGen and writes {split: {kind: {value: count}}} to `path`.
+
+    Kinds: `words` (occurrences), `lengths` (captions by ids, END included), `longest` (images by their longest
+    caption), `captions` (images by number of captions), `sizes` (images by height x width).
+    """
+
+    def build(pipeline):
+        (
+            pipeline
+            | beam.Create(chunks)
+            | beam.Reshuffle()
+            | "CountChunk" >> beam.FlatMap(_count)
+            | "Add" >> beam.CombinePerKey(sum)
+            | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Write" >> beam.Map(_write, path)
+        )
+
+    beam_runner.run(build, options, "counting")
+
+
+def _count(chunk):
+    from keras_sat.data.examples import deserialize
+    from keras_sat.text import split
+
+    name = chunk.rsplit("/", 1)[-1].split("-")[0]
+    counts = collections.Counter()
+    for record in map(deserialize, artifacts.read_records(chunk)):
+        words = [[word.decode() for word in caption] for caption in split(record.captions).to_list()]
+        counts.update(((name, "words", word) for caption in words for word in caption))
+        counts.update((name, "lengths", len(caption) + 1) for caption in words)
+        counts[name, "longest", max(len(caption) + 1 for caption in words)] += 1
+        counts[name, "captions", len(words)] += 1
+        counts[name, "sizes", f"{record.height}x{record.width}"] += 1
+    return counts.items()
+
+
+def _write(counts, path):
+    tree = collections.defaultdict(lambda: collections.defaultdict(dict))
+    for (split, kind, value), count in counts:
+        tree[split][kind][str(value)] = count
+    artifacts.write_json(path, tree)
+
+
+def summarise(counts, vocabulary):
+    """statistics.json: for each split its images, captions, tokens, unknown words, lengths and picture sizes."""
+    known = set(vocabulary.words)
+    summary = {}
+    for split, kinds in counts.items():
+        tokens = sum(kinds["words"].values())
+        unknown = sum(count for word, count in kinds["words"].items() if word not in known)
+        summary[split] = {
+            "images": sum(kinds["sizes"].values()),
+            "captions": sum(kinds["lengths"].values()),
+            "tokens": tokens,
+            "distinct_words": len(kinds["words"]),
+            "unknown_share": round(unknown / max(tokens, 1), 6),
+            "lengths": kinds["lengths"],
+            "longest": kinds["longest"],
+            "captions_an_image": kinds["captions"],
+            "sizes": kinds["sizes"],
+        }
+    return summary
