@@ -136,7 +136,8 @@ class Trainer:
         print(
             f"epoch {progress.epoch}: loss {line['loss']:.3f}, a word {line['word_loss']:.3f} (validation "
             f"{line['val_word_loss']:.3f}), BLEU-4 {100 * line['val_bleu4']:.1f}, CIDEr {100 * line['val_cider']:.1f}"
-            f"{', best so far' if gain else ''}"
+            f"{', best so far' if gain else ''}",
+            flush=True,
         )
 
     def _gain(self, score):

@@ -4,35 +4,85 @@ Reference: Liu et al. 2017, "Attention correctness in neural image captioning", 
 """
 
 import numpy as np
+import tensorflow as tf
+
+from keras_sat.data import input_pipeline
 
 
 def mass_in_box(attention, regions, box):
     """The attention mass inside a box; a region that is partly inside counts by its share of area.
 
     Args:
-        attention: [L], adds up to 1. regions: [L, 4] boxes (ymin, xmin, ymax, xmax). box: the same, one.
+        attention: [L], adds up to 1. regions: [L, 4] boxes (ymin, xmin, ymax, xmax). box: one of the same form.
     """
     return float(np.sum(attention * _share_inside(regions, np.asarray(box))))
 
 
-def of_captions(words, attention, regions, phrases):
-    """Correctness of every noun of a caption whose box is known.
+def points_at(attention, regions, box):
+    """Whether the strongest region overlaps the box (the pointing game, with a region's area for tolerance)."""
+    return bool(_share_inside(regions, np.asarray(box))[np.argmax(attention)] > 0)
+
+
+def nouns_of(words, phrases):
+    """The words of a generated caption whose box is known, as [(word index, box)].
+
+    A word counts where a phrase of the image has it as its noun; of several such boxes, the first phrase's is taken.
+    """
+    boxes = {}
+    for phrase in phrases:
+        boxes.setdefault(phrase.noun, phrase.box)
+    return [(index, boxes[word]) for index, word in enumerate(words) if word in boxes]
+
+
+def evaluate_attention(model, data, split, vocabulary, captioned, records):
+    """Mean attention correctness of a split, or {} where it has no boxes.
 
     Args:
-        words: the caption's words. attention: [T, L], T ≥ len(words). regions: [L, 4].
-        phrases: the image's `Phrase`s that name things in this caption by their noun: a word counts where a phrase has
-            it as its noun. Where several boxes carry the noun, it may be any of them: the largest mass counts.
+        captioned: `Captioned` of the split. records: {source id: `Record`}, with phrases.
     Returns:
-        [(word index, mass inside, mass that uniform attention has inside)].
+        {"correctness_truth", "correctness_generated", "correctness_uniform", "pointing"}: mean mass inside the box on
+        the true captions, on the generated ones, of uniform attention (on the true ones); and the share of nouns of the
+        generated captions whose strongest region lies on the object.
     """
-    uniform = np.full(len(regions), 1 / len(regions))
-    found = []
-    for index, word in enumerate(words):
-        boxes = {phrase.box for phrase in phrases if phrase.noun == word}
-        if boxes:
-            found.append(max((mass_in_box(attention[index], regions, b), mass_in_box(uniform, regions, b)) for b in boxes))
-            found[-1] = (index, *found[-1])
-    return found
+    if not any(record.phrases for record in records.values()):
+        return {}
+    truth, uniform, generated, pointing = [], [], [], []
+    for record, attention, regions in _teacher_forced(model, data, split, vocabulary, records):
+        even = np.full(len(regions), 1 / len(regions))
+        for phrase in record.phrases:
+            weights = attention[phrase.caption, phrase.end - 1]
+            truth.append(mass_in_box(weights, regions, phrase.box))
+            uniform.append(mass_in_box(even, regions, phrase.box))
+    for each in captioned:
+        for index, box in nouns_of(each.words, records[each.source_id].phrases):
+            generated.append(mass_in_box(each.attention[index], regions, box))
+            pointing.append(points_at(each.attention[index], regions, box))
+    named = {
+        "correctness_truth": truth,
+        "correctness_generated": generated,
+        "correctness_uniform": uniform,
+        "pointing": pointing,
+    }
+    return {name: float(np.mean(values)) for name, values in named.items() if values}
+
+
+def _teacher_forced(model, data, split, vocabulary, records):
+    """(record, attention [captions, T, L], regions [L, 4]) of every image, fed with its true captions."""
+    longest = max(len(text.split()) for record in records.values() for text in record.captions) + 1
+
+    @tf.function(reduce_retracing=True)
+    def attend(features, captions):
+        inputs = {"features": features, "captions": captions}
+        return model(inputs)[1], model.encode(inputs)["boxes"]
+
+    for batch in input_pipeline.evaluation_batches(data, split, batch_size=32):
+        chosen = [records[name.decode()] for name in batch["source_id"].numpy() if name.decode() in records]
+        if not chosen:
+            break
+        captions = [vocabulary.encode(record.captions, longest) for record in chosen]
+        captions = tf.ragged.stack(captions).to_tensor(shape=[None, None, longest])
+        attention, boxes = attend(batch["features"][: len(chosen)], captions)
+        yield from zip(chosen, attention.numpy(), boxes.numpy())
 
 
 def _share_inside(regions, box):

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Makes the virtual environment $1 with a Python that the pinned packages support. PYTHON=… chooses another one.
+set -u
+for python in ${PYTHON:-python3.11 python3.10 python3}; do
+    "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 12))' 2>/dev/null || continue
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        echo "error: $python has no venv module; install it (on Debian and Ubuntu: apt-get install python3-venv)" >&2
+        exit 1
+    fi
+    exec "$python" -m venv "$1"
+done
+found=$(${PYTHON:-python3} --version 2>&1 || true)
+echo "error: Python 3.10 or 3.11 is needed (found: ${found:-none}); install python3.11 or say PYTHON=/path/to/python3.11" >&2
+exit 1

@@ -1,0 +1,87 @@
+"""python -m keras_sat.caption --run runs/scenes_soft picture.jpg other.png --overlay where.png
+
+Captions image files with a trained run. --overlay also draws where the captioner looked, one panel a word; with several
+images each gets a file of its own (where-1.png, where-2.png, …).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_sat.errors import UserError, command
+
+
+def caption_files(run, paths):
+    """Captions image files.
+
+    Args:
+        run: a `keras_sat.runs.Run`. paths: image files.
+    Returns:
+        ([(path, picture uint8 [H, W, 3] to draw on, `Captioned`)], [`UserError` of each file that is no picture]).
+    """
+    import tensorflow as tf
+
+    from keras_sat.decoding import caption_function
+    from keras_sat.encoder import decode_image
+    from keras_sat.evaluation.generate import to_captions
+
+    settings = run.facts["encoder"]
+    pictures, pixels, errors = [], [], []
+    for path in paths:
+        try:
+            encoded = tf.io.read_file(str(path))
+            pixels.append(decode_image(encoded, settings["image_size"], settings["resize"]))
+            # The grid covers what the CNN saw: a squashed picture as a whole, a cropped one only inside the crop.
+            whole = settings["resize"] == "squash"
+            shown = tf.io.decode_image(encoded, channels=3, expand_animations=False) if whole else pixels[-1]
+            pictures.append((path, shown.numpy()))
+        except tf.errors.NotFoundError:
+            errors.append(UserError(f"{path}: no such file"))
+        except tf.errors.OpError:
+            errors.append(UserError(f"{path}: not a picture that can be read (JPEG, PNG, GIF or BMP)"))
+    if not pictures:
+        return [], errors
+    features = run.encoder().predict(tf.stack(pixels), batch_size=32, verbose=0)
+    generate = caption_function(run.load_model(), run.experiment.decoding.max_length)
+    captioned = to_captions([str(path) for path, _ in pictures], generate(features), run.vocabulary())
+    return [(*picture, each) for picture, each in zip(pictures, captioned)], errors
+
+
+@command
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m keras_sat.caption", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--run", required=True, metavar="DIR", help="a trained run")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, GIF or BMP files")
+    parser.add_argument("--overlay", metavar="PNG", help="draw where the captioner looked")
+    args = parser.parse_args(arguments)
+    from keras_sat.runs import open_run
+
+    run = open_run(args.run)
+    captioned, errors = caption_files(run, args.images)
+    for number, (path, picture, each) in enumerate(captioned, 1):
+        print(f"{path}\t{each.caption}")
+        if args.overlay:
+            target = Path(args.overlay)
+            if len(args.images) > 1:
+                target = target.with_stem(f"{target.stem}-{number}")
+            save_overlay(target, picture, each, run.feature_shape[:2])
+            print(target)
+    for error in errors[:-1]:
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
+        raise errors[-1]
+
+
+def save_overlay(path, picture, captioned, grid):
+    """Draws a `Captioned` to a PNG file, which appears whole or not at all."""
+    from keras_sat.visualize.attention import attention_overlay, to_png
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(to_png(attention_overlay(picture, captioned.words, captioned.attention, grid), dpi=100))
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    main()

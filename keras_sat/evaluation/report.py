@@ -1,0 +1,37 @@
+"""Results of an evaluation as people and other programs read them."""
+
+import json
+
+from keras_sat.evaluation.scorers import LABELS
+
+CORRECTNESS = {
+    "correctness_truth": "Attention in the noun's box, true captions",
+    "correctness_generated": "… generated captions",
+    "correctness_uniform": "… uniform attention",
+    "pointing": "Nouns with their strongest region on the object",
+}
+
+
+def table(columns):
+    """A Markdown table of scores in percent.
+
+    Args:
+        columns: {column title: {score name: fraction}}.
+    """
+    labels = LABELS | CORRECTNESS
+    names = [name for name in labels if any(name in scores for scores in columns.values())]
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for name in names:
+        cells = [f"{100 * scores[name]:.1f}" if name in scores else "" for scores in columns.values()]
+        lines.append(f"| {labels[name]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write(folder, split, scores, captioned):
+    """Writes SPLIT.json (scores) and SPLIT_captions.json (COCO's results format) to the run's evaluation folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = [{"image_id": each.source_id, "caption": each.caption} for each in captioned]
+    for name, value in ((f"{split}_captions.json", results), (f"{split}.json", scores)):
+        temporary = folder / (name + ".tmp")
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(folder / name)

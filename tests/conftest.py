@@ -1,0 +1,65 @@
+"""Shared by all tests: a small prepared data set, made once by the real pipeline, and a small trained run."""
+
+import dataclasses
+
+import pytest
+
+from keras_sat import config
+
+SMALL_MODEL = ["model.embedding_size=12", "model.state_size=16", "model.attention_size=8"]
+
+
+def small_prepare(**changes):
+    """Scenes with an untrained CNN: pictures, captions and features are real, only nothing can be learned well."""
+    values = {"source": "train=40,val=8,test=8", "encoder": {"weights": "none"}, "min_count": 1, "chunk_images": 8}
+    return config.from_values({"prepare": {**values, **changes}}).prepare
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    from pipeline.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    prepare(small_prepare(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(data_folder):
+    from keras_sat.data.prepared import open_prepared
+
+    return open_prepared(data_folder)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(data):
+    from keras_sat.text import Vocabulary
+
+    return Vocabulary.load(data.folder / "vocabulary.txt")
+
+
+@pytest.fixture(scope="session")
+def experiment(data_folder):
+    overrides = [*SMALL_MODEL, f"data.path={data_folder}", "data.batch_size=16", "train.epochs=2", "train.deterministic=false"]
+    return config.load(None, overrides)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, experiment):
+    """A run of two epochs."""
+    from keras_sat.train import train
+
+    return train(experiment, tmp_path_factory.mktemp("runs") / "small")
+
+
+@pytest.fixture
+def changed(experiment):
+    """Makes an experiment from the small one: changed(train={"epochs": 3})."""
+
+    def change(**sections):
+        return dataclasses.replace(
+            experiment,
+            **{name: dataclasses.replace(getattr(experiment, name), **values) for name, values in sections.items()},
+        )
+
+    return change

@@ -1,0 +1,122 @@
+"""What holds for every layer, and each one's formula."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sat import layers
+from keras_sat.text import PAD, START
+
+B, N, T, L, D, H, E, V = 2, 3, 4, 5, 6, 7, 8, 11
+
+
+def normal(*shape):
+    return tf.random.stateless_normal(shape, [len(shape), shape[-1]])
+
+
+HIDDEN, WORDS, CONTEXT = normal(B, N, H), normal(B, N, E), normal(B, N, D)
+EVERY = {
+    "embedding": (layers.WordEmbedding(V, E), lambda layer: layer(tf.constant([[4, START, 5]]))),
+    "attention": (
+        layers.AdditiveAttention(9, depth=2, activation="relu"),
+        lambda layer: layer(HIDDEN, layer.keys(normal(B, L, D))),
+    ),
+    "uniform": (layers.UniformAttention(), lambda layer: layer(HIDDEN, layer.keys(normal(B, L, D)))),
+    "lstm": (
+        layers.LSTM(H, kernel_initializer=layers.PAPER_GATES),
+        lambda layer: layer(layer.project(WORDS), CONTEXT, [tf.cast(HIDDEN, layer.compute_dtype)] * 2)[0],
+    ),
+    "linear output": (layers.LinearOutput(V), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
+    "deep output": (layers.DeepOutput(V, 0.3, state_dropout=0.1), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_rebuilt_from_its_configuration(name):
+    layer, call = EVERY[name]
+    expected = call(layer)
+    again = type(layer).from_config(layer.get_config())
+    call(again)
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(call(again), expected)
+    assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_gradients_reach_every_weight(name):
+    layer, call = EVERY[name]
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(call(layer) ** 2 * 1e-3)
+    for weight, gradient in zip(layer.trainable_weights, tape.gradient(value, layer.trainable_weights)):
+        assert gradient is not None, weight.name
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_mixed_precision(name):
+    layer, call = EVERY[name]
+    half = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
+    assert np.all(np.isfinite(tf.cast(call(half), tf.float32)))
+
+
+def test_attention_is_the_papers_formula():
+    attention = layers.AdditiveAttention(9)
+    regions = normal(B, L, D)
+    weights = attention(HIDDEN, attention.keys(regions)).numpy()
+    wa, ba, wh, bh, u, c = attention.get_weights()
+    for b in range(B):
+        for n in range(N):
+            e = [np.tanh(a @ wa + ba + HIDDEN[b, n].numpy() @ wh + bh) @ u[:, 0] + c[0] for a in regions[b].numpy()]
+            np.testing.assert_allclose(weights[b, n], np.exp(e) / np.sum(np.exp(e)), rtol=1e-5)
+
+
+def test_lstm_is_keras_lstm_on_the_concatenation():
+    lstm, reference = layers.LSTM(H), keras.layers.LSTMCell(H)
+    state = (HIDDEN, normal(B, N, H) * 0.5)
+    found = lstm(lstm.project(WORDS), CONTEXT, state)
+    kernel, bias, context, recurrent = lstm.get_weights()
+    flat = [tf.reshape(x, [B * N, -1]) for x in (tf.concat([WORDS, CONTEXT], -1), *state)]
+    reference.build([None, E + D])
+    assert np.array_equal(bias, reference.get_weights()[2])  # the same start: forget gate 1
+    reference.set_weights([np.concatenate([kernel, context]), recurrent, bias])
+    _, expected = reference(flat[0], flat[1:])
+    for ours, theirs in zip(found, expected):
+        np.testing.assert_allclose(tf.reshape(ours, [B * N, H]), theirs, atol=1e-6)
+
+
+def test_deep_output_is_the_papers_formula():
+    output = layers.DeepOutput(V)
+    log_probs = output(WORDS, HIDDEN, CONTEXT).numpy()
+    lo, bo, lh, bh, lz = output.get_weights()
+    logits = np.tanh(WORDS + HIDDEN.numpy() @ lh + bh + CONTEXT.numpy() @ lz) @ lo + bo
+    p = np.exp(logits[..., 2:]) / np.exp(logits[..., 2:]).sum(-1, keepdims=True)
+    np.testing.assert_allclose(np.exp(log_probs[..., 2:]), p, rtol=1e-4)
+    assert np.all(np.exp(log_probs[..., [PAD, START]]) == 0)
+
+
+def test_start_is_the_zero_vector():
+    vectors = layers.WordEmbedding(V, E)(tf.constant([START, 4]))
+    assert not np.any(vectors[0]) and np.any(vectors[1])
+
+
+def test_paper_initialiser():
+    square = keras.initializers.get(layers.PAPER)([50, 50]).numpy()
+    np.testing.assert_allclose(square @ square.T, np.eye(50), atol=1e-5)
+    gates = keras.initializers.get(layers.PAPER_GATES)([50, 200]).numpy()
+    np.testing.assert_allclose(gates[:, 50:100] @ gates[:, 50:100].T, np.eye(50), atol=1e-5)
+    assert keras.initializers.get(layers.PAPER)([200, 300]).numpy().std() == pytest.approx(0.01, rel=0.02)
+
+
+def test_scan_is_a_loop():
+    inputs = normal(B, N, T, H)
+
+    def step(x, state):
+        state = tf.tanh(x + 0.5 * state)
+        return {"state": state, "square": state[..., :2] ** 2}, state
+
+    found = tf.function(lambda: layers.scan(step, inputs, HIDDEN))()
+    state = HIDDEN
+    for t in range(T):
+        outputs, state = step(inputs[:, :, t], state)
+        np.testing.assert_allclose(found["state"][:, :, t], state, atol=1e-6)
+        np.testing.assert_allclose(found["square"][:, :, t], outputs["square"], atol=1e-6)

@@ -1,0 +1,166 @@
+"""The captioner's contract, for every system and every published variant of it."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sat import config
+from keras_sat.models import build_captioner
+from keras_sat.models.captioner import grid_boxes, shift_right
+from keras_sat.noise import Noise
+from keras_sat.text import END, PAD, START
+
+V, SHAPE = 13, (2, 3, 5)
+SMALL = config.Soft(embedding_size=6, state_size=7, attention_size=4)
+VARIANTS = {
+    "soft, paper": {},
+    "soft, report": {"gate": "vector", "output": "linear", "attention_activation": "relu", "initial_activation": "linear"},
+    "soft, arctic": {"attention_layers": 2, "initial_layers": 2, "initializer": "gaussian", "penalty": "arctic"},
+    "soft, no gate": {"gate": "none", "penalty": "mean"},
+    "soft, mean annotation": {"attention": "uniform"},
+}
+FEATURES = tf.random.stateless_normal([4, *SHAPE], [1, 2])
+CAPTIONS = tf.constant(
+    [
+        [[5, 6, 7, END], [8, END, PAD, PAD], [4, 4, END, PAD]],
+        [[12, 11, END, PAD], [9, 5, 6, END], [7, END, PAD, PAD]],
+        [[3, 3, 3, END], [10, 6, END, PAD], [5, 8, 9, END]],
+        [[6, END, PAD, PAD], [6, 7, END, PAD], [PAD, PAD, PAD, PAD]],
+    ]
+)
+INPUTS = {"features": FEATURES, "captions": CAPTIONS, "row": tf.range(4)}
+
+
+@pytest.fixture(params=VARIANTS)
+def model(request):
+    built = build_captioner(dataclasses.replace(SMALL, **VARIANTS[request.param]), V, SHAPE, seed=3)
+    built.prepare_training(config.Training(), keras.optimizers.Adam(), seed=0)
+    return built
+
+
+def loss_and_gradients(model, inputs, noise=None):
+    kwargs = {"noise": noise} if noise else {}
+    with tf.GradientTape() as tape:
+        terms, _ = model.losses_of(inputs, 11.0, **kwargs)
+        loss = tf.add_n(list(terms.values()))
+    return terms, [tf.convert_to_tensor(each).numpy() for each in tape.gradient(loss, model.trainable_variables)]
+
+
+def test_call_is_t_times_step(model):
+    log_probs, attention = model(INPUTS)
+    assert log_probs.shape == [4, 3, 4, V] and attention.shape == [4, 3, 4, 6]
+    annotations = model.encode(INPUTS)
+    state = model.initial_state(annotations, 3)
+    tokens = shift_right(CAPTIONS)
+    for t in range(4):
+        step_log_probs, step_attention, state = model.step(tokens[..., t], state, annotations)
+        np.testing.assert_allclose(np.exp(step_log_probs), np.exp(log_probs[:, :, t]), atol=1e-5)
+        np.testing.assert_allclose(step_attention, attention[:, :, t], atol=1e-5)
+
+
+def test_distributions(model):
+    log_probs, attention = model(INPUTS)
+    np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(attention.numpy().sum(-1), 1, rtol=1e-5)
+    assert np.all(np.exp(log_probs.numpy()[..., [PAD, START]]) == 0)
+
+
+def test_hypotheses_share_an_image_but_not_a_state(model):
+    together, _ = model(INPUTS)
+    for n in range(3):
+        alone, _ = model({"features": FEATURES, "captions": CAPTIONS[:, n : n + 1]})
+        np.testing.assert_allclose(np.exp(alone[:, 0]), np.exp(together[:, n]), atol=1e-5)
+
+
+def test_further_padding_changes_nothing(model):
+    padded = {**INPUTS, "captions": tf.pad(CAPTIONS, [[0, 0], [0, 1], [0, 3]])}  # three steps and a caption more
+    terms, gradients = loss_and_gradients(model, INPUTS)
+    padded_terms, padded_gradients = loss_and_gradients(model, padded)
+    for name in terms:
+        np.testing.assert_allclose(terms[name], padded_terms[name], rtol=1e-5)
+    for one, other in zip(gradients, padded_gradients):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_an_images_captions_together_or_apart_give_one_gradient(model):
+    """Batching by `images` and by `captions` are the same computation."""
+    if model.config.penalty == "arctic":
+        pytest.skip("a sum over the batch is no mean")
+    _, together = loss_and_gradients(model, INPUTS)
+    rows = [(b, n) for b in range(4) for n in range(3) if (b, n) != (3, 2)]
+    apart = {
+        "features": tf.stack([FEATURES[b] for b, _ in rows]),
+        "captions": tf.stack([CAPTIONS[b, n : n + 1] for b, n in rows]),
+    }
+    _, separate = loss_and_gradients(model, apart)
+    for one, other in zip(together, separate):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_training_noise_is_a_function_of_the_step(model):
+    draw = lambda step: loss_and_gradients(model, INPUTS, Noise(0, step, tf.range(4)))[1]  # noqa: E731
+    one, same, other = draw(5), draw(5), draw(6)
+    assert all(np.array_equal(x, y) for x, y in zip(one, same))
+    assert not all(np.array_equal(x, y) for x, y in zip(one, other))
+
+
+def test_a_training_step_lowers_the_loss(model):
+    def loss():
+        return float(tf.add_n(list(model.losses_of(INPUTS, 11.0)[0].values())))
+
+    before = loss()
+    for _ in range(20):
+        logs = model.train_step(INPUTS)
+    assert loss() < before
+    assert float(logs["filled"]) == pytest.approx(34 / 48)
+
+
+def test_metrics_are_means_over_all_batches(model):
+    """Of two batches of different size the loss is that of both at once, not the mean of two means."""
+    parts = [{key: value[rows] for key, value in INPUTS.items()} for rows in (slice(0, 1), slice(1, 4))]
+    for part in parts:
+        logs = model.test_step(part)
+    split = {name: float(value) for name, value in logs.items()}
+    model.reset_metrics()
+    whole = model.test_step(INPUTS)
+    for name in ("word_loss", "accuracy", "filled"):
+        assert split[name] == pytest.approx(float(whole[name]), rel=1e-4), name
+    if model.config.penalty != "arctic":
+        assert split["loss"] == pytest.approx(float(whole["loss"]), rel=1e-4)
+
+
+def test_weights_come_from_the_seed():
+    one, same, other = (build_captioner(SMALL, V, SHAPE, seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(x, y) for x, y in zip(one, same))
+    assert not all(np.array_equal(x, y) for x, y in zip(one, other))
+
+
+def test_parameter_count_of_the_reports_attention_model():
+    preset = config.load(config.CONFIGS / "flickr8k_report_attention.yaml").model
+    model = build_captioner(preset, 8911, (7, 7, 2048), seed=0)
+    assert model.count_params() == 10_100_481 + 1025 * 8911 - 2048  # Keras' LSTM has one bias where PyTorch's has two
+
+
+def test_mixed_precision_trains():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = build_captioner(SMALL, V, SHAPE, seed=3)
+        optimizer = keras.mixed_precision.LossScaleOptimizer(keras.optimizers.Adam())
+        model.prepare_training(config.Training(), optimizer, seed=0)
+        losses = []
+        for _ in range(30):
+            model.reset_metrics()
+            losses.append(float(model.train_step(INPUTS)["word_loss"]))
+        assert losses[-1] < losses[0]
+        assert model.trainable_variables[0].dtype == tf.float32
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+def test_grid_boxes_tile_the_picture():
+    boxes = grid_boxes(2, 4).numpy()
+    np.testing.assert_allclose(boxes[5], [0.5, 0.25, 1, 0.5])
+    assert np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum() == pytest.approx(1)

@@ -1,0 +1,167 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from keras_sat.data import input_pipeline, scenes
+from keras_sat.data.prepared import open_prepared
+from keras_sat.encoder import decode_image, dequantise, load_encoder
+from keras_sat.errors import UserError
+from keras_sat.text import Vocabulary, split
+from pipeline import artifacts, example_gen, transform
+from pipeline.prepare import prepare
+from pipeline.sources.scenes import ScenesSource
+from tests.conftest import small_prepare
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.suffix != ".keras"}
+
+
+def test_two_runs_give_equal_bytes(data_folder, tmp_path):
+    prepare(small_prepare(), tmp_path / "again")
+    assert digests(tmp_path / "again") == digests(data_folder)
+    assert not list(tmp_path.glob(".*")), "the work folder is gone"
+
+
+def test_features_are_the_encoders(data):
+    encoder = load_encoder(data.folder / "encoder.keras")
+    for record in input_pipeline.read_records(data, "val"):
+        expected = encoder(decode_image(record.encoded, 128)[None])[0].numpy()
+        values, minimum, scale = record.features
+        found = dequantise(values.reshape(64, -1), minimum, scale).numpy().reshape(expected.shape)
+        assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)
+    assert 0 < data.manifest["encoder"]["relative_error"] < 0.01
+
+
+def test_records_are_the_sources(data):
+    ids = {f"val-{index:06d}" for index in range(8)}
+    records = {record.source_id: record for record in input_pipeline.read_records(data, "val")}
+    assert set(records) == ids
+    for name, record in records.items():
+        scene = scenes.draw(name, seed=1)
+        assert (record.captions, record.encoded) == (scene.captions, scene.image)
+        assert [(p.caption, p.start, p.end, p.noun) for p in record.phrases] == [
+            (p.caption, p.start, p.end, p.noun) for p in scene.phrases
+        ]
+        np.testing.assert_allclose([p.box for p in record.phrases], [p.box for p in scene.phrases], atol=1e-6)
+
+
+def test_statistics_and_vocabulary_are_a_recount(data, vocabulary):
+    for name, images in (("train", 40), ("val", 8), ("test", 8)):
+        captions = [text for record in input_pipeline.read_records(data, name) for text in record.captions]
+        words = split(captions).to_list()
+        found = data.statistics[name]
+        assert (found["images"], found["captions"]) == (images, 5 * images)
+        assert found["tokens"] == sum(map(len, words)) == sum((int(n) - 1) * c for n, c in found["lengths"].items())
+        unknown = sum(word.decode() not in vocabulary.words for caption in words for word in caption)
+        assert found["unknown_share"] == pytest.approx(unknown / found["tokens"], abs=1e-6)
+        if name == "train":
+            assert {word.decode() for caption in words for word in caption} == set(vocabulary.words[4:])
+
+
+def test_minimum_count_and_maximum_size(tmp_path):
+    prepare(small_prepare(min_count=20, max_size=12), tmp_path / "data")
+    assert len(Vocabulary.load(tmp_path / "data" / "vocabulary.txt")) == 12
+    assert open_prepared(tmp_path / "data").statistics["train"]["unknown_share"] > 0.3
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_job_goes_on_and_ends_the_same(data_folder, tmp_path, monkeypatch):
+    """Killed after three chunks of features: they are not computed again, and the end is the same, byte by byte."""
+    write, computed = artifacts.write_chunk, []
+
+    def failing(path, serialized, sidecar):
+        if "/features/" in path:
+            computed.append(path)
+            if len(computed) == 4:
+                raise Interrupted("killed")
+        write(path, serialized, sidecar)
+
+    monkeypatch.setattr(artifacts, "write_chunk", failing)
+    with pytest.raises(Exception, match="killed"):
+        prepare(small_prepare(), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    prepare(small_prepare(), tmp_path / "data")
+    assert digests(tmp_path / "data") == digests(data_folder)
+    assert len(set(computed[:3]) & set(computed[4:])) == 0, "finished chunks were computed again"
+
+
+def test_many_workers_give_the_same_bytes(data_folder, tmp_path):
+    prepare(small_prepare(), tmp_path / "data", ["--direct_running_mode=multi_threading", "--direct_num_workers=3"])
+    assert digests(tmp_path / "data") == digests(data_folder)
+
+
+def test_a_second_call_changes_nothing_and_other_settings_are_refused(data_folder, capsys):
+    before = digests(data_folder)
+    prepare(small_prepare(), data_folder)
+    assert "already prepared" in capsys.readouterr().out
+    with pytest.raises(UserError, match="other settings"):
+        prepare(small_prepare(seed=2), data_folder)
+    assert digests(data_folder) == before
+
+
+class FaultySource(ScenesSource):
+    """Scenes, some of which went wrong."""
+
+    def load(self, item):
+        record = super().load(item)
+        broken = {
+            "val-000000": {"encoded": b""},
+            "val-000001": {"encoded": b"this is text"},
+            "val-000002": {"encoded": record.encoded[:500]},
+            "val-000003": {"captions": ("", " ")},
+            "val-000004": {"width": 1_000_000},
+        }
+        return type(record)(**{**record.__dict__, **broken.get(item.id, {})})
+
+
+def test_every_failure_is_named_and_counted(tmp_path):
+    from pipeline.beam_runner import beam_options
+
+    config = small_prepare(max_failures=0.2)
+    example_gen.run(FaultySource(config), config, str(tmp_path), beam_options([]))
+    sidecars = artifacts.finished_chunks(str(tmp_path)).values()
+    failures = {each["id"]: each for sidecar in sidecars for each in sidecar["failures"]}
+    assert set(failures) == {f"val-00000{n}" for n in range(5)}
+    assert all(each["stage"] == "ExampleGen" and each["error"] for each in failures.values())
+    assert sum(sidecar["images"] for sidecar in sidecars) == 56 - 5
+    strict = small_prepare(max_failures=0.05)
+    with pytest.raises(UserError, match="5 of 56"):
+        example_gen._check_failures(sidecars, strict)
+
+
+def test_shards_are_cut_by_size_without_losing_order(tmp_path):
+    chunks = {}
+    for index in range(7):
+        path = str(tmp_path / f"train-{index:05d}-of-00007.tfrecord")
+        records = [f"{index}/{n}".encode() * 10 for n in range(5)]
+        artifacts.write_chunk(path, records, {"images": 5, "records": sum(map(len, records))})
+        chunks[path] = artifacts.read_json(artifacts.sidecar_of(path))
+    from pipeline.beam_runner import beam_options
+
+    (tmp_path / "out").mkdir()
+    shards = transform.write_shards(chunks, str(tmp_path / "out"), 400, beam_options([]))
+    names = [shard["name"] for shard in shards["train"]]
+    assert len(names) == 3 and names == sorted(path.name for path in (tmp_path / "out").iterdir())
+    read = [r for name in names for r in artifacts.read_records(str(tmp_path / "out" / name))]
+    assert read == [f"{index}/{n}".encode() * 10 for index in range(7) for n in range(5)]
+    assert sum(shard["images"] for shard in shards["train"]) == 35
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(Interrupted), artifacts.atomic(str(tmp_path / "file")) as temporary:
+        open(temporary, "w").write("half")
+        raise Interrupted
+    assert not list(tmp_path.iterdir())
+
+
+def test_manifest_describes_the_folder(data):
+    assert json.loads((data.folder / "manifest.json").read_text())["fingerprint"] == (data.folder / "COMPLETED").read_text().strip()
+    for name in data.manifest["splits"]:
+        for shard, path in zip(data.manifest["splits"][name], data.shards(name)):
+            assert hashlib.sha256(open(path, "rb").read()).hexdigest() == shard["sha256"]

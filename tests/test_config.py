@@ -1,0 +1,58 @@
+import pytest
+import yaml
+
+from keras_sat import config
+from keras_sat.errors import UserError
+
+
+def test_yaml_round_trip():
+    experiment = config.load(None, ["model.gate=vector", "prepare.encoder.layer=block13", "train.learning_rate=1e-3"])
+    assert experiment.train.learning_rate == 1e-3
+    assert config.from_values(yaml.safe_load(config.to_yaml(experiment))) == experiment
+
+
+def test_base_is_changed_not_replaced(tmp_path):
+    (tmp_path / "base.yaml").write_text("train: {epochs: 7, patience: 2}\nseed: 3\n")
+    (tmp_path / "child.yaml").write_text("base: base.yaml\ntrain: {epochs: 9}\n")
+    experiment = config.load(tmp_path / "child.yaml", ["train.clip_norm=1"])
+    assert (experiment.train.epochs, experiment.train.patience, experiment.seed) == (9, 2, 3)
+    assert experiment.train.clip_norm == 1.0
+
+
+def test_every_shipped_configuration_loads():
+    for path in config.CONFIGS.glob("*.yaml"):
+        config.load(path)
+        header = path.read_text()
+        assert header.startswith("#") and "python -m" in header, f"{path}: its header must tell the command"
+
+
+@pytest.mark.parametrize(
+    "override, parts",
+    [
+        ("train.epoch=3", ["train.epoch", "epochs"]),
+        ("train.epochs=ten", ["train.epochs", "int", "ten"]),
+        ("train.epochs=true", ["train.epochs", "int"]),
+        ("train.epochs=0", ["train.epochs", "0"]),
+        ("model.gate=vectr", ["model.gate", "scalar, vector, none"]),
+        ("model.name=sofr", ["sofr", "soft"]),
+        ("model.state_dropout=1.0", ["model.state_dropout", "1.0"]),
+        ("train.learning_rate=-1", ["train.learning_rate", "-1"]),
+        ("train.learning_rate=.nan", ["train.learning_rate", "nan"]),
+        ("train=3", ["train", "section"]),
+        ("nonsense", ["nonsense", "section.key=value"]),
+    ],
+)
+def test_mistakes_are_named(override, parts):
+    with pytest.raises(UserError) as error:
+        config.load(None, [override])
+    assert all(part in str(error.value) for part in parts), error.value
+
+
+def test_unreadable_files_are_named(tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("train: [")
+    loop = tmp_path / "loop.yaml"
+    loop.write_text("base: loop.yaml")
+    for path in (tmp_path / "missing.yaml", broken, loop, tmp_path):
+        with pytest.raises(UserError, match=path.name):
+            config.load(path)

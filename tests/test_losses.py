@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sat.losses import cross_entropy, doubly_stochastic_penalty
+
+EXAMPLE = [[0.1, 0.4, 0.2, 0.3], [0.1, 0.1, 0.1, 0.7], [0.0, 0.4, 0.3, 0.3]]  # PAPERS: 2×2 grid, 3 steps
+ONE_CELL = [[1.0, 0.0, 0.0, 0.0]] * 3
+
+
+def penalty(attention, normalisation="paper", captions=None):
+    attention = tf.constant(attention, tf.float32)[None, None]  # [1, 1, T, L]
+    captions = tf.fill(tf.shape(attention)[:3], 5) if captions is None else captions
+    return float(doubly_stochastic_penalty(attention, captions, normalisation))
+
+
+def test_worked_examples():
+    assert penalty(EXAMPLE) == pytest.approx(0.9)
+    assert penalty(ONE_CELL) == pytest.approx(7)
+
+
+def test_one_cell_is_the_worst():
+    for attention in np.random.default_rng(0).dirichlet([0.1] * 4, size=(200, 3)):
+        assert penalty(attention) <= 7 + 1e-5
+
+
+def test_normalisations_differ_by_regions_and_captions():
+    rng = np.random.default_rng(1)
+    attention = tf.constant(rng.dirichlet(np.ones(6), size=(2, 2, 5)), tf.float32)
+    captions = tf.fill([2, 2, 5], 4)
+    count, regions = 4, 6
+    paper, arctic, mean = (doubly_stochastic_penalty(attention, captions, name) for name in ("paper", "arctic", "mean"))
+    paper, mean = paper / count, mean / count
+    np.testing.assert_allclose(paper, regions * mean, rtol=1e-5)
+    np.testing.assert_allclose(arctic, count * mean, rtol=1e-5)
+
+
+def test_padding_counts_in_nothing():
+    captions = tf.constant([[[5, 6, 2, 0, 0]]])
+    padded = np.concatenate([EXAMPLE, [[0.7, 0.1, 0.1, 0.1], [0.25] * 4]])
+    assert penalty(padded, captions=captions) == pytest.approx(0.9)
+    log_probs = tf.math.log_softmax(tf.random.stateless_normal([1, 1, 5, 9], [1, 2]))
+    assert float(cross_entropy(log_probs, captions)) == pytest.approx(float(cross_entropy(log_probs[:, :, :3], captions[..., :3])))
+    empty = tf.zeros([1, 1, 3], tf.int32)
+    assert penalty(EXAMPLE, captions=empty) == 0
+
+
+def test_label_smoothing_is_a_mixture_of_targets():
+    logits = tf.random.stateless_normal([2, 1, 3, 9], [3, 4])
+    never = tf.constant([-1e9, -1e9] + [0.0] * 7)
+    log_probs = tf.math.log_softmax(logits + never)
+    captions = tf.constant([[[4, 5, 2]], [[8, 2, 0]]])
+    targets = 0.9 * tf.one_hot(captions, 9) + 0.1 / 7 * tf.cast(never == 0, tf.float32)
+    mask = tf.cast(captions != 0, tf.float32)[..., None]
+    expected = -tf.reduce_sum(targets * mask * tf.maximum(log_probs, -1e8))
+    assert float(cross_entropy(log_probs, captions, 0.1)) == pytest.approx(float(expected), rel=1e-5)

@@ -1,0 +1,25 @@
+import numpy as np
+import tensorflow as tf
+
+from keras_sat.noise import Noise
+
+
+def test_a_replica_draws_its_rows_of_the_global_batch():
+    everything = Noise(1, 7, tf.range(13)).uniform("words", [5, 33])
+    for rows in ([0, 1, 2], [9, 10, 11, 12], [3]):
+        part = Noise(1, 7, tf.constant(rows)).uniform("words", [5, 33])
+        np.testing.assert_array_equal(part, everything.numpy()[rows])
+
+
+def test_seed_step_and_name_give_independent_draws():
+    draws = [Noise(s, t, tf.range(4)).uniform(n, [50]).numpy() for s, t, n in [(1, 1, "a"), (2, 1, "a"), (1, 2, "a"), (1, 1, "b")]]
+    for i in range(4):
+        for j in range(i):
+            assert not np.any(draws[i] == draws[j])
+
+
+def test_dropout_keeps_the_mean():
+    ones = tf.ones([64, 1000])
+    dropped = Noise(0, 0, tf.range(64)).dropout("x", ones, 0.3).numpy()
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.7)}
+    assert abs(dropped.mean() - 1) < 0.01
