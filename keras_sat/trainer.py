@@ -57,7 +57,7 @@ class Trainer:
         self._truncate_metrics()
         if self._finished():
             return self.progress
-        self._function = tf.function(lambda batch: self.strategy.run(self.model.train_step, (batch,)), reduce_retracing=True)
+        self._function = self._train_function()
         self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment)
         self._board = TensorBoard(self.run.folder / "logs", self.data, self._validation.pictures)
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -72,6 +72,18 @@ class Trainer:
                 signal.signal(number, handler)
         return self.progress
 
+    def _batches(self, skip=0):
+        """The batches of the epoch that comes next, shared out to the devices."""
+        batches = input_pipeline.training_batches(
+            self.data, self.experiment.data, self.vocabulary, self.experiment.seed, self.progress.epoch
+        )
+        return self.strategy.experimental_distribute_dataset(batches.skip(skip))
+
+    def _train_function(self):
+        """`train_step` as one graph for batches of any size: a graph a size would be slow, and would round differently."""
+        signature = [self._batches().element_spec]
+        return tf.function(lambda batch: self.strategy.run(self.model.train_step, (batch,)), input_signature=signature)
+
     def _finished(self):
         out_of_patience = self.config.patience and self.progress.waited >= self.config.patience
         out_of_time = self.config.max_minutes and self.progress.seconds >= 60 * self.config.max_minutes
@@ -79,16 +91,13 @@ class Trainer:
 
     def _epoch(self):
         progress, started = self.progress, time.monotonic()
-        batches = input_pipeline.training_batches(
-            self.data, self.experiment.data, self.vocabulary, self.experiment.seed, progress.epoch
-        ).skip(progress.batch)
         total = self.data.statistics["train"]["captions"]
         done = int(total * progress.batch / self.steps_an_epoch)
         with progress_bar(
             total=total, initial=done, desc=f"epoch {progress.epoch + 1}/{self.config.epochs}", unit=" captions"
         ) as bar:
             saved = time.monotonic()
-            for batch in self.strategy.experimental_distribute_dataset(batches):
+            for batch in self._batches(skip=progress.batch):
                 logs = self._function(batch)
                 progress.batch += 1
                 if progress.batch % 10 == 0:  # reading a metric waits for the device

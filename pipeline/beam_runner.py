@@ -1,7 +1,6 @@
 """Running a Beam job: which runner, a live line, and options passed straight through."""
 
 import argparse
-import logging
 import threading
 
 import apache_beam as beam
@@ -44,7 +43,6 @@ def run(build, options, description, folder=None, total=None):
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
         runner = FnApiRunner()
-    logging.getLogger().setLevel(logging.ERROR)  # RunInference warns through the root logger
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
     with _LiveLine(description, folder, total):

@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def prepare(config, output, beam_flags=()):
     Raises:
         UserError: the output exists but was made with other settings, or the source is unusable.
     """
+    logging.getLogger().setLevel(logging.CRITICAL)  # Beam warns of what is not installed, and logs errors that it raises
     from pipeline import beam_runner, example_gen, statistics_gen, transform  # TensorFlow and Beam load here
     from pipeline.artifacts import COMPLETED, finished_chunks, read_json, write_json, write_text
     from pipeline.sources import open_source

@@ -37,7 +37,8 @@ class PreparedData:
             UserError: the data set has no such split, or a shard is missing or was cut short.
         """
         if split not in self.manifest["splits"]:
-            raise UserError(f"{self.folder}: has no split {split!r}, only {', '.join(self.manifest['splits'])}")
+            known = [name for name in ("train", "val", "test") if name in self.manifest["splits"]]
+            raise UserError(f"{self.folder}: has no split {split!r}, only {', '.join(known)}")
         paths = []
         for shard in self.manifest["splits"][split]:
             path = self.folder / shard["name"]

@@ -1,0 +1,143 @@
+"""The commands as a user meets them: processes, exit codes, and one clear line for every mistake."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from keras_sat.data import input_pipeline
+
+COMMANDS = ("keras_sat.train", "keras_sat.evaluate", "keras_sat.caption", "keras_sat.demo", "pipeline.prepare")
+
+
+def call(module, *arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)], capture_output=True, text=True, **kwargs
+    )
+
+
+def assert_one_line(result, *parts):
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert result.returncode == 2, result.stderr[-2000:]
+    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr[-2000:]
+    for part in parts:
+        assert str(part) in lines[0], lines[0]
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_imports_no_tensorflow(module):
+    probe = f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module({module!r}, run_name='__main__')\n"
+    probe += "finally: assert not {'tensorflow', 'apache_beam', 'keras'} & set(sys.modules)"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.startswith("usage: python -m "), result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["--model", "sofft"], ["sofft", "did you mean soft"]),
+        (["--set", "train.epoch=3"], ["train.epoch", "epochs"]),
+        (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["--data", "nowhere"], ["nowhere", "pipeline.prepare"]),
+    ],
+)
+def test_configuration_mistakes_come_before_tensorflow(arguments, parts, tmp_path):
+    assert_one_line(call("keras_sat.train", *arguments, "--run", tmp_path / "run"), *parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_of_preparation(tmp_path):
+    output = ["--output", tmp_path / "data"]
+    assert_one_line(call("pipeline.prepare", "--dataset", "cocoa", *output), "cocoa", "scenes")
+    assert_one_line(call("pipeline.prepare", "--source", "many", *output), "many", "train=3000")
+    assert_one_line(call("pipeline.prepare", "--direct_num_wokers=2", *output), "direct_num_wokers", "direct_num_workers")
+    small = ["--source", "train=4", "--encoder", "MobileNetV2", "--weights", "none", "--image-size", 64]
+    assert_one_line(call("pipeline.prepare", *small, "--layer", "blok", *output), "blok", "did you mean block")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_full_disk_while_preparing(tmp_path):
+    """Files may not grow beyond 20 kB (as a quota or a full disk would have it), which the first chunk needs."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    arguments = ["--source", "train=40", "--weights", "none", "--output", tmp_path / "data"]
+    assert_one_line(call("pipeline.prepare", *arguments, preexec_fn=limit), tmp_path, "space")
+    assert not (tmp_path / "data").exists()
+    assert not [path for path in tmp_path.rglob("*.tfrecord")], "half-written files carry no final name"
+
+
+def test_a_full_disk_while_training(run, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()}
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
+
+    config = folder / "config.yaml"
+    arguments = ["--config", config, "--run", folder, "--set", "train.epochs=3"]
+    assert_one_line(call("keras_sat.train", *arguments, preexec_fn=limit), tmp_path, "space")
+    for path, content in before.items():
+        assert path.read_bytes() == content, "the last good checkpoint must survive"
+
+
+def test_a_corrupt_shard_while_training(data_folder, experiment, tmp_path):
+    from keras_sat import config
+
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    shard = next(folder.glob("train-*.tfrecord"))
+    content = shard.read_bytes()
+    shard.write_bytes(content[:9000] + b"x" + content[9001:])
+    path = tmp_path / "experiment.yaml"
+    path.write_text(config.to_yaml(experiment))
+    assert_one_line(call("keras_sat.train", "--config", path, "--data", folder, "--run", tmp_path / "run"), shard, "corrupt")
+
+
+def test_evaluate(run):
+    result = call("keras_sat.evaluate", "--run", run.folder, "--split", "test")
+    assert result.returncode == 0, result.stderr
+    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "uniform attention"):
+        assert re.search(rf"{label} \| \d+\.\d", result.stdout), result.stdout
+    assert (run.folder / "evaluation/test.json").exists() and (run.folder / "evaluation/test_captions.json").exists()
+
+
+def test_mistakes_of_evaluate(run, tmp_path):
+    assert_one_line(call("keras_sat.evaluate", "--run", tmp_path / "nowhere"), "nowhere", "keras_sat.train")
+    assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--split", "dev"), "dev", "train, val, test")
+    assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--metrics", "blue"), "blue", "bleu")
+
+
+def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
+    """A picture from a file gets the caption that evaluation gives it from stored features."""
+    from keras_sat.evaluation.generate import caption_split
+
+    expected = {c.source_id: c.caption for c in caption_split(run.load_model(), data, "test", vocabulary, run.experiment.decoding)}
+    paths = []
+    for record in input_pipeline.read_records(data, "test", 3):
+        paths.append(tmp_path / f"{record.source_id}.png")
+        paths[-1].write_bytes(record.encoded)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    result = call("keras_sat.caption", "--run", run.folder, *paths, broken, "--overlay", tmp_path / "where.png")
+    assert_one_line(result, broken)
+    lines = dict(line.split("\t") for line in result.stdout.splitlines() if "\t" in line)
+    assert lines == {str(path): expected[path.stem] for path in paths}
+    assert all((tmp_path / f"where-{n}.png").exists() for n in (1, 2, 3))
+
+
+def test_wrong_pythons_are_refused_in_one_line(tmp_path):
+    script = os.path.join(os.path.dirname(os.path.dirname(__file__)), "environment.sh")
+    fake = tmp_path / "python3"
+    for body, part in [("exit 1", "3.11"), ("case \"$2\" in *sys.version*) exit 0;; *) exit 1;; esac", "python3-venv")]:
+        fake.write_text(f"#!/bin/sh\n{body}\n")
+        fake.chmod(0o755)
+        result = subprocess.run(
+            ["sh", script, str(tmp_path / "venv")], capture_output=True, text=True, env={**os.environ, "PYTHON": str(fake)}
+        )
+        assert result.returncode == 1 and part in result.stderr and len(result.stderr.splitlines()) == 1
+        assert not (tmp_path / "venv").exists()

@@ -1,0 +1,178 @@
+"""The loop: what it writes, and that a stopped run goes on as if nothing had happened."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from keras_sat import config
+from keras_sat.data.prepared import open_prepared
+from keras_sat.errors import UserError
+from keras_sat.runs import create_run, open_run
+from keras_sat.train import train
+from keras_sat.trainer import Trainer
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_holds_what_it_promises(run, data):
+    for name in ("config.yaml", "vocabulary.txt", "encoder.keras", "metrics.jsonl", "checkpoints/best", "checkpoints/last"):
+        assert (run.folder / name).exists(), name
+    assert open_run(run.folder).experiment == run.experiment
+    lines = metrics(run.folder)
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert lines[1]["loss"] < lines[0]["loss"]
+    assert {"val_bleu4", "val_cider", "val_word_loss", "accuracy", "filled", "learning_rate"} <= set(lines[0])
+
+
+def test_tensorboard_shows_scalars_captions_and_attention(run):
+    events = EventAccumulator(str(run.folder / "logs")).Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"training/loss", "validation/cider", "captions"} <= tags
+    assert sum(tag.startswith("attention/") for tag in tags) == run.experiment.train.pictures
+
+
+def test_one_trace_serves_all_epochs(data, changed, tmp_path):
+    experiment = changed(train={"epochs": 2})
+    trainer = Trainer(create_run(tmp_path / "run", experiment, data), data)
+    trainer.fit()
+    assert trainer._function.experimental_get_tracing_count() == 1
+
+
+CHILD = """
+import sys, tensorflow as tf
+from keras_sat import config, train
+experiment = config.load(sys.argv[1], ["train.epochs=3"])
+train.train(experiment, sys.argv[2])
+"""
+
+
+def start(experiment, folder, tmp_path):
+    path = tmp_path / "experiment.yaml"
+    path.write_text(config.to_yaml(experiment))
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", CHILD, str(path), str(folder)], stderr=subprocess.DEVNULL)
+
+
+def last_weights(folder):
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(folder / "checkpoints" / "last")))
+    names = [name for name in reader.get_variable_to_shape_map() if "PYTHON" not in name and "save_counter" not in name]
+    # Everything: weights, the optimiser's moments and its step, the metrics' sums; not the clock.
+    return {name: reader.get_tensor(name) for name in names if ".ATTRIBUTES/VARIABLE_VALUE" in name}
+
+
+def test_a_killed_run_resumes_bit_for_bit(changed, tmp_path):
+    """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run."""
+    experiment = changed(train={"deterministic": True, "checkpoint_minutes": 0.0})
+    assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
+    stops = [signal.SIGINT, signal.SIGKILL]
+    for stop in stops:
+        child = start(experiment, tmp_path / "killed", tmp_path)
+        seen = os.path.getmtime(path) if (path := tmp_path / "killed/checkpoints/last/checkpoint").exists() else 0
+        deadline = time.monotonic() + 120
+        while child.poll() is None and time.monotonic() < deadline:
+            if path.exists() and os.path.getmtime(path) > seen:
+                child.send_signal(stop)
+                break
+            time.sleep(0.02)
+        assert child.wait() != 0, "it should have been stopped before its end"
+    assert start(experiment, tmp_path / "killed", tmp_path).wait() == 0
+    expected, found = last_weights(tmp_path / "undisturbed"), last_weights(tmp_path / "killed")
+    assert set(expected) == set(found) and len(expected) > 20
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    clockless = [
+        [{k: v for k, v in line.items() if "seconds" not in k} for line in metrics(tmp_path / name)]
+        for name in ("undisturbed", "killed")
+    ]
+    assert clockless[0] == clockless[1]
+
+
+def test_a_finished_run_is_left_alone_and_may_be_prolonged(run, changed, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    before = (folder / "metrics.jsonl").read_text()
+    train(run.experiment, folder)
+    assert (folder / "metrics.jsonl").read_text() == before
+    train(changed(train={"epochs": 3}), folder)
+    assert [line["epoch"] for line in metrics(folder)] == [1, 2, 3]
+
+
+def test_other_settings_are_refused(run, changed):
+    with pytest.raises(UserError, match=r"model\.gate=scalar, not vector"):
+        train(changed(model={"gate": "vector"}), run.folder)
+
+
+def test_schedules(changed):
+    from keras_sat.optimizers import learning_rate
+
+    def rates(steps, **values):
+        schedule = learning_rate(config.Training(learning_rate=1.0, epochs=4, **values), 10)
+        return [float(schedule(step)) if callable(schedule) else schedule for step in steps]
+
+    assert rates([0, 39], schedule="constant") == [1, 1]
+    assert rates([0, 9, 10, 19, 20, 30], schedule="step", decay_from=3) == [1, 1, 1, 1, 0.5, 0.25]
+    np.testing.assert_allclose(rates([0, 20, 40], schedule="cosine"), [1, 0.5, 0], atol=1e-6)
+    np.testing.assert_allclose(rates([0, 5, 10, 30], warmup_steps=10), [0, 0.5, 1, 1], atol=1e-6)
+
+
+def test_plateau_lowers_the_rate_without_gain(data, changed, tmp_path):
+    # At this rate no caption changes, so nothing is gained after the first epoch.
+    train(changed(train={"schedule": "plateau", "decay_rate": 0.1, "learning_rate": 1e-9, "epochs": 3}), tmp_path / "run")
+    rates = [line["learning_rate"] for line in metrics(tmp_path / "run")]
+    np.testing.assert_allclose(rates, [1e-9, 1e-10, 1e-11], rtol=1e-4)
+
+
+def test_patience_ends_training(changed, tmp_path):
+    train(changed(train={"learning_rate": 0.0, "epochs": 9, "patience": 2}), tmp_path / "run")
+    assert len(metrics(tmp_path / "run")) == 3
+
+
+def test_a_loss_that_is_no_number_is_an_error(changed, tmp_path):
+    with pytest.raises(UserError, match="learning_rate"):
+        train(changed(train={"learning_rate": 1e38, "clip_norm": 0.0}), tmp_path / "run")
+
+
+@pytest.fixture
+def copied_run(run, tmp_path):
+    return shutil.copytree(run.folder, tmp_path / "copied")
+
+
+def test_a_vocabulary_that_is_not_the_checkpoints(copied_run):
+    words = (copied_run / "vocabulary.txt").read_text().split("\n")
+    words[5], words[6] = words[6], words[5]
+    (copied_run / "vocabulary.txt").unlink()  # it is a link into the data set
+    (copied_run / "vocabulary.txt").write_text("\n".join(words))
+    with pytest.raises(UserError, match=r"vocabulary\.txt: fingerprint"):
+        open_run(copied_run).vocabulary()
+    facts = json.loads((copied_run / "run.json").read_text())
+    (copied_run / "run.json").write_text(json.dumps({**facts, "vocabulary": "0" * 16}))
+    with pytest.raises(UserError, match="belongs to vocabulary"):
+        open_run(copied_run).load_model()
+
+
+def test_a_checkpoint_that_does_not_fit(copied_run):
+    text = (copied_run / "config.yaml").read_text()
+    (copied_run / "config.yaml").write_text(text.replace("state_size: 16", "state_size: 17"))
+    with pytest.raises(UserError, match="does not fit"):
+        open_run(copied_run).load_model()
+    shutil.rmtree(copied_run / "checkpoints")
+    with pytest.raises(UserError, match="no best checkpoint"):
+        open_run(copied_run).load_model()
+
+
+def test_data_of_another_vocabulary(run, tmp_path):
+    from pipeline.prepare import prepare
+    from tests.conftest import small_prepare
+
+    prepare(small_prepare(min_count=9), tmp_path / "other")
+    with pytest.raises(UserError, match="other data"):
+        create_run(run.folder, run.experiment, open_prepared(tmp_path / "other"))
