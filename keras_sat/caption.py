@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from keras_sat.errors import UserError, command
+from keras_sat.files import atomic
 
 
 def caption_files(run, paths):
@@ -58,12 +59,12 @@ def main(arguments=None):
 
     run = open_run(args.run)
     captioned, errors = caption_files(run, args.images)
-    for number, (path, picture, each) in enumerate(captioned, 1):
+    for path, picture, each in captioned:
         print(f"{path}\t{each.caption}")
         if args.overlay:
             target = Path(args.overlay)
             if len(args.images) > 1:
-                target = target.with_stem(f"{target.stem}-{number}")
+                target = target.with_stem(f"{target.stem}-{1 + args.images.index(path)}")
             save_overlay(target, picture, each, run.feature_shape[:2])
             print(target)
     for error in errors[:-1]:
@@ -73,14 +74,11 @@ def main(arguments=None):
 
 
 def save_overlay(path, picture, captioned, grid):
-    """Draws a `Captioned` to a PNG file, which appears whole or not at all."""
+    """Draws a `Captioned` to a PNG file."""
     from keras_sat.visualize.attention import attention_overlay, to_png
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(to_png(attention_overlay(picture, captioned.words, captioned.attention, grid), dpi=100))
-    temporary.replace(path)
+    with atomic(path) as temporary:
+        temporary.write_bytes(to_png(attention_overlay(picture, captioned.words, captioned.attention, grid), dpi=100))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a training run saves: the model, the optimiser, the metrics' sums and how far it came, in one TensorFlow checkpoint."""
+"""What a run saves: the model, the optimiser, the metrics' sums and how far it came, in one TensorFlow checkpoint."""
 
 import dataclasses
 import json
@@ -41,17 +41,19 @@ class Checkpoints:
     """
 
     def __init__(self, folder, model, progress):
-        saved = _SavedProgress(progress)
+        saved, self._iterations = _SavedProgress(progress), model.optimizer.iterations
         everything = tf.train.Checkpoint(model=model, optimizer=model.optimizer, meters=model.metrics, progress=saved)
         self._last = tf.train.CheckpointManager(everything, str(folder / "last"), max_to_keep=1)
         best = tf.train.Checkpoint(model=model, progress=saved)
         self._best = tf.train.CheckpointManager(best, str(folder / "best"), max_to_keep=1)
 
+    # Numbered by what they hold: a resumed process must not write over the one that it has.
+
     def save_last(self):
-        self._last.save()
+        self._last.save(checkpoint_number=int(self._iterations.numpy()))
 
     def save_best(self):
-        self._best.save()
+        self._best.save(checkpoint_number=int(self._iterations.numpy()))
 
     def restore(self):
         """Goes back to the last checkpoint, if there is one; returns whether there was."""

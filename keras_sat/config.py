@@ -1,4 +1,4 @@
-"""An experiment as frozen dataclasses: read from YAML with `base:`, changed by `--set a.b=c`, checked before TensorFlow loads.
+"""An experiment as frozen dataclasses: read from YAML with `base:`, changed by `--set a.b=c`, checked without TensorFlow.
 
     experiment = load("configs/scenes_soft.yaml", ["train.epochs=3"])
     experiment.model.state_size
@@ -26,8 +26,9 @@ class Encoder:
 
     `name` is `scenes_cnn` or any constructor of keras.applications (`Xception`, `VGG19`, …; case and `_` do not matter).
     `layer` is the layer whose output is the feature map (default: the network's last). `weights` is `imagenet`
-    (for `scenes_cnn`: its own pretraining, a minute), `none`, or a weights file. `resize`: `squash` to image_size², or `crop` the centre of the picture whose shorter
-    side became image_size · 256/224 (VGG's habit). `quantisation` of stored features: `uint8` or `float16`.
+    (for `scenes_cnn`: its own pretraining, a minute), `none`, or a weights file. `image_size`: 224 pixels where none is
+    given. `resize`: `squash` to image_size², or `crop` the centre of the picture whose shorter side became
+    image_size · 256/224 (VGG's habit). `quantisation` of stored features: `uint8` or `float16`.
     """
 
     name: str = "scenes_cnn"
@@ -39,8 +40,13 @@ class Encoder:
 
     @property
     def pixels(self):
-        """Height and width of the CNN's input: image_size, or what the CNN was trained at."""
-        return self.image_size or (128 if self.name == "scenes_cnn" else 224)
+        """Height and width of the CNN's input."""
+        return self.image_size or (128 if self.key == "scenescnn" else 224)
+
+    @property
+    def key(self):
+        """The name as CNNs are looked up by."""
+        return self.name.lower().replace("_", "")
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,8 @@ class Training:
     `select_by` decides the best checkpoint and early stopping (`patience` epochs; 0 = never): a score of
     generated captions on the validation split, or `loss`, the validation negative log likelihood.
     `max_minutes` ends training early (0 = never); `checkpoint_minutes` is the most that a killed run loses.
-    `weight_decay` is the factor of ½|θ|² in the loss. `pictures`: how many validation images TensorBoard shows.
+    `weight_decay` is the factor of ½|θ|² in the loss. `validation_images`: how many are captioned
+    after an epoch (0 = all); `pictures`: how many of them TensorBoard shows.
     `deterministic` makes a resumed run equal an undisturbed one bit for bit.
     """
 
@@ -174,12 +181,15 @@ def load(path=None, overrides=()):
 
     Args:
         path: a YAML file, or None for the defaults. Its `base:` names another one, relative to it, that it changes.
-        overrides: strings `section.key=value`, the value in YAML.
+        overrides: strings `section.key=value`, the value in YAML, or pairs (`section.key`, value).
     Raises:
         UserError: missing or malformed file, unknown key, wrong type.
     """
     values = _read_yaml(Path(path)) if path else {}
     for override in overrides:
+        if isinstance(override, tuple):
+            _set(values, override[0].split("."), override[1])
+            continue
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise UserError(f"--set {override}: expected section.key=value, such as train.epochs=10")
@@ -191,7 +201,7 @@ def from_values(values, source="configuration"):
     """Builds an `Experiment` from nested dictionaries, as read from YAML."""
     model = values.get("model")
     name = model.get("name", "soft") if isinstance(model, dict) else "soft"
-    if name not in SYSTEMS:
+    if not isinstance(name, str) or name not in SYSTEMS:
         raise UserError(f"{source}: model.name: unknown model {name!r}{nearest(name, SYSTEMS)}")
     return _build(Experiment, values, source, "", {"model": SYSTEMS[name]})
 
@@ -275,13 +285,15 @@ def _convert(hint, value, source, key):
     return _in_range(value, source, key)
 
 
+_AT_LEAST_ONE = ("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs")
 _MAY_BE_ZERO = ("train.validation_images",)
+_BELOW_ONE = ("_dropout", "label_smoothing")
 
 
 def _in_range(value, source, key):
     """Numbers here are sizes, counts, rates or weights: none is negative, sizes are at least 1, a dropout is below 1."""
     if isinstance(value, float | int) and not isinstance(value, bool):
-        at_least_one = key.endswith(("_size", "_length", "_width", "_layers", "_images", "epochs")) and key not in _MAY_BE_ZERO
-        if not value >= at_least_one or (key.endswith("_dropout") and value >= 1):
+        at_least_one = key.endswith(_AT_LEAST_ONE) and key not in _MAY_BE_ZERO
+        if not value >= at_least_one or (key.endswith(_BELOW_ONE) and value >= 1):
             raise UserError(f"{source}: {key}: {value} is out of range")
     return value

@@ -22,15 +22,16 @@ def main(arguments=None):
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=2")
     args = parser.parse_args(arguments)
     started, output = time.monotonic(), Path(args.output)
-    overrides = [f"data.path={output}/scenes", *args.set]
+    overrides = [("data.path", f"{output}/scenes"), *args.set]
     experiments = {
         title: configuration.load(configuration.CONFIGS / f"{name}.yaml", overrides) for title, name in COMPARED.items()
     }
 
     from keras_sat.evaluate import evaluate
     from keras_sat.evaluation.report import table
-    from keras_sat.train import train
+    from keras_sat.train import prepare_built_in, train
 
+    prepare_built_in(next(iter(experiments.values())))
     runs = {title: train(experiment, output / "runs" / COMPARED[title]) for title, experiment in experiments.items()}
     scores = table({title: evaluate(run) for title, run in runs.items()})
     (output / "scores.md").write_text(scores + "\n", encoding="utf-8")

@@ -7,7 +7,6 @@ holds its own preprocessing, so that training and inference cannot differ.
 import functools
 import hashlib
 import importlib
-import pkgutil
 
 import keras
 import numpy as np
@@ -66,12 +65,9 @@ class Preprocessing(keras.layers.Layer):
 def _applications():
     """{lower-case name: (module, constructor)} of every CNN in keras.applications."""
     found = {}
-    for module in pkgutil.iter_modules(keras.applications.__path__):
-        namespace = importlib.import_module(f"keras.applications.{module.name}")
-        if hasattr(namespace, "preprocess_input"):
-            for name in dir(namespace):
-                if name[0].isupper():
-                    found[name.lower()] = (module.name, getattr(namespace, name))
+    for name, constructor in vars(keras.applications).items():
+        if name[0].isupper() and callable(constructor):
+            found[name.lower()] = (constructor.__module__.rsplit(".", 1)[-1], constructor)
     return found
 
 
@@ -83,31 +79,50 @@ def build_encoder(config, seed=1):
     Raises:
         UserError: unknown CNN or layer, weights that do not load, a layer that is no feature map.
     """
-    name = config.name.lower().replace("_", "")
-    if name == "scenescnn":
-        from keras_sat.data.scenes_cnn import build_scenes_cnn, train_scenes_cnn
-
-        return build_scenes_cnn(seed) if config.weights == "none" else train_scenes_cnn(seed)
-    if name not in _applications():
-        raise UserError(f"encoder.name: no CNN {config.name!r} in keras.applications{nearest(name, _applications())}")
-    module, constructor = _applications()[name]
-    pixels = keras.Input((config.pixels, config.pixels, 3), name="pixels")
-    try:
-        cnn = constructor(
-            include_top=False, weights=None if config.weights == "none" else config.weights, input_shape=pixels.shape[1:]
-        )
-    except Exception as error:  # Keras raises OSError, ValueError, URLError, …: all of them are about these two settings
-        raise UserError(
-            f"encoder.weights: {config.name} at {config.pixels} pixels does not take {config.weights!r} ({error})"
-        ) from error
+    if config.key == "scenescnn":
+        cnn, preprocessing = _scenes_cnn(config, seed), keras.layers.Activation("linear")  # the CNN has its own
+    else:
+        cnn, preprocessing = _application(config)
     layer = config.layer or cnn.layers[-1].name
     if layer not in (names := [each.name for each in cnn.layers]):
         raise UserError(f"encoder.layer: {config.name} has no layer {layer!r}{nearest(layer, names)}")
     feature_map = cnn.get_layer(layer).output
     if len(feature_map.shape) != 4:
         raise UserError(f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, not a feature map")
-    cut = keras.Model(cnn.input, feature_map, name=name)
-    return keras.Model(pixels, cut(Preprocessing(module, name="preprocessing")(pixels)), name=f"{name}_encoder")
+    pixels = keras.Input((config.pixels, config.pixels, 3), name="pixels")
+    cut = keras.Model(cnn.input, feature_map, name=config.key)
+    return keras.Model(pixels, cut(preprocessing(pixels)), name=f"{config.key}_encoder")
+
+
+def _scenes_cnn(config, seed):
+    from keras_sat.data.scenes_cnn import build_scenes_cnn, train_scenes_cnn
+
+    cnn = build_scenes_cnn(seed)
+    if config.pixels != cnn.input_shape[1]:
+        raise UserError(f"encoder.image_size: scenes_cnn takes {cnn.input_shape[1]} pixels, not {config.pixels}")
+    if config.weights == "imagenet":
+        return train_scenes_cnn(seed)
+    if config.weights != "none":
+        try:
+            cnn.load_weights(config.weights)
+        except (OSError, ValueError) as error:
+            raise UserError(f"encoder.weights: scenes_cnn does not take {config.weights!r} ({error})") from error
+    return cnn
+
+
+def _application(config):
+    """(CNN, its preprocessing layer) of keras.applications."""
+    if config.key not in _applications():
+        raise UserError(f"encoder.name: no CNN {config.name!r} in keras.applications{nearest(config.key, _applications())}")
+    module, constructor = _applications()[config.key]
+    weights = None if config.weights == "none" else config.weights
+    try:
+        cnn = constructor(include_top=False, weights=weights, input_shape=(config.pixels, config.pixels, 3))
+    except Exception as error:  # Keras raises OSError, ValueError, URLError, …: all of them are about these two settings
+        raise UserError(
+            f"encoder.weights: {config.name} at {config.pixels} pixels does not take {config.weights!r} ({error})"
+        ) from error
+    return cnn, Preprocessing(module, name="preprocessing")
 
 
 def weights_fingerprint(encoder):

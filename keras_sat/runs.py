@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_sat import config as configuration
 from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError
+from keras_sat.files import atomic, write_text
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,18 @@ class Run:
             )
         return vocabulary
 
-    def data(self):
-        """The prepared data set that the run was trained on.
+    def data(self, folder=None):
+        """The prepared data set that the run was trained on, or the one in `folder`, made alike.
 
         Raises:
-            UserError: missing, or its vocabulary or features are not those of the run.
+            UserError: missing, or its vocabulary or encoder are not those of the run.
         """
-        data = open_prepared(self.experiment.data.path)
-        for what, of_data in (("vocabulary", data.vocabulary_fingerprint), ("feature_shape", list(data.feature_shape))):
-            if of_data != self.facts[what]:
+        data = open_prepared(folder or self.experiment.data.path)
+        for what, value in _facts(data).items():
+            # The same pictures and captions prepared again, or another corpus with this vocabulary and CNN, will do.
+            if what != "data" and value != self.facts[what]:
                 raise UserError(
-                    f"{data.folder}: {what} {of_data} does not match the run's {self.facts[what]} ({self.folder}); "
+                    f"{data.folder}: its {what} ({value}) does not match that of {self.folder} ({self.facts[what]}); "
                     "use the data set that the run was trained on, or train anew"
                 )
         return data
@@ -60,7 +62,9 @@ class Run:
         """The captioner with its initial weights."""
         from keras_sat.models import build_captioner
 
-        return build_captioner(self.experiment.model, self.facts["vocabulary_size"], self.feature_shape, self.experiment.seed)
+        return build_captioner(
+            self.experiment.model, self.facts["vocabulary_size"], self.feature_shape, self.experiment.seed
+        )
 
     def load_model(self, which="best"):
         """The captioner with the weights of checkpoints/best or checkpoints/last.
@@ -72,9 +76,10 @@ class Run:
 
         from keras_sat.checkpoints import read_progress
 
-        path = tf.train.latest_checkpoint(str(self.folder / "checkpoints" / which))
-        if path is None:
+        state = tf.train.get_checkpoint_state(str(self.folder / "checkpoints" / which))
+        if state is None:
             raise UserError(f"{self.folder}: has no {which} checkpoint yet; train it first")
+        path = state.model_checkpoint_path
         model = self.build_model()
         progress = read_progress(path)
         if progress.vocabulary != self.facts["vocabulary"]:
@@ -99,23 +104,30 @@ def create_run(folder, experiment, data):
         UserError: the folder holds a run with other settings or data.
     """
     folder = Path(folder)
-    facts = {
-        "feature_shape": list(data.feature_shape),
-        "vocabulary": data.vocabulary_fingerprint,
-        "vocabulary_size": data.manifest["vocabulary"]["size"],
-        "data": data.manifest["fingerprint"],
-        "encoder": data.manifest["encoder"],
-    }
+    if set(str(folder.resolve())) & set("*?["):
+        raise UserError(f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run")
+    facts = _facts(data)
     if (folder / "config.yaml").exists():
         return _reopen(folder, experiment, facts)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: exists and is no run; choose another --run")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("vocabulary.txt", "encoder.keras"):
-        _link(data.folder / name, folder / name)
-    _write(folder / "run.json", json.dumps(facts, indent=2) + "\n")
-    _write(folder / "config.yaml", configuration.to_yaml(experiment))  # last: it makes the folder a run
+    with atomic(folder) as new:
+        new.mkdir()
+        shutil.copy(data.folder / "vocabulary.txt", new)
+        _link(data.folder / "encoder.keras", new / "encoder.keras")
+        write_text(new / "run.json", json.dumps(facts, indent=2) + "\n")
+        write_text(new / "config.yaml", configuration.to_yaml(experiment))
     return Run(folder, experiment, facts)
+
+
+def _facts(data):
+    return {
+        "feature_shape": list(data.feature_shape),
+        "vocabulary": data.vocabulary_fingerprint,
+        "vocabulary_size": data.manifest["vocabulary"]["size"],
+        "encoder": {key: value for key, value in data.manifest["encoder"].items() if key != "relative_error"},
+        "data": data.manifest["fingerprint"],
+    }
 
 
 def open_run(folder):
@@ -149,7 +161,9 @@ def _reopen(folder, experiment, facts):
     for key, value in facts.items():
         if value != run.facts.get(key):
             raise UserError(f"{folder}: was started on other data ({key}); choose another --run")
-    _write(folder / "config.yaml", configuration.to_yaml(experiment))
+    if experiment.train.schedule == "cosine" and experiment.train.epochs != run.experiment.train.epochs:
+        raise UserError(f"{folder}: train.epochs cannot change under schedule `cosine`, which ends at the last epoch")
+    write_text(folder / "config.yaml", configuration.to_yaml(experiment))
     return Run(folder, experiment, facts)
 
 
@@ -166,9 +180,3 @@ def _link(source, target):
         os.link(source, target)
     except OSError:
         shutil.copy(source, target)
-
-
-def _write(path, text):
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

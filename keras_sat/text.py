@@ -19,7 +19,7 @@ PAD, START, END, UNKNOWN = range(len(SPECIALS))
 _RULES = (
     ("[\u2018\u2019\u02bc\uff07`]", "'"),  # typographic apostrophes
     (r"[^\p{L}\p{M}\p{N}'-]+", " "),  # a word is letters, marks, digits, inner apostrophes and hyphens
-    (r"'s( |$)", " \x01s\\1"),  # … or 's, set apart as the Penn Treebank (and Flickr8k's captions) do
+    (r"(?:['-]*'s['-]*)+( |$)", " \x01s\\1"),  # … or 's, set apart as the Penn Treebank (and Flickr8k's captions) do
     (r"(^|[ '-])['-]+", r"\1"),  # none at a word's beginning …
     (r"['-]+($| )", r"\1"),  # … nor at its end
     ("\x01", "'"),

@@ -14,12 +14,11 @@ from keras_sat.errors import UserError, command, nearest
 
 
 def train(experiment, folder):
-    """Trains an experiment in a run folder, preparing the built-in data set where it is asked for and missing.
+    """Trains an experiment in a run folder.
 
     Returns:
         The `keras_sat.runs.Run`.
     """
-    prepare_built_in(experiment)
     data = open_prepared(experiment.data.path)
     for split in ("train", "val"):
         data.shards(split)
@@ -38,19 +37,23 @@ def train(experiment, folder):
         progress = trainer.fit()
     except KeyboardInterrupt:
         progress = trainer.progress
-        print(f"\n{folder}: stopped in epoch {progress.epoch + 1} after {progress.batch} batches; the same command resumes it")
+        print(
+            f"\n{folder}: stopped in epoch {progress.epoch + 1} after {progress.batch} batches; the same command resumes it"
+        )
         raise
     print(f"{folder}: trained {progress.epoch} epochs; best was epoch {progress.best_epoch} by {experiment.train.select_by}")
     return run
 
 
 def prepare_built_in(experiment):
-    """Prepares scenes where the experiment's data are to be scenes and do not exist yet."""
-    if experiment.prepare.dataset == "scenes" and not Path(experiment.data.path).exists():
-        if Path(experiment.data.path).name.startswith("scenes"):
-            from pipeline.prepare import prepare
+    """Prepares the built-in data set where the experiment asks for it: missing, it is made; made otherwise, refused."""
+    if Path(experiment.data.path).name == "scenes":
+        from pipeline.prepare import prepare
 
+        try:
             prepare(experiment.prepare, experiment.data.path)
+        except UserError as error:
+            raise UserError(f"{error}, or say --data {experiment.data.path} to take it as it is") from error
 
 
 def load_experiment(model, path, data, overrides):
@@ -79,6 +82,8 @@ def main(arguments=None):
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=10")
     args = parser.parse_args(arguments)
     experiment = load_experiment(args.model, args.config, args.data, args.set)
+    if not args.data:
+        prepare_built_in(experiment)
     name = Path(args.config).stem if args.config else f"scenes_{experiment.model.name}"
     train(experiment, Path(args.run or f"runs/{name}"))
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_sat.checkpoints import Checkpoints, Progress
 from keras_sat.data import input_pipeline
-from keras_sat.data.prepared import check_shards
 from keras_sat.errors import UserError
+from keras_sat.files import write_text
 from keras_sat.optimizers import build_optimizer
 from keras_sat.progress import progress_bar
 from keras_sat.tensorboard import TensorBoard
@@ -24,15 +24,16 @@ class Trainer:
 
     Args:
         run: a `keras_sat.runs.Run`. data: its `PreparedData`.
+        strategy: a tf.distribute strategy (default: all GPUs, mirrored, where there are several).
     """
 
-    def __init__(self, run, data):
+    def __init__(self, run, data, strategy=None):
         self.run, self.data = run, data
         self.experiment = run.experiment
         self.config = run.experiment.train
         if self.config.deterministic:
             tf.config.experimental.enable_op_determinism()
-        self.strategy = _strategy()
+        self.strategy = strategy or _strategy()
         self.vocabulary = run.vocabulary()
         self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data)
         with self.strategy.scope():
@@ -58,15 +59,16 @@ class Trainer:
         if self._finished():
             return self.progress
         self._function = self._train_function()
-        self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment)
+        with self.data.reading("val"):
+            self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
         self._board = TensorBoard(self.run.folder / "logs", self.data, self._validation.pictures)
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            while not self._finished():
-                self._epoch()
-        except tf.errors.DataLossError:
-            check_shards(self.data.shards("train") + self.data.shards("val"))
-            raise
+            with self.data.reading("train", "val"):
+                while not self._finished():
+                    self._epoch()
+                    if self._interrupted:
+                        raise KeyboardInterrupt
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -75,7 +77,12 @@ class Trainer:
     def _batches(self, skip=0):
         """The batches of the epoch that comes next, shared out to the devices."""
         batches = input_pipeline.training_batches(
-            self.data, self.experiment.data, self.vocabulary, self.experiment.seed, self.progress.epoch
+            self.data,
+            self.experiment.data,
+            self.vocabulary,
+            self.experiment.seed,
+            self.progress.epoch,
+            replicas=self.strategy.num_replicas_in_sync,
         )
         return self.strategy.experimental_distribute_dataset(batches.skip(skip))
 
@@ -109,7 +116,8 @@ class Trainer:
                     self.checkpoints.save_last()
                 if self._interrupted:
                     raise KeyboardInterrupt
-        results = {name: float(value) for name, value in logs.items()}
+        # From the metrics, not the last step: a run that was stopped at the epoch's end resumes with no step left.
+        results = {metric.name: float(metric.result()) for metric in self.model.metrics}
         if not all(value == value and abs(value) < float("inf") for value in results.values()):
             raise UserError(
                 f"{self.run.folder}: the loss is {results['loss']} in epoch {progress.epoch + 1}; lower train.learning_rate "
@@ -130,9 +138,9 @@ class Trainer:
         self._add_time(started)
         line = {
             "epoch": progress.epoch,
-            "step": int(self.model.optimizer.iterations),
+            "step": int(self.model.optimizer.iterations.numpy()),
             **{name: round(value, 6) for name, value in results.items()},
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "seconds": round(progress.seconds, 1),
             "training_seconds": round(training_seconds, 1),
         }
@@ -166,10 +174,8 @@ class Trainer:
         """Drops the lines of epochs that the checkpoint does not know: they will be run again."""
         path = self.run.folder / "metrics.jsonl"
         if path.exists():
-            lines = [line for line in path.read_text().splitlines() if json.loads(line)["epoch"] <= self.progress.epoch]
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text("".join(line + "\n" for line in lines))
-            temporary.replace(path)
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text(path, "".join(lines[: self.progress.epoch]))  # a line an epoch; one cut short is beyond these
 
     def _interrupt(self, number, frame):
         if self._interrupted:

@@ -15,18 +15,20 @@ class Validation:
 
     Args:
         model: a `Captioner` prepared for training. data: a `PreparedData` with a `val` split. vocabulary: its vocabulary.
-        experiment: a `config.Experiment`.
+        experiment: a `config.Experiment`. strategy: the tf.distribute strategy under which the model was made.
     """
 
-    def __init__(self, model, data, vocabulary, experiment):
+    def __init__(self, model, data, vocabulary, experiment, strategy):
         self._model, self._data, self._vocabulary, self._experiment = model, data, vocabulary, experiment
+        self._strategy = strategy
         self._limit = experiment.train.validation_images
         records = list(input_pipeline.read_records(data, "val", self._limit))
         self._references = normalised_references(records)
         self.pictures = records[: experiment.train.pictures]
         self._metrics = ["bleu", "cider"] + ["meteor"] * (experiment.train.select_by == "meteor")
         self._generate = caption_function(model, experiment.decoding.max_length)
-        self._test_step = tf.function(model.test_step, reduce_retracing=True)
+        signature = [self._batches().element_spec]
+        self._test_step = tf.function(lambda batch: strategy.run(model.test_step, (batch,)), input_signature=signature)
 
     def __call__(self):
         """Returns ({"bleu4": float, …, "loss": float}, the `Captioned` of every image)."""
@@ -37,12 +39,17 @@ class Validation:
         scores, _ = score(captions, self._references, self._metrics, tokenise=False)
         return scores | self._likelihood(), captioned
 
+    def _batches(self):
+        config = self._experiment.data
+        replicas = self._strategy.num_replicas_in_sync
+        batches = input_pipeline.training_batches(self._data, config, self._vocabulary, 0, 0, "val", replicas)
+        return self._strategy.experimental_distribute_dataset(batches)
+
     def _likelihood(self):
+        """The mean loss a caption and a word over the whole split."""
         self._model.reset_metrics()
-        batches = input_pipeline.training_batches(
-            self._data, self._experiment.data, self._vocabulary, seed=0, epoch=0, split="val"
-        )
-        for batch in batches:
-            logs = self._test_step(batch)
+        for batch in self._batches():
+            self._test_step(batch)
+        results = {metric.name: float(metric.result()) for metric in self._model.metrics}
         self._model.reset_metrics()
-        return {name: float(logs[name]) for name in ("loss", "word_loss")}
+        return {name: results[name] for name in ("loss", "word_loss")}

@@ -3,11 +3,10 @@
 import contextlib
 import hashlib
 import json
+import re
 import uuid
 
 import tensorflow as tf
-
-COMPLETED = "COMPLETED"
 
 
 @contextlib.contextmanager
@@ -57,8 +56,8 @@ def sidecar_of(path):
 
 def finished_chunks(folder):
     """{chunk file: sidecar} of the finished chunks, in order."""
-    sidecars = sorted(tf.io.gfile.glob(f"{folder}/*-of-*.json"))
-    return {sidecar.removesuffix(".json") + ".tfrecord": read_json(sidecar) for sidecar in sidecars}
+    names = sorted(name for name in tf.io.gfile.listdir(folder) if re.fullmatch(r".*-of-\d+\.json", name))
+    return {f"{folder}/{name.removesuffix('.json')}.tfrecord": read_json(f"{folder}/{name}") for name in names}
 
 
 def concatenate(paths, target):

@@ -36,7 +36,7 @@ def _count(chunk):
     counts = collections.Counter()
     for record in map(deserialize, artifacts.read_records(chunk)):
         words = [[word.decode() for word in caption] for caption in split(record.captions).to_list()]
-        counts.update(((name, "words", word) for caption in words for word in caption))
+        counts.update((name, "words", word) for caption in words for word in caption)
         counts.update((name, "lengths", len(caption) + 1) for caption in words)
         counts[name, "longest", max(len(caption) + 1 for caption in words)] += 1
         counts[name, "captions", len(words)] += 1

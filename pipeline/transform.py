@@ -88,12 +88,13 @@ def write_shards(chunks, folder, shard_bytes, options):
     plan = []
     for split in sorted({_split(path) for path in chunks}, key=["train", "val", "test"].index):
         paths = [path for path in chunks if _split(path) == split]
-        sizes = np.cumsum([chunks[path]["records"] for path in paths])
-        number = -(-int(sizes[-1]) // shard_bytes) or 1
-        shard = np.minimum((sizes - 1) * number // max(int(sizes[-1]), 1), number - 1)
-        for index in range(number):
-            members = [path for path, each in zip(paths, shard) if each == index]
-            plan.append((f"{folder}/{split}-{index:05d}-of-{number:05d}.tfrecord", members))
+        groups = {}
+        ends = np.cumsum([chunks[path]["records"] for path in paths])
+        for path, end in zip(paths, ends):
+            if chunks[path]["images"]:
+                groups.setdefault((end - 1) // shard_bytes, []).append(path)
+        for index, members in enumerate(groups.values()):
+            plan.append((f"{folder}/{split}-{index:05d}-of-{len(groups):05d}.tfrecord", members))
 
     def concatenate(element):
         target, members = element

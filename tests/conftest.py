@@ -40,7 +40,13 @@ def vocabulary(data):
 
 @pytest.fixture(scope="session")
 def experiment(data_folder):
-    overrides = [*SMALL_MODEL, f"data.path={data_folder}", "data.batch_size=16", "train.epochs=2", "train.deterministic=false"]
+    overrides = [
+        *SMALL_MODEL,
+        f"data.path={data_folder}",
+        "data.batch_size=16",
+        "train.epochs=2",
+        "train.deterministic=false",
+    ]
     return config.load(None, overrides)
 
 

@@ -42,6 +42,7 @@ def test_help_imports_no_tensorflow(module):
         (["--model", "sofft"], ["sofft", "did you mean soft"]),
         (["--set", "train.epoch=3"], ["train.epoch", "epochs"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["--data", "nowhere/scenes"], ["nowhere/scenes", "pipeline.prepare"]),
         (["--data", "nowhere"], ["nowhere", "pipeline.prepare"]),
     ],
 )
@@ -80,7 +81,7 @@ def test_a_full_disk_while_training(run, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
 
     config = folder / "config.yaml"
-    arguments = ["--config", config, "--run", folder, "--set", "train.epochs=3"]
+    arguments = ["--config", config, "--data", run.experiment.data.path, "--run", folder, "--set", "train.epochs=3"]
     assert_one_line(call("keras_sat.train", *arguments, preexec_fn=limit), tmp_path, "space")
     for path, content in before.items():
         assert path.read_bytes() == content, "the last good checkpoint must survive"
@@ -96,6 +97,14 @@ def test_a_corrupt_shard_while_training(data_folder, experiment, tmp_path):
     path = tmp_path / "experiment.yaml"
     path.write_text(config.to_yaml(experiment))
     assert_one_line(call("keras_sat.train", "--config", path, "--data", folder, "--run", tmp_path / "run"), shard, "corrupt")
+
+
+def test_a_corrupt_shard_while_evaluating(run, data_folder, tmp_path):
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    shard = next(folder.glob("test-*.tfrecord"))
+    content = shard.read_bytes()
+    shard.write_bytes(content[:9000] + b"x" + content[9001:])
+    assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--data", folder), shard, "corrupt")
 
 
 def test_evaluate(run):
@@ -116,7 +125,9 @@ def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
     """A picture from a file gets the caption that evaluation gives it from stored features."""
     from keras_sat.evaluation.generate import caption_split
 
-    expected = {c.source_id: c.caption for c in caption_split(run.load_model(), data, "test", vocabulary, run.experiment.decoding)}
+    expected = {
+        c.source_id: c.caption for c in caption_split(run.load_model(), data, "test", vocabulary, run.experiment.decoding)
+    }
     paths = []
     for record in input_pipeline.read_records(data, "test", 3):
         paths.append(tmp_path / f"{record.source_id}.png")
@@ -133,7 +144,7 @@ def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
 def test_wrong_pythons_are_refused_in_one_line(tmp_path):
     script = os.path.join(os.path.dirname(os.path.dirname(__file__)), "environment.sh")
     fake = tmp_path / "python3"
-    for body, part in [("exit 1", "3.11"), ("case \"$2\" in *sys.version*) exit 0;; *) exit 1;; esac", "python3-venv")]:
+    for body, part in [("exit 1", "3.11"), ('case "$2" in *sys.version*) exit 0;; *) exit 1;; esac', "python3-venv")]:
         fake.write_text(f"#!/bin/sh\n{body}\n")
         fake.chmod(0o755)
         result = subprocess.run(

@@ -11,6 +11,10 @@ def test_yaml_round_trip():
     assert config.from_values(yaml.safe_load(config.to_yaml(experiment))) == experiment
 
 
+def test_pairs_are_not_read_as_yaml():
+    assert config.load(None, [("data.path", "runs #1/a: b")]).data.path == "runs #1/a: b"
+
+
 def test_base_is_changed_not_replaced(tmp_path):
     (tmp_path / "base.yaml").write_text("train: {epochs: 7, patience: 2}\nseed: 3\n")
     (tmp_path / "child.yaml").write_text("base: base.yaml\ntrain: {epochs: 9}\n")
@@ -39,6 +43,9 @@ def test_every_shipped_configuration_loads():
         ("train.learning_rate=-1", ["train.learning_rate", "-1"]),
         ("train.learning_rate=.nan", ["train.learning_rate", "nan"]),
         ("train=3", ["train", "section"]),
+        ("model.name=[a]", ["model.name"]),
+        ("train.label_smoothing=1.5", ["train.label_smoothing", "1.5"]),
+        ("prepare.shard_megabytes=0", ["prepare.shard_megabytes", "0"]),
         ("nonsense", ["nonsense", "section.key=value"]),
     ],
 )

@@ -62,6 +62,14 @@ def test_a_cnn_by_name_layer_and_weights_file(tmp_path):
     assert weights_fingerprint(again) == weights_fingerprint(encoder)
 
 
+def test_every_cnn_of_keras_applications_has_its_preprocessing():
+    from keras_sat.encoder import Preprocessing, _applications
+
+    assert {"xception", "vgg19", "resnet50", "mobilenetv3large", "efficientnetv2b0", "convnexttiny"} <= set(_applications())
+    for module, _ in _applications().values():
+        Preprocessing(module)
+
+
 @pytest.mark.parametrize(
     "encoder, parts",
     [
@@ -69,6 +77,9 @@ def test_a_cnn_by_name_layer_and_weights_file(tmp_path):
         (Encoder("MobileNetV2", "blok_6", "none", 64), ["blok_6", "did you mean block_"]),
         (Encoder("MobileNetV2", None, "/nowhere.h5", 64), ["/nowhere.h5", "weights"]),
         (Encoder("MobileNetV2", None, "none", 7), ["7 pixels"]),
+        (Encoder("scenes_cnn", "nope", "none"), ["encoder.layer", "nope"]),
+        (Encoder("scenes_cnn", None, "/nowhere.h5"), ["/nowhere.h5"]),
+        (Encoder("scenes_cnn", None, "none", 64), ["128", "64"]),
     ],
 )
 def test_mistakes_are_named(encoder, parts):

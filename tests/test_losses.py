@@ -40,7 +40,9 @@ def test_padding_counts_in_nothing():
     padded = np.concatenate([EXAMPLE, [[0.7, 0.1, 0.1, 0.1], [0.25] * 4]])
     assert penalty(padded, captions=captions) == pytest.approx(0.9)
     log_probs = tf.math.log_softmax(tf.random.stateless_normal([1, 1, 5, 9], [1, 2]))
-    assert float(cross_entropy(log_probs, captions)) == pytest.approx(float(cross_entropy(log_probs[:, :, :3], captions[..., :3])))
+    assert float(cross_entropy(log_probs, captions)) == pytest.approx(
+        float(cross_entropy(log_probs[:, :, :3], captions[..., :3]))
+    )
     empty = tf.zeros([1, 1, 3], tf.int32)
     assert penalty(EXAMPLE, captions=empty) == 0
 

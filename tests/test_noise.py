@@ -12,7 +12,9 @@ def test_a_replica_draws_its_rows_of_the_global_batch():
 
 
 def test_seed_step_and_name_give_independent_draws():
-    draws = [Noise(s, t, tf.range(4)).uniform(n, [50]).numpy() for s, t, n in [(1, 1, "a"), (2, 1, "a"), (1, 2, "a"), (1, 1, "b")]]
+    draws = [
+        Noise(s, t, tf.range(4)).uniform(n, [50]).numpy() for s, t, n in [(1, 1, "a"), (2, 1, "a"), (1, 2, "a"), (1, 1, "b")]
+    ]
     for i in range(4):
         for j in range(i):
             assert not np.any(draws[i] == draws[j])

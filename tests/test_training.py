@@ -19,6 +19,7 @@ from keras_sat.errors import UserError
 from keras_sat.runs import create_run, open_run
 from keras_sat.train import train
 from keras_sat.trainer import Trainer
+from keras_sat.validation import Validation
 
 
 def metrics(folder):
@@ -42,11 +43,53 @@ def test_tensorboard_shows_scalars_captions_and_attention(run):
     assert sum(tag.startswith("attention/") for tag in tags) == run.experiment.train.pictures
 
 
-def test_one_trace_serves_all_epochs(data, changed, tmp_path):
-    experiment = changed(train={"epochs": 2})
-    trainer = Trainer(create_run(tmp_path / "run", experiment, data), data)
-    trainer.fit()
-    assert trainer._function.experimental_get_tracing_count() == 1
+@pytest.mark.parametrize("when", ["at the last batch", "in validation"])
+def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypatch):
+    """The checkpoint may stand behind the epoch's last batch, before its validation; a torn metrics line does not matter."""
+    run = create_run(tmp_path / "run", changed(train={"checkpoint_minutes": 0.0}), data)
+    trainer = Trainer(run, data)
+    if when == "in validation":
+        monkeypatch.setattr(Validation, "__call__", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    else:
+        save = trainer.checkpoints.save_last
+        stop = lambda: setattr(trainer, "_interrupted", trainer.progress.batch == trainer.steps_an_epoch)  # noqa: E731
+        monkeypatch.setattr(trainer.checkpoints, "save_last", lambda: (save(), stop()))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    assert (trainer.progress.epoch, trainer.progress.batch) == (0, trainer.steps_an_epoch)
+    monkeypatch.undo()
+    (run.folder / "metrics.jsonl").write_text('{"epoch": 1, "los')
+    assert Trainer(run, data).fit().epoch == 2
+    assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
+
+
+TWO_DEVICES = """
+import sys
+import tensorflow as tf
+cpu, half = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
+from keras_sat.data.prepared import open_prepared
+from keras_sat.runs import open_run
+from keras_sat.trainer import Trainer
+from keras_sat.validation import Validation
+run = open_run(sys.argv[1])
+Trainer(run, run.data(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])).fit()
+"""
+
+
+def test_two_devices_are_one_device(data, changed, tmp_path):
+    """The same weights and metrics, with dropout on and batches that do not divide, one caption in a batch included."""
+    assert data.statistics["train"]["captions"] % 13
+    experiment = changed(data={"batch_size": 13}, train={"epochs": 1, "optimizer": "sgd", "clip_norm": 1.0})
+    runs = [create_run(tmp_path / name, experiment, data) for name in ("one", "two")]
+    Trainer(runs[0], data).fit()
+    subprocess.run([sys.executable, "-W", "ignore", "-c", TWO_DEVICES, str(runs[1].folder)], check=True)
+    one, two = (run.load_model("last").get_weights() for run in runs)
+    for a, b in zip(one, two):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    lines = [metrics(run.folder)[0] for run in runs]
+    for name in ("loss", "word_loss", "penalty", "accuracy", "val_loss", "val_word_loss"):
+        assert lines[0][name] == pytest.approx(lines[1][name], abs=2e-5), name
 
 
 CHILD = """
@@ -102,6 +145,11 @@ def test_a_finished_run_is_left_alone_and_may_be_prolonged(run, changed, tmp_pat
     before = (folder / "metrics.jsonl").read_text()
     train(run.experiment, folder)
     assert (folder / "metrics.jsonl").read_text() == before
+    with pytest.raises(UserError, match="cosine"):
+        cosine = create_run(
+            tmp_path / "cosine", changed(train={"schedule": "cosine"}), open_prepared(run.experiment.data.path)
+        )
+        create_run(cosine.folder, changed(train={"schedule": "cosine", "epochs": 3}), cosine.data())
     train(changed(train={"epochs": 3}), folder)
     assert [line["epoch"] for line in metrics(folder)] == [1, 2, 3]
 
@@ -167,6 +215,21 @@ def test_a_checkpoint_that_does_not_fit(copied_run):
     shutil.rmtree(copied_run / "checkpoints")
     with pytest.raises(UserError, match="no best checkpoint"):
         open_run(copied_run).load_model()
+
+
+def test_features_of_another_encoder(run, data_folder, tmp_path):
+    """The same pictures and captions, another CNN: the shapes agree, the captions would be nonsense."""
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace(run.facts["encoder"]["weights"], "0" * 16))
+    with pytest.raises(UserError, match="encoder"):
+        run.data(folder)
+
+
+def test_odd_folder_names(run, data, tmp_path):
+    open_run(shutil.copytree(run.folder, tmp_path / "é: #x")).load_model()
+    with pytest.raises(UserError, match=r"a \[1\].*pattern"):
+        create_run(tmp_path / "a [1]", run.experiment, data)
 
 
 def test_data_of_another_vocabulary(run, tmp_path):

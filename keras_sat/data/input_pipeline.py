@@ -10,7 +10,7 @@ from keras_sat.encoder import dequantise
 from keras_sat.text import PAD
 
 
-def training_batches(data, config, vocabulary, seed, epoch, split="train"):
+def training_batches(data, config, vocabulary, seed, epoch, split="train", replicas=1):
     """One epoch of batches for `Captioner.train_step`.
 
     With `config.batching == "captions"` each row is one caption (N = 1), bucketed by length; with `"images"` each row is
@@ -19,6 +19,8 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train"):
     Args:
         data: a `PreparedData`. config: the `data` section of an experiment. vocabulary: a `Vocabulary`.
         seed, epoch: ints that decide the order.
+        replicas: devices that share a batch. The last batches of a length may not divide; they are filled up with rows of
+            padding, which count in nothing, because TensorFlow's gradients do not bear a device without rows.
     Returns:
         A tf.data.Dataset of {"features": float32 [B, h, w, D], "captions": int32 [B, N, T], "row": int32 [B]}.
     """
@@ -30,7 +32,8 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train"):
         rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
     else:
         rows = images
-    return _bucketed(rows, config, _rows_a_batch(data, config, split)).prefetch(2)
+    batches = _bucketed(rows, config, _rows_a_batch(data, config, split))
+    return batches.map(lambda batch: _filled_up(batch, replicas)).prefetch(2)
 
 
 def count_batches(data, config, split="train"):
@@ -106,8 +109,19 @@ def _bucketed(rows, config, rows_a_batch):
         padded_shapes={key: [None, None] if key == "captions" else shape for key, shape in _shapes(rows).items()},
         padding_values=None,
     )
-    numbered = lambda batch: batch | {"row": tf.range(tf.shape(batch["captions"])[0])}  # noqa: E731
-    return batches.map(_dequantised, num_parallel_calls=tf.data.AUTOTUNE).map(numbered)
+    return batches.map(_dequantised, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _filled_up(batch, multiple):
+    """The batch with rows of zeros at its end, so that the number of rows is a multiple, and the rows' numbers."""
+    rows = tf.shape(batch["captions"])[0]
+    missing = -rows % multiple
+
+    def fill(tensor):
+        return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1))
+
+    filled = {key: fill(tensor) for key, tensor in batch.items()} if multiple > 1 else batch
+    return filled | {"row": tf.range(rows + missing)}
 
 
 def _shapes(rows):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 class Phrase:
     """A noun phrase of a caption and the box of what it names.
 
-    caption: the caption's index; start, end: the span of its words, end exclusive; noun: its head;
-    box: (ymin, xmin, ymax, xmax), normalised to 0–1.
+    caption: the caption's index; start, end: the span of its words (as keras_sat.text splits them), end exclusive;
+    noun: its head; box: (ymin, xmin, ymax, xmax), normalised to 0–1.
     """
 
     caption: int

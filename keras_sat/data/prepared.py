@@ -1,5 +1,6 @@
 """A prepared data set on disk: found, checked and described before anything is read from it."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,18 @@ class PreparedData:
             paths.append(str(path))
         return paths
 
+    @contextlib.contextmanager
+    def reading(self, *splits):
+        """Around code that reads these splits: a corrupt shard becomes a `UserError` that names it."""
+        import tensorflow as tf
+
+        try:
+            yield
+        except tf.errors.DataLossError:
+            for split in splits:
+                check_shards(self.shards(split))
+            raise
+
     def images(self, split):
         return self.statistics[split]["images"]
 
@@ -88,4 +101,6 @@ def check_shards(paths):
             for _ in tf.data.TFRecordDataset(path):
                 pass
         except tf.errors.DataLossError as error:
-            raise UserError(f"{path}: corrupt shard ({error.message.splitlines()[0]}); prepare the data set again") from error
+            raise UserError(
+                f"{path}: corrupt shard ({error.message.splitlines()[0]}); prepare the data set again"
+            ) from error

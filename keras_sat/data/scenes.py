@@ -82,11 +82,9 @@ class Scene:
         return frozenset((each.colour, each.shape) for each in self.objects[:2])
 
 
-def scene_ids(counts):
-    """Yields (split, id) for `counts`, a dictionary from split to its number of scenes."""
-    for split, count in counts.items():
-        for number in range(count):
-            yield split, f"{split}-{number:06d}"
+def scene_id(split, number):
+    """The id of a split's scene, such as "train-000123"."""
+    return f"{split}-{number:06d}"
 
 
 def draw(scene_id, seed):
@@ -118,14 +116,18 @@ def split_of(main):
 
 
 def _choose_kinds(rng, split):
-    """(shape, colour, texture, size) of the two main objects and of one or two tiny ones."""
+    """(shape, colour, texture, size) of the two main objects and of three or four tiny ones.
+
+    The tiny ones wear the main ones' colours: which colours are in the picture does not tell which shape has which.
+    """
+    tiny = rng.choice((3, 4))
     while True:
-        count = rng.choice((3, 4))
-        shapes, colours = rng.sample(list(SHAPES), count), rng.sample(list(COLOURS), count)
-        if split_of(zip(colours[:2], shapes[:2])) == split:
+        shapes, main_colours = rng.sample(list(SHAPES), 2 + tiny), rng.sample(list(COLOURS), 2)
+        if split_of(zip(main_colours, shapes)) == split:
             break
-    textures = rng.sample(TEXTURES, 2) + ["plain"] * 2  # a texture would not be seen on a tiny object
-    sizes = rng.sample(("large", "small") * 2, 2) + ["tiny"] * 2
+    colours = main_colours + rng.choices(main_colours, k=tiny)
+    textures = rng.sample(TEXTURES, 2) + ["plain"] * tiny  # a texture would not be seen on a tiny object
+    sizes = rng.sample(("large", "small") * 2, 2) + ["tiny"] * tiny
     return list(zip(shapes, colours, textures, sizes))
 
 
@@ -196,8 +198,7 @@ def _fit(contours, turn, side):
     scale = side / max(max(xs) - min(xs), max(ys) - min(ys))
     x, y = min(xs), min(ys)
     return [
-        [(_SCALE * (scale * (p.real - x) + 1), _SCALE * (scale * (p.imag - y) + 1)) for p in contour]
-        for contour in turned
+        [(_SCALE * (scale * (p.real - x) + 1), _SCALE * (scale * (p.imag - y) + 1)) for p in contour] for contour in turned
     ]
 
 
@@ -235,13 +236,18 @@ def backdrop(colour, pattern):
 def _arrange(rng, sizes):
     """Top left corners (x, y) in pixels: no two objects touch; the main two, and the third and one of them,
     are clearly in relation."""
-    while True:
-        corners = [tuple(rng.randint(_MARGIN, SIZE - _MARGIN - side) for side in size) for size in sizes]
-        boxes = [_box(*corner, *size) for corner, size in zip(corners, sizes)]
-        main, tiny = boxes[:2], boxes[2]
-        in_relation = relation(*main) and any(relation(tiny, box) for box in main)
-        if in_relation and all(max(_gaps(*pair)) >= 0 for pair in itertools.combinations(boxes, 2)):
-            return corners
+    corners, boxes = [], []
+    while len(corners) < len(sizes):
+        size = sizes[len(corners)]
+        corner = tuple(rng.randint(_MARGIN, SIZE - _MARGIN - side) for side in size)
+        box = _box(*corner, *size)
+        related = len(boxes) not in (1, 2) or any(relation(box, main) for main in boxes[:2])
+        if related and all(max(_gaps(box, other)) >= 0 for other in boxes):
+            corners.append(corner)
+            boxes.append(box)
+        elif rng.random() < 0.02:  # there may be no room left
+            corners, boxes = [], []
+    return corners
 
 
 def _box(left, top, width, height):

@@ -55,9 +55,7 @@ def build_scenes_cnn(seed=0):
     x = AddCoordinates()(x)
     for name, filters, kernel, strides in _STAGES:
         initializer = keras.initializers.HeNormal(next(seeds))
-        x = keras.layers.Conv2D(
-            filters, kernel, strides, padding="same", use_bias=False, kernel_initializer=initializer
-        )(x)
+        x = keras.layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False, kernel_initializer=initializer)(x)
         x = keras.layers.BatchNormalization(momentum=0.9)(x)  # training is too short for the default
         x = keras.layers.ReLU(name=name)(x)
     return keras.Model(pixels, x, name="scenes_cnn")
@@ -151,9 +149,7 @@ def _loss(labels, outputs):
     """The cells' weighted mean cross-entropy, summed over the heads, and the boxes' mean absolute error."""
     occupied = tf.cast(labels["shape"] > 0, tf.float32)  # [B, 8, 8]
     weights = occupied + _EMPTY_WEIGHT * (1 - occupied)
-    entropy = tf.add_n(
-        [tf.nn.sparse_softmax_cross_entropy_with_logits(labels[name], outputs[name]) for name in CLASSES]
-    )
+    entropy = tf.add_n([tf.nn.sparse_softmax_cross_entropy_with_logits(labels[name], outputs[name]) for name in CLASSES])
     error = tf.reduce_mean(tf.abs(labels["box"] - outputs["box"]), axis=-1)
     mean_entropy = tf.reduce_sum(weights * entropy) / tf.reduce_sum(weights)
     return mean_entropy + 4 * tf.reduce_sum(occupied * error) / tf.reduce_sum(occupied)
@@ -163,7 +159,5 @@ def _evaluate(model, images, labels):
     """By head, the accuracy over object cells; "box": the mean absolute error over them, in pixels."""
     outputs = model.predict(images, batch_size=_BATCH, verbose=0)
     occupied = labels["shape"] > 0
-    scores = {
-        name: float(np.mean(outputs[name].argmax(-1)[occupied] == labels[name][occupied])) for name in CLASSES
-    }
+    scores = {name: float(np.mean(outputs[name].argmax(-1)[occupied] == labels[name][occupied])) for name in CLASSES}
     return scores | {"box": float(np.mean(np.abs(outputs["box"] - labels["box"])[occupied])) * scenes.SIZE}

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
+from keras_sat.text import split as split_words
 
 
 def mass_in_box(attention, regions, box):
@@ -46,14 +47,16 @@ def evaluate_attention(model, data, split, vocabulary, captioned, records):
     """
     if not any(record.phrases for record in records.values()):
         return {}
-    truth, uniform, generated, pointing = [], [], [], []
+    truth, uniform, generated, pointing, regions_of = [], [], [], [], {}
     for record, attention, regions in _teacher_forced(model, data, split, vocabulary, records):
+        regions_of[record.source_id] = regions
         even = np.full(len(regions), 1 / len(regions))
         for phrase in record.phrases:
             weights = attention[phrase.caption, phrase.end - 1]
             truth.append(mass_in_box(weights, regions, phrase.box))
             uniform.append(mass_in_box(even, regions, phrase.box))
     for each in captioned:
+        regions = regions_of[each.source_id]
         for index, box in nouns_of(each.words, records[each.source_id].phrases):
             generated.append(mass_in_box(each.attention[index], regions, box))
             pointing.append(points_at(each.attention[index], regions, box))
@@ -68,7 +71,7 @@ def evaluate_attention(model, data, split, vocabulary, captioned, records):
 
 def _teacher_forced(model, data, split, vocabulary, records):
     """(record, attention [captions, T, L], regions [L, 4]) of every image, fed with its true captions."""
-    longest = max(len(text.split()) for record in records.values() for text in record.captions) + 1
+    longest = max(int(split_words(record.captions).bounding_shape()[1]) for record in records.values()) + 1
 
     @tf.function(reduce_retracing=True)
     def attend(features, captions):

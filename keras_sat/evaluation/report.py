@@ -3,6 +3,7 @@
 import json
 
 from keras_sat.evaluation.scorers import LABELS
+from keras_sat.files import write_text
 
 CORRECTNESS = {
     "correctness_truth": "Attention in the noun's box, true captions",
@@ -29,9 +30,6 @@ def table(columns):
 
 def write(folder, split, scores, captioned):
     """Writes SPLIT.json (scores) and SPLIT_captions.json (COCO's results format) to the run's evaluation folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     results = [{"image_id": each.source_id, "caption": each.caption} for each in captioned]
     for name, value in ((f"{split}_captions.json", results), (f"{split}.json", scores)):
-        temporary = folder / (name + ".tmp")
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(folder / name)
+        write_text(folder / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -29,9 +29,7 @@ def score(captions, references, metrics=METRICS, tokenise=True):
     Raises:
         UserError: no captions, an image without references, an unknown metric, or no Java where it is needed.
     """
-    for metric in metrics:
-        if metric not in METRICS:
-            raise UserError(f"--metrics {metric}: unknown; known: {', '.join(METRICS)}")
+    check_metrics(metrics)
     if not captions:
         raise UserError("there are no captions to score")
     if missing := [image for image in captions if not references.get(image)]:
@@ -51,6 +49,14 @@ def score(captions, references, metrics=METRICS, tokenise=True):
             overall[name] = float(total)
             each[name] = dict(zip(ids, map(float, part)))
     return overall, each
+
+
+def check_metrics(metrics):
+    """The metrics, if all of them are known; else a `UserError` that names the first that is not."""
+    for metric in metrics:
+        if metric not in METRICS:
+            raise UserError(f"--metrics {metric}: unknown; known: {', '.join(METRICS)}")
+    return tuple(metrics)
 
 
 def _compute(metric, references, captions):
@@ -75,7 +81,9 @@ def _penn_treebank(captions):
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     java_on_path()
-    return PTBTokenizer().tokenize({image: [{"caption": text} for text in texts] for image, texts in captions.items()})
+    # One caption a line is what the tokeniser reads: no kind of line break may be left in it.
+    lines = {image: [{"caption": " ".join(text.split())} for text in texts] for image, texts in captions.items()}
+    return PTBTokenizer().tokenize(lines)
 
 
 def java_on_path():

@@ -11,12 +11,12 @@ from keras_sat.layers.recurrence import scan
 from keras_sat.layers.word_embedding import WordEmbedding
 
 __all__ = [
-    "AdditiveAttention",
-    "DeepOutput",
     "LSTM",
-    "LinearOutput",
     "PAPER",
     "PAPER_GATES",
+    "AdditiveAttention",
+    "DeepOutput",
+    "LinearOutput",
     "UniformAttention",
     "WordEmbedding",
     "scan",

@@ -7,7 +7,7 @@ class LSTM(keras.layers.Layer):
     """One step of an LSTM whose input is [E y ; ẑ]: words are known beforehand, contexts are not.
 
     `project` takes the words through their part of the kernel for all steps in one product; `call` adds what depends
-    on the recurrence. Together they are Keras' LSTMCell on the concatenation (tests/layers/test_lstm.py).
+    on the recurrence. Together they are Keras' LSTMCell on the concatenation (tests/layers/test_layers.py).
 
     Args:
         units: H.

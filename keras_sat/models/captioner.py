@@ -101,6 +101,8 @@ class Captioner(keras.Model, abc.ABC):
         gradients = tape.gradient(scaled, self.trainable_variables)
         if self._scales_loss:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
+        # Dense, since Keras would clip the embedding's rows before it adds up the repeated ones.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         # The optimizer sums the gradients over the replicas, then clips.
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         return self._measure(inputs, terms, outputs)

@@ -61,9 +61,7 @@ class SoftCaptioner(Captioner):
 
     def initial_state(self, annotations, n):
         summary = annotations["summary"]
-        return tuple(
-            tf.repeat(network(summary)[:, None], n, axis=1) for network in (self.initial_hidden, self.initial_cell)
-        )
+        return tuple(tf.repeat(network(summary)[:, None], n, axis=1) for network in (self.initial_hidden, self.initial_cell))
 
     def step(self, tokens, state, annotations):
         words = self.embedding(tokens)

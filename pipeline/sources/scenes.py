@@ -30,7 +30,7 @@ class ScenesSource(Source):
     def list_items(self, partition):
         split, first, end = partition
         for index in range(first, end):
-            yield Item(f"{split}-{index:06d}", split)
+            yield Item(scenes.scene_id(split, index), split)
 
     def load(self, item):
         from keras_sat.data.examples import Record

@@ -24,8 +24,10 @@ def test_scores_are_pycocoevalcaps():
     res = tokenizer.tokenize({k: [{"caption": v}] for k, v in CAPTIONS.items()})
     bleu, bleus = Bleu(4).compute_score(gts, res, verbose=0)
     expected = {f"bleu{n + 1}": bleu[n] for n in range(4)}
-    expected |= {name: scorer().compute_score(gts, res)[0] for name, scorer in
-                 {"meteor": Meteor, "rouge": Rouge, "cider": Cider}.items()}
+    expected |= {
+        name: scorer().compute_score(gts, res)[0]
+        for name, scorer in {"meteor": Meteor, "rouge": Rouge, "cider": Cider}.items()
+    }
     found, each = score(CAPTIONS, REFERENCES)
     assert found == pytest.approx(expected, abs=1e-9)
     assert list(each["bleu4"].values()) == pytest.approx(bleus[3])
@@ -33,8 +35,13 @@ def test_scores_are_pycocoevalcaps():
 
 
 def test_validation_needs_no_java_and_agrees_on_the_same_tokens(monkeypatch):
-    plain = {k: [" ".join(text.lower().replace(",", " ").replace("!", " ").replace(".", " ").replace("'s", " 's").split())
-                 for text in texts] for k, texts in REFERENCES.items()}
+    plain = {
+        k: [
+            " ".join(text.lower().replace(",", " ").replace("!", " ").replace(".", " ").replace("'s", " 's").split())
+            for text in texts
+        ]
+        for k, texts in REFERENCES.items()
+    }
     published, _ = score(CAPTIONS, REFERENCES, ["bleu", "cider"])
     monkeypatch.setenv("PATH", "")
     quick, _ = score(CAPTIONS, plain, ["bleu", "cider"], tokenise=False)
@@ -45,6 +52,13 @@ def test_a_reference_itself_is_perfect():
     own = {name: texts[0] for name, texts in REFERENCES.items()}
     found, _ = score(own, REFERENCES, ["bleu", "rouge"])
     np.testing.assert_allclose(list(found.values()), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\u2028", "\x0b", "\x85"])
+def test_line_breaks_in_a_caption_shift_nothing(line_break):
+    references = {"a": [f"a dog{line_break}runs", "the dog"], "b": ["a red car"], "c": ["one bus"]}
+    found, _ = score({"a": "a dog runs", "b": "a red car", "c": "one bus"}, references, ["rouge"])
+    assert found["rouge"] == pytest.approx(1)
 
 
 def test_mistakes_are_named():

@@ -49,7 +49,8 @@ def test_gradients_reach_every_weight(name):
     with tf.GradientTape() as tape:
         value = tf.reduce_sum(call(layer) ** 2 * 1e-3)
     for weight, gradient in zip(layer.trainable_weights, tape.gradient(value, layer.trainable_weights)):
-        assert gradient is not None, weight.name
+        if "score/bias" not in weight.name:
+            assert np.any(tf.convert_to_tensor(gradient)), weight.name  # (a softmax does not feel its input's shift)
 
 
 @pytest.mark.parametrize("name", EVERY)

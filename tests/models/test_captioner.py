@@ -132,6 +132,18 @@ def test_metrics_are_means_over_all_batches(model):
         assert split["loss"] == pytest.approx(float(whole["loss"]), rel=1e-4)
 
 
+def test_clipping_sees_the_whole_gradient_of_a_repeated_word():
+    """Keras would clip the embedding's gradient a row at a time, before it adds up a word's occurrences."""
+    captions = tf.concat([tf.fill([4, 1, 30], 5), tf.fill([4, 1, 1], END)], axis=2)
+    inputs = {**INPUTS, "captions": captions}
+    model = build_captioner(dataclasses.replace(SMALL, state_dropout=0.0, output_dropout=0.0), V, SHAPE, seed=3)
+    model.prepare_training(config.Training(), keras.optimizers.SGD(1.0, global_clipnorm=0.1), seed=0)
+    before = [weight.numpy() for weight in model.trainable_variables]
+    model.train_step(inputs)
+    step = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(before, model.trainable_variables)))
+    assert step == pytest.approx(0.1, rel=1e-3)
+
+
 def test_weights_come_from_the_seed():
     one, same, other = (build_captioner(SMALL, V, SHAPE, seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(x, y) for x, y in zip(one, same))

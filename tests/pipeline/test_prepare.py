@@ -1,5 +1,6 @@
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from keras_sat.data import input_pipeline, scenes
 from keras_sat.data.prepared import open_prepared
 from keras_sat.encoder import decode_image, dequantise, load_encoder
 from keras_sat.errors import UserError
+from keras_sat.files import atomic
 from keras_sat.text import Vocabulary, split
-from pipeline import artifacts, example_gen, transform
+from pipeline import artifacts, chain, example_gen, transform
 from pipeline.prepare import prepare
 from pipeline.sources.scenes import ScenesSource
 from tests.conftest import small_prepare
@@ -22,7 +24,7 @@ def digests(folder):
 def test_two_runs_give_equal_bytes(data_folder, tmp_path):
     prepare(small_prepare(), tmp_path / "again")
     assert digests(tmp_path / "again") == digests(data_folder)
-    assert not list(tmp_path.glob(".*")), "the work folder is gone"
+    assert not list(tmp_path.glob(".*.partial")), "the work folder is gone"
 
 
 def test_features_are_the_encoders(data):
@@ -147,21 +149,61 @@ def test_shards_are_cut_by_size_without_losing_order(tmp_path):
     (tmp_path / "out").mkdir()
     shards = transform.write_shards(chunks, str(tmp_path / "out"), 400, beam_options([]))
     names = [shard["name"] for shard in shards["train"]]
-    assert len(names) == 3 and names == sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert (
+        len(names) == 3
+        and [shard["images"] for shard in shards["train"]] == [10, 15, 10]
+        and names == sorted(path.name for path in (tmp_path / "out").iterdir())
+    )
     read = [r for name in names for r in artifacts.read_records(str(tmp_path / "out" / name))]
     assert read == [f"{index}/{n}".encode() * 10 for index in range(7) for n in range(5)]
     assert sum(shard["images"] for shard in shards["train"]) == 35
 
 
+def test_shards_smaller_than_a_chunk_and_empty_chunks(tmp_path):
+    from pipeline.beam_runner import beam_options
+
+    chunks = {}
+    for index, count in enumerate([3, 0, 3]):
+        path = str(tmp_path / f"val-{index:05d}-of-00003.tfrecord")
+        artifacts.write_chunk(path, [b"x" * 500] * count, {"images": count, "records": 500 * count})
+        chunks[path] = artifacts.read_json(artifacts.sidecar_of(path))
+    (tmp_path / "out").mkdir()
+    shards = transform.write_shards(chunks, str(tmp_path / "out"), 200, beam_options([]))
+    assert [shard["images"] for shard in shards["val"]] == [3, 3]
+
+
+def test_odd_folder_names(tmp_path):
+    artifacts.write_chunk(f"{tmp_path}/train-00000-of-00001.tfrecord", [], {"images": 0})
+    odd = tmp_path.rename(tmp_path.with_name("s[1] *"))
+    assert len(artifacts.finished_chunks(str(odd))) == 1
+
+
+def test_two_processes_do_not_make_the_same_data_set(tmp_path):
+    from pipeline.prepare import _locked
+
+    with _locked(tmp_path / "data"), pytest.raises(UserError, match="another process"):
+        prepare(small_prepare(), tmp_path / "data")
+
+
+def test_quantisation_that_changes_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(chain, "MOST_ERROR", 1e-5)
+    with pytest.raises(UserError, match="--quantisation"):
+        prepare(small_prepare(source="train=4"), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(Interrupted), artifacts.atomic(str(tmp_path / "file")) as temporary:
-        open(temporary, "w").write("half")
+    with pytest.raises(Interrupted), atomic(str(tmp_path / "file")) as temporary:
+        temporary.write_text("half")
         raise Interrupted
     assert not list(tmp_path.iterdir())
 
 
 def test_manifest_describes_the_folder(data):
-    assert json.loads((data.folder / "manifest.json").read_text())["fingerprint"] == (data.folder / "COMPLETED").read_text().strip()
+    assert (
+        json.loads((data.folder / "manifest.json").read_text())["fingerprint"]
+        == (data.folder / "COMPLETED").read_text().strip()
+    )
     for name in data.manifest["splits"]:
         for shard, path in zip(data.manifest["splits"][name], data.shards(name)):
-            assert hashlib.sha256(open(path, "rb").read()).hexdigest() == shard["sha256"]
+            assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == shard["sha256"]

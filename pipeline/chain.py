@@ -1,0 +1,110 @@
+"""The chain of components, from a source to a prepared data set. Loads TensorFlow and Beam; `prepare` is the command."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_sat.data.prepared import COMPLETED
+from keras_sat.encoder import build_encoder, load_encoder, weights_fingerprint
+from keras_sat.errors import UserError
+from keras_sat.text import Vocabulary
+from pipeline import example_gen, statistics_gen, transform
+from pipeline.artifacts import finished_chunks, read_json, write_json, write_text
+
+MOST_ERROR = 0.01  # relative, of stored features
+
+
+def run(source, config, wanted, work, output, options):
+    """Builds the data set in the folder `work`, going on with what an earlier run left there, and renames it to `output`.
+
+    Args:
+        source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. wanted: what the manifest must say of
+            source and settings. work, output: Paths on one file system. options: Beam's.
+    Raises:
+        UserError: unusable source, encoder or quantisation.
+    """
+    examples, features, final = (work / name for name in ("examples", "features", "final"))
+    shutil.rmtree(final, ignore_errors=True)
+    for folder in (examples, features, final):
+        folder.mkdir(exist_ok=True)
+
+    example_gen.run(source, config, str(examples), options)
+    chunks = finished_chunks(str(examples))
+    statistics_gen.run(list(chunks), str(work / "counts.json"), options)
+    counts = read_json(str(work / "counts.json"))
+    if "train" not in counts:
+        raise UserError(f"{config.source}: no training split, so no vocabulary")
+    vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
+    encoder = _encoder(config, work / "encoder.keras")
+    transform.add_features(chunks, str(work / "encoder.keras"), config.encoder, str(features), options)
+    featured = finished_chunks(str(features))
+    shards = transform.write_shards(featured, str(final), config.shard_megabytes << 20, options)
+
+    manifest = _manifest(config, wanted, encoder, vocabulary, list(featured.values()), shards)
+    write_text(str(final / "vocabulary.txt"), vocabulary.to_text())
+    write_json(str(final / "manifest.json"), manifest)
+    write_json(str(final / "statistics.json"), statistics_gen.summarise(counts, vocabulary))
+    for split in shards:
+        failures = [json.dumps(f) for path, s in chunks.items() if Path(path).name.startswith(split) for f in s["failures"]]
+        if failures:
+            write_text(str(final / f"failures-{split}.jsonl"), "\n".join(failures) + "\n")
+    shutil.copy(work / "encoder.keras", final / "encoder.keras")
+    write_text(str(final / COMPLETED), manifest["fingerprint"] + "\n")
+    final.rename(output)
+    shutil.rmtree(work)
+    _report(output, manifest)
+
+
+def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
+    """manifest.json: what was made from what. `sidecars` are those of the chunks with features."""
+    norm = sum(sidecar["squared_norm"] for sidecar in sidecars)
+    error = (sum(sidecar["squared_error"] for sidecar in sidecars) / max(norm, 1e-30)) ** 0.5
+    if not error < MOST_ERROR:
+        raise UserError(
+            f"storing features as {config.encoder.quantisation} changes them by {error:.2%}, more than {MOST_ERROR:.0%}; "
+            "choose the other --quantisation"
+        )
+    total = sum(shard["bytes"] for each in shards.values() for shard in each)
+    manifest = {
+        **wanted,
+        "dataset": config.dataset,
+        "encoder": {
+            "name": config.encoder.name,
+            "layer": config.encoder.layer,
+            "weights": weights_fingerprint(encoder),
+            "image_size": config.encoder.pixels,
+            "resize": config.encoder.resize,
+            "quantisation": config.encoder.quantisation,
+            "relative_error": round(error, 6),
+            "feature_shape": sidecars[0]["shape"],
+        },
+        "vocabulary": {"size": len(vocabulary), "fingerprint": vocabulary.fingerprint},
+        "splits": shards,
+        "bytes_an_image": round(total / sum(sidecar["images"] for sidecar in sidecars)),
+    }
+    manifest["fingerprint"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    return manifest
+
+
+def _encoder(config, path):
+    """The encoder, from an earlier, interrupted run where there is one."""
+    if not path.exists():
+        tf.config.experimental.enable_op_determinism()
+        encoder = build_encoder(config.encoder, config.seed)
+        temporary = path.with_name("encoder.tmp.keras")
+        encoder.save(temporary)
+        temporary.rename(path)
+    return load_encoder(path)
+
+
+def _report(output, manifest):
+    counts = ", ".join(f"{sum(shard['images'] for shard in shards)} {split}" for split, shards in manifest["splits"].items())
+    encoder = manifest["encoder"]
+    print(
+        f"{output}: {counts} images, {manifest['vocabulary']['size']} words, features "
+        f"{'x'.join(map(str, encoder['feature_shape']))} as {encoder['quantisation']} (relative error "
+        f"{encoder['relative_error']:.2%}), {manifest['bytes_an_image']:,} bytes an image"
+    )
