@@ -1,7 +1,8 @@
 """python -m keras_sat.evaluate --run runs/scenes_soft --split test
 
 Captions a split with the run's best checkpoint and scores the captions with pycocoevalcap, PTB-tokenised. Where the data
-set knows the boxes of nouns, it also says how much of the attention lies in them.
+set knows the boxes of nouns, it also says how much of the attention lies in them, and how many attributes of one thing the
+captions give to another.
 """
 
 import argparse
@@ -22,6 +23,7 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
     from keras_sat.data import input_pipeline
     from keras_sat.evaluation import report
     from keras_sat.evaluation.attention_correctness import evaluate_attention
+    from keras_sat.evaluation.binding import misbound_share
     from keras_sat.evaluation.generate import caption_split
     from keras_sat.evaluation.scorers import score
 
@@ -35,6 +37,8 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
     captions = {each.source_id: each.caption for each in captioned}
     scores, _ = score(captions, {name: record.captions for name, record in records.items()}, metrics)
     scores |= attention
+    if (misbound := misbound_share(captioned, records)) is not None:
+        scores["misbound"] = misbound
     report.write(run.folder / "evaluation", split, scores, captioned)
     return scores
 

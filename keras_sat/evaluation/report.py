@@ -5,11 +5,12 @@ import json
 from keras_sat.evaluation.scorers import LABELS
 from keras_sat.files import write_text
 
-CORRECTNESS = {
+GROUNDING = {
     "correctness_truth": "Attention in the noun's box, true captions",
     "correctness_generated": "… generated captions",
     "correctness_uniform": "… uniform attention",
     "pointing": "Nouns with their strongest region on the object",
+    "misbound": "Attributes given to the wrong object (lower is better)",
 }
 
 
@@ -19,7 +20,7 @@ def table(columns):
     Args:
         columns: {column title: {score name: fraction}}.
     """
-    labels = LABELS | CORRECTNESS
+    labels = LABELS | GROUNDING
     names = [name for name in labels if any(name in scores for scores in columns.values())]
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
     for name in names:
