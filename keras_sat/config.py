@@ -50,18 +50,36 @@ class Encoder:
 
 
 @dataclass(frozen=True)
+class Proposals:
+    """Boxes that may hold an object, an image's areas beside the cells of its feature map.
+
+    `method`: `edgeboxes`, `selective_search`, `file` (read from `file`, see `keras_sat.proposals.read_boxes_file`) or
+    `none`. `most`: boxes kept an image, in the order of objectness. `image_size`: pixels of a larger picture on which they
+    are sought and from whose feature map, stored beside the encoder's own, they are pooled; none is stored by default.
+    """
+
+    method: Literal["none", "edgeboxes", "selective_search", "file"] = "none"
+    most: int = 200
+    file: str | None = None
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
 class Prepare:
     """What `pipeline.prepare` builds: a corpus, its vocabulary and its features.
 
     `source` is the corpus' folder; for `scenes`, how many pictures to draw. Words seen `min_count` times in the training
     captions make the vocabulary, at most `max_size` of them. Work is cut into chunks of about `chunk_images` images and
     stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused; more than a share of
-    `max_failures` of unusable images stops the job.
+    `max_failures` of unusable images stops the job. Records keep the encoded picture unless `keep_pictures` is false;
+    fine-tuning the CNN needs it.
     """
 
     dataset: Literal["scenes"] = "scenes"
     source: str = "train=3000,val=300,test=300"
     encoder: Encoder = field(default_factory=Encoder)
+    proposals: Proposals = field(default_factory=Proposals)
+    keep_pictures: bool = True
     min_count: int = 5
     max_size: int = 10_000
     chunk_images: int = 64
@@ -285,7 +303,7 @@ def _convert(hint, value, source, key):
     return _in_range(value, source, key)
 
 
-_AT_LEAST_ONE = ("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs")
+_AT_LEAST_ONE = ("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs", ".most")
 _MAY_BE_ZERO = ("train.validation_images",)
 _BELOW_ONE = ("_dropout", "label_smoothing")
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sat import proposals
 from keras_sat.errors import UserError, nearest
 
 
@@ -39,6 +40,40 @@ def decode_image(encoded, image_size, resize="squash"):
     pixels = tf.image.resize(pixels, size, antialias=True)
     pixels = tf.image.resize_with_crop_or_pad(pixels, image_size, image_size)
     return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+
+
+def picture_inputs(encoded, names, encoder, regions=None, given=None):
+    """One encoded picture as what a captioner's inputs are made of.
+
+    Args:
+        encoded: scalar string tensor or bytes.
+        names: of `pixels` (uint8 [S, S, 3]), `region_pixels` (uint8 [S', S', 3], the larger picture), `boxes` (float32
+            [most, 4], padded with zeros) and `scores` (float32 [m], of the boxes that are no padding).
+        encoder, regions: the sections `encoder` and `proposals` of the manifest.
+        given: (boxes, scores) of the whole picture from a file, in place of those that would be sought.
+    Returns:
+        {name: NumPy array}.
+    Raises:
+        tf.errors.InvalidArgumentError: where the bytes are no picture. UserError: no boxes given where none are sought.
+    """
+    sizes = {"pixels": encoder["image_size"]}
+    if regions and regions["image_size"]:
+        sizes["region_pixels"] = regions["image_size"]
+    shown = list(sizes)[-1]  # the larger picture, where there is one, is the one on which boxes are sought
+    wanted = {name for name in sizes if name in names} | ({shown} if "boxes" in names and not given else set())
+    found = {name: decode_image(encoded, sizes[name], encoder["resize"]).numpy() for name in wanted}
+    if "boxes" in names:
+        if given:
+            boxes, scores = given
+            if encoder["resize"] == "crop":
+                height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+                boxes, scores = proposals.cropped(boxes, scores, height, width)
+        elif regions["method"] == "file":
+            raise UserError("its captioner was trained on boxes from a file and needs such boxes for this picture too")
+        else:
+            boxes, scores = proposals.propose(found[shown], regions["method"], regions["most"])
+        found |= {"boxes": proposals.pad_boxes(boxes, regions["most"]), "scores": scores}
+    return {name: found[name] for name in names}
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")
@@ -123,6 +158,28 @@ def _application(config):
             f"encoder.weights: {config.name} at {config.pixels} pixels does not take {config.weights!r} ({error})"
         ) from error
     return cnn, Preprocessing(module, name="preprocessing")
+
+
+def enlarged(encoder, image_size):
+    """The same encoder, with the same weights, for pictures of another size: what is convolutional takes any.
+
+    Raises:
+        UserError: where the network is not, or not at this size.
+    """
+
+    def resized(value):
+        if isinstance(value, dict):
+            return {key: size if key == "batch_input_shape" else resized(part) for key, part in value.items()}
+        return type(value)(map(resized, value)) if isinstance(value, list | tuple) else value
+
+    size = (None, image_size, image_size, 3)
+    try:
+        larger = keras.Model.from_config(resized(encoder.get_config()))
+        larger.set_weights(encoder.get_weights())
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); multiples of 32 often do") from error
+    return larger
 
 
 def weights_fingerprint(encoder):
