@@ -178,7 +178,9 @@ def enlarged(encoder, image_size):
         larger.set_weights(encoder.get_weights())
     except ValueError as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); multiples of 32 often do") from error
+        raise UserError(
+            f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); multiples of 32 often do"
+        ) from error
     return larger
 
 

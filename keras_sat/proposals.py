@@ -33,16 +33,18 @@ def propose(pixels, method, most):
     return _ordered(boxes, np.ravel(scores).astype(np.float32), most)
 
 
-def check_method(config):
+def check(config):
     """Checks a `config.Proposals` before any work.
 
     Raises:
-        UserError: `file` without a file or a file without it, or OpenCV lacks a module.
+        UserError: `file` without a file or a file without it, an unusable file, or OpenCV lacks a module.
     """
     if (config.method == "file") != bool(config.file):
         raise UserError("proposals.file: names the boxes of proposals.method=file; set both or neither")
     if config.method in ("edgeboxes", "selective_search"):
         _ximgproc()
+    if config.file:
+        read_boxes_file(config.file, config.most)
 
 
 def pad_boxes(boxes, most):
@@ -83,7 +85,7 @@ def fingerprint(path):
 
 
 def cropped(boxes, scores, height, width):
-    """What the encoder's centre crop (`config.Encoder.resize`) leaves of a whole picture's boxes, in the crop's fractions."""
+    """A whole picture's boxes and scores as they lie in the encoder's centre crop (see `config.Encoder.resize`)."""
     seen = np.float32(min(height, width) * 224 / 256) / np.float32([height, width, height, width])
     return _ordered(np.clip((boxes - 0.5) / seen + 0.5, 0, 1).astype(np.float32), scores, len(boxes))
 

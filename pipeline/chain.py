@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_sat.data.prepared import COMPLETED
-from keras_sat.encoder import build_encoder, load_encoder, weights_fingerprint
+from keras_sat.encoder import build_encoder, enlarged, load_encoder, weights_fingerprint
 from keras_sat.errors import UserError
 from keras_sat.text import Vocabulary
 from pipeline import example_gen, statistics_gen, transform
@@ -38,8 +38,13 @@ def run(source, config, wanted, work, output, options):
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
-    encoder = _encoder(config, work / "encoder.keras")
-    transform.add_features(chunks, str(work / "encoder.keras"), config.encoder, str(features), options)
+    encoder = _encoder(work / "encoder.keras", lambda: build_encoder(config.encoder, config.seed))
+    encoders = {"features": str(work / "encoder.keras")}
+    if config.proposals.method != "none" and (size := config.proposals.image_size):
+        larger = work / f"encoder_{size}.keras"
+        _encoder(larger, lambda: enlarged(encoder, size))
+        encoders["region_features"] = str(larger)
+    transform.add_features(chunks, encoders, config, str(features), options)
     featured = finished_chunks(str(features))
     shards = transform.write_shards(featured, str(final), config.shard_megabytes << 20, options)
 
@@ -60,13 +65,7 @@ def run(source, config, wanted, work, output, options):
 
 def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
     """manifest.json: what was made from what. `sidecars` are those of the chunks with features."""
-    norm = sum(sidecar["squared_norm"] for sidecar in sidecars)
-    error = (sum(sidecar["squared_error"] for sidecar in sidecars) / max(norm, 1e-30)) ** 0.5
-    if not error < MOST_ERROR:
-        raise UserError(
-            f"storing features as {config.encoder.quantisation} changes them by {error:.2%}, more than {MOST_ERROR:.0%}; "
-            "choose the other --quantisation"
-        )
+    errors = {name: _relative_error(config, [sidecar["maps"][name] for sidecar in sidecars]) for name in sidecars[0]["maps"]}
     total = sum(shard["bytes"] for each in shards.values() for shard in each)
     manifest = {
         **wanted,
@@ -78,9 +77,10 @@ def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
             "image_size": config.encoder.pixels,
             "resize": config.encoder.resize,
             "quantisation": config.encoder.quantisation,
-            "relative_error": round(error, 6),
-            "feature_shape": sidecars[0]["shape"],
+            "relative_error": errors["features"],
+            "feature_shape": sidecars[0]["maps"]["features"]["shape"],
         },
+        "proposals": _proposals(config.proposals, sidecars[0]["maps"]),
         "vocabulary": {"size": len(vocabulary), "fingerprint": vocabulary.fingerprint},
         "splits": shards,
         "bytes_an_image": round(total / sum(sidecar["images"] for sidecar in sidecars)),
@@ -89,13 +89,32 @@ def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
     return manifest
 
 
-def _encoder(config, path):
+def _relative_error(config, maps):
+    """Of storing feature maps, which are described by their part in the chunks' sidecars."""
+    norm = sum(each["squared_norm"] for each in maps)
+    error = (sum(each["squared_error"] for each in maps) / max(norm, 1e-30)) ** 0.5
+    if not error < MOST_ERROR:
+        raise UserError(
+            f"storing features as {config.encoder.quantisation} changes them by {error:.2%}, more than {MOST_ERROR:.0%}; "
+            "choose the other --quantisation"
+        )
+    return round(error, 6)
+
+
+def _proposals(config, maps):
+    """The manifest's section on boxes: None where there are none; `feature_shape` is that of the larger picture's map."""
+    if config.method == "none":
+        return None
+    shape = maps["region_features"]["shape"] if "region_features" in maps else None
+    return {"method": config.method, "most": config.most, "image_size": config.image_size, "feature_shape": shape}
+
+
+def _encoder(path, build):
     """The encoder, from an earlier, interrupted run where there is one."""
     if not path.exists():
         tf.config.experimental.enable_op_determinism()
-        encoder = build_encoder(config.encoder, config.seed)
         temporary = path.with_name("encoder.tmp.keras")
-        encoder.save(temporary)
+        build().save(temporary)
         temporary.rename(path)
     return load_encoder(path)
 

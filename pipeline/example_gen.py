@@ -5,6 +5,7 @@ depend on the listing's order, on workers or on restarts; within a chunk the ord
 is mixed once and for all.
 """
 
+import dataclasses
 import hashlib
 
 import apache_beam as beam
@@ -13,6 +14,7 @@ from apache_beam.metrics import Metrics
 
 from keras_sat.encoder import decode_image
 from keras_sat.errors import UserError
+from keras_sat.proposals import read_boxes_file
 from pipeline import artifacts, beam_runner
 
 
@@ -59,6 +61,10 @@ class LoadChunk(beam.DoFn):
     def __init__(self, source, config, folder):
         self._source, self._config, self._folder = source, config, folder
 
+    def setup(self):
+        proposals = self._config.proposals
+        self._boxes = read_boxes_file(proposals.file, proposals.most) if proposals.file else None
+
     def process(self, element):
         from keras_sat.data.examples import serialize
 
@@ -71,12 +77,19 @@ class LoadChunk(beam.DoFn):
             try:
                 record = self._source.load(item)
                 self._check(record)
+                if self._boxes is not None:
+                    record = dataclasses.replace(record, proposals=self._boxes_of(item.id))
                 records.append(serialize(record))
             except (UserError, OSError, tf.errors.InvalidArgumentError) as error:
                 message = " ".join(str(getattr(error, "message", error)).split())
                 failures.append({"id": item.id, "stage": "ExampleGen", "error": message})
             Metrics.counter("ExampleGen", "images").inc()
         artifacts.write_chunk(path, records, {"images": len(records), "failures": failures})
+
+    def _boxes_of(self, name):
+        if name not in self._boxes:
+            raise UserError(f"no boxes in {self._config.proposals.file}")
+        return self._boxes[name]
 
     def _check(self, record):
         if not any(caption.strip() for caption in record.captions):

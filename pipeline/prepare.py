@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 from keras_sat import config as configuration
+from keras_sat import proposals
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.errors import UserError, command
 from keras_sat.files import write_text
@@ -38,8 +39,11 @@ def prepare(config, output, beam_flags=()):
 
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
+    proposals.check(config.proposals)
     source = open_source(config)
     wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": dataclasses.asdict(config)}
+    if config.proposals.file:
+        wanted["boxes"] = proposals.fingerprint(config.proposals.file)
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
     with _locked(output):
         if output.exists():
