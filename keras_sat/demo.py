@@ -55,7 +55,7 @@ def draw(run, folder):
     overlays = []
     for path, picture, captioned in caption_files(run, paths)[0]:
         overlays.append(path.with_stem(path.stem + "-attention"))
-        save_overlay(overlays[-1], picture, captioned, run.feature_shape[:2])
+        save_overlay(overlays[-1], picture, captioned)
     return overlays
 
 

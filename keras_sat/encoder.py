@@ -106,9 +106,11 @@ def _applications():
     return found
 
 
-def build_encoder(config, seed=1):
+def build_encoder(config, seed=1, layer=None):
     """The encoder that a `config.Encoder` describes.
 
+    Args:
+        layer: where to cut the CNN, instead of at `config.layer`.
     Returns:
         A keras.Model from pixels [B, size, size, 3] (0–255) to the feature map [B, h, w, D].
     Raises:
@@ -118,7 +120,7 @@ def build_encoder(config, seed=1):
         cnn, preprocessing = _scenes_cnn(config, seed), keras.layers.Activation("linear")  # the CNN has its own
     else:
         cnn, preprocessing = _application(config)
-    layer = config.layer or cnn.layers[-1].name
+    layer = layer or config.layer or cnn.layers[-1].name
     if layer not in (names := [each.name for each in cnn.layers]):
         raise UserError(f"encoder.layer: {config.name} has no layer {layer!r}{nearest(layer, names)}")
     feature_map = cnn.get_layer(layer).output
@@ -213,6 +215,25 @@ def dequantise(values, minimum=None, scale=None):
     """The float32 annotations [..., L, D] of what `quantise` returned, as NumPy arrays or tensors."""
     values = tf.cast(values, tf.float32)
     return values if minimum is None else values * scale[..., None] + minimum[..., None]
+
+
+def unfreeze(encoder, from_layer, batch_norm):
+    """Lets an encoder's layers learn from one on, in Keras' order.
+
+    Args:
+        encoder: of `build_encoder`. from_layer: a layer's name. batch_norm: `frozen` or `trained`.
+    Raises:
+        UserError: no such layer, or layers that draw noise of their own, which no resumed run could repeat.
+    """
+    cnn = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
+    names = [layer.name for layer in cnn.layers]
+    if from_layer not in names:
+        raise UserError(f"finetune.from_layer: {cnn.name} has no layer {from_layer!r}{nearest(from_layer, names)}")
+    for index, layer in enumerate(cnn.layers):
+        normalises = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = index >= names.index(from_layer) and not (normalises and batch_norm == "frozen")
+        if batch_norm == "trained" and isinstance(layer, keras.layers.Dropout):
+            raise UserError(f"finetune.batch_norm: {cnn.name} has dropout ({layer.name}), so it must stay `frozen`")
 
 
 def load_encoder(path):

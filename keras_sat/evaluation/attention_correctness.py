@@ -74,17 +74,18 @@ def _teacher_forced(model, data, split, vocabulary, records):
     longest = max(int(split_words(record.captions).bounding_shape()[1]) for record in records.values()) + 1
 
     @tf.function(reduce_retracing=True)
-    def attend(features, captions):
-        inputs = {"features": features, "captions": captions}
+    def attend(inputs):
         return model(inputs)[1], model.encode(inputs)["boxes"]
 
-    for batch in input_pipeline.evaluation_batches(data, split, batch_size=32):
+    names = tuple(model.input_shapes)
+    for batch in input_pipeline.evaluation_batches(data, split, batch_size=32, inputs=names):
         chosen = [records[name.decode()] for name in batch["source_id"].numpy() if name.decode() in records]
         if not chosen:
             break
         captions = [vocabulary.encode(record.captions, longest) for record in chosen]
         captions = tf.ragged.stack(captions).to_tensor(shape=[None, None, longest])
-        attention, boxes = attend(batch["features"][: len(chosen)], captions)
+        inputs = {name: value[: len(chosen)] for name, value in model.inputs_of(batch).items()}
+        attention, boxes = attend({**inputs, "captions": captions})
         yield from zip(chosen, attention.numpy(), boxes.numpy())
 
 
