@@ -181,7 +181,7 @@ def enlarged(encoder, image_size):
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); multiples of 32 often do"
+            f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); try a multiple of 32"
         ) from error
     return larger
 

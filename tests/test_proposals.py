@@ -69,7 +69,7 @@ def test_missing_modules_are_named(method, monkeypatch):
     from cv2 import ximgproc
 
     monkeypatch.delattr(ximgproc, "createEdgeBoxes")
-    with pytest.raises(UserError, match="pip install .*--no-deps opencv-contrib-python-headless==4.11.0.86"):
+    with pytest.raises(UserError, match=r"pip install .*--no-deps opencv-contrib-python-headless==4.11.0.86"):
         check(Proposals(method))
 
 
