@@ -37,8 +37,10 @@ def check(config):
     """Checks a `config.Proposals` before any work.
 
     Raises:
-        UserError: `file` without a file or a file without it, an unusable file, or OpenCV lacks a module.
+        UserError: settings that do not go together, an unusable file, or OpenCV lacks a module.
     """
+    if config.method == "none" and config.image_size:
+        raise UserError("proposals.image_size: is for finding boxes, of which proposals.method=none makes none; set both")
     if (config.method == "file") != bool(config.file):
         raise UserError("proposals.file: names the boxes of proposals.method=file; set both or neither")
     if config.method in ("edgeboxes", "selective_search"):
@@ -75,13 +77,20 @@ def read_boxes_file(path, most):
                     raise UserError(f"{path}:{number}: {name}: has boxes already; keep one line an image")
                 found[name] = _ordered(boxes, scores, most)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise _unreadable(path, error) from error
     return found
+
+
+def _unreadable(path, error):
+    return UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
 def fingerprint(path):
     """SHA-256 of a file of boxes."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def cropped(boxes, scores, height, width):

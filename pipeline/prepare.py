@@ -39,7 +39,6 @@ def prepare(config, output, beam_flags=()):
 
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
-    proposals.check(config.proposals)
     source = open_source(config)
     wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": dataclasses.asdict(config)}
     if config.proposals.file:
@@ -49,6 +48,7 @@ def prepare(config, output, beam_flags=()):
         if output.exists():
             _check_same(output, wanted)
         else:
+            proposals.check(config.proposals)
             chain.run(source, config, wanted, _work_folder(output, wanted), output, options)
 
 

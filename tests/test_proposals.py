@@ -8,7 +8,7 @@ from PIL import Image
 from keras_sat.config import Proposals
 from keras_sat.data import scenes
 from keras_sat.errors import UserError
-from keras_sat.proposals import check, cropped, pad_boxes, propose, read_boxes_file
+from keras_sat.proposals import check, cropped, fingerprint, pad_boxes, propose, read_boxes_file
 
 METHODS = ["edgeboxes", "selective_search"]
 
@@ -79,6 +79,11 @@ def test_a_file_belongs_to_its_method(proposals):
         check(proposals)
 
 
+def test_a_larger_picture_is_for_boxes():
+    with pytest.raises(UserError, match=r"proposals\.image_size.*proposals\.method=none"):
+        check(Proposals(image_size=300))
+
+
 def test_boxes_from_a_file(tmp_path):
     path = tmp_path / "boxes.jsonl"
     small, large, most = [0, 0, 0.5, 0.5], [0, 0, 1, 0.5], [0.25, 0.25, 1, 1]
@@ -119,8 +124,10 @@ def test_mistakes_in_a_file_are_named(tmp_path, line, parts):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere.jsonl.*No such file"):
-        check(Proposals("file", file=str(tmp_path / "nowhere.jsonl")))
+    path = str(tmp_path / "nowhere.jsonl")
+    for read in (lambda: check(Proposals("file", file=path)), lambda: fingerprint(path)):
+        with pytest.raises(UserError, match=r"nowhere.jsonl.*No such file"):
+            read()
 
 
 def test_boxes_move_into_the_crop():

@@ -50,6 +50,15 @@ def test_many_workers_give_the_same_bytes(boxes_data, tmp_path):
     assert digests(tmp_path / "data") == digests(boxes_data.folder)
 
 
+def test_what_is_prepared_needs_opencv_no_more(boxes_data, monkeypatch, capsys):
+    from cv2 import ximgproc
+
+    monkeypatch.delattr(ximgproc, "createEdgeBoxes")
+    config = command.configuration.from_values({"prepare": boxes_data.manifest["settings"]}).prepare
+    prepare(config, boxes_data.folder)
+    assert "already prepared" in capsys.readouterr().out
+
+
 def test_records_without_pictures(data, tmp_path):
     prepare(small_prepare(keep_pictures=False, proposals={"method": "edgeboxes", "most": 5}), tmp_path / "data")
     small = open_prepared(tmp_path / "data")
