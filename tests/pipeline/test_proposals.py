@@ -6,9 +6,9 @@ import pytest
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder import decode_image, dequantise, enlarged, load_encoder
+from keras_sat.encoder import decode_image, dequantise, enlarged, load_encoder, picture_inputs
 from keras_sat.errors import UserError
-from keras_sat.proposals import propose
+from keras_sat.proposals import pad_boxes, propose
 from pipeline import prepare as command
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare
@@ -20,6 +20,11 @@ def test_boxes_are_those_of_the_picture_that_the_cnn_sees(boxes_data):
         larger = decode_image(record.encoded, 192).numpy()
         for stored, expected in zip(record.proposals, propose(larger, "edgeboxes", 60)):
             np.testing.assert_array_equal(stored, expected)
+        # A picture from a file goes the same way, with what the manifest tells.
+        sections = boxes_data.manifest["encoder"], boxes_data.manifest["proposals"]
+        found = picture_inputs(record.encoded, ("boxes", "region_pixels"), *sections)
+        np.testing.assert_array_equal(found["boxes"], pad_boxes(record.proposals[0], 60))
+        np.testing.assert_array_equal(found["region_pixels"], larger)
     assert boxes_data.manifest["proposals"] == {
         "method": "edgeboxes",
         "most": 60,
