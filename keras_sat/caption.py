@@ -90,7 +90,9 @@ def save_overlay(path, picture, captioned):
     from keras_sat.visualize.attention import attention_overlay, to_png
 
     with atomic(path) as temporary:
-        temporary.write_bytes(to_png(attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes), dpi=100))
+        temporary.write_bytes(
+            to_png(attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes), dpi=100)
+        )
 
 
 if __name__ == "__main__":

@@ -334,8 +334,8 @@ def from_values(values, source="configuration"):
     experiment = _build(Experiment, values, source, "", {"model": SYSTEMS[name]})
     if experiment.finetune.from_layer and experiment.data.batching != "images":
         raise UserError(
-            f"{source}: data.batching: {experiment.data.batching} would run the CNN once a caption; with finetune.from_layer "
-            "set it to images"
+            f"{source}: data.batching: {experiment.data.batching} would run the CNN once a caption; with "
+            "finetune.from_layer set it to images"
         )
     return experiment
 

@@ -25,7 +25,9 @@ def initialise(model, run):
 def _start_from(model, run, other):
     """All weights of the other run must find their place; the model may have more (a transformer, a CNN, a baseline)."""
     if other.facts["vocabulary"] != run.facts["vocabulary"]:
-        raise UserError(f"init_from: {other.folder} has another vocabulary than {run.folder}; train both on the same data set")
+        raise UserError(
+            f"init_from: {other.folder} has another vocabulary than {run.folder}; train both on the same data set"
+        )
     path = other.checkpoint()
     with tempfile.TemporaryDirectory() as folder:
         mine = _shapes(tf.train.Checkpoint(model=model).write(f"{folder}/model"))

@@ -20,7 +20,9 @@ def build_optimizer(config, steps_an_epoch, slow_weights=()):
     }
     if config.optimizer == "rmsprop":  # the constants of the authors' code for Flickr8k
         common |= {"rho": 0.95, "momentum": 0.9, "epsilon": 1e-4, "centered": True}
-    base = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[config.optimizer]
+    base = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[
+        config.optimizer
+    ]
     optimizer = _with_rates(base, slow_weights)(**common)
     if config.precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)

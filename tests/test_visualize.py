@@ -18,7 +18,9 @@ def test_the_picture_is_lit_where_the_attention_lies():
 
 
 def test_one_panel_a_word():
-    figure = attention_overlay(np.zeros([64, 64, 3], np.uint8), ["a", "dog"], np.full([2, 4], 0.25), grid_boxes(2, 2).numpy())
+    figure = attention_overlay(
+        np.zeros([64, 64, 3], np.uint8), ["a", "dog"], np.full([2, 4], 0.25), grid_boxes(2, 2).numpy()
+    )
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["", "a", "dog"]
     assert Image.open(io.BytesIO(to_png(figure))).size[0] > 300

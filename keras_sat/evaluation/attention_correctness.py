@@ -35,6 +35,21 @@ def nouns_of(words, phrases):
     return [(index, boxes[word]) for index, word in enumerate(words) if word in boxes]
 
 
+def describe_attention(captioned):
+    """How concentrated the attention of generated captions is, and whether it moves.
+
+    Returns:
+        {"attention_entropy": mean entropy of a word's attention in nats, "attention_change": mean total variation distance
+        between the attentions of neighbouring words (0: the same at all steps)}.
+    """
+    entropies, changes = [], []
+    for each in captioned:
+        entropies.extend(-np.sum(each.attention * np.log(np.maximum(each.attention, 1e-30)), axis=-1))
+        changes.extend(0.5 * np.abs(np.diff(each.attention, axis=0)).sum(axis=-1))
+    named = {"attention_entropy": entropies, "attention_change": changes}
+    return {name: float(np.mean(values)) for name, values in named.items() if values}
+
+
 def evaluate_attention(model, data, split, vocabulary, captioned, records):
     """Mean attention correctness of a split, or {} where it has no boxes.
 

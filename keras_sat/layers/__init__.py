@@ -5,9 +5,9 @@ Constructor arguments are plain values, so Keras writes every layer's `get_confi
 
 from keras_sat.layers.areas import Grid, Proposals, SpatialTransformer
 from keras_sat.layers.attention import AdditiveAttention, UniformAttention
+from keras_sat.layers.gru import GRU
 from keras_sat.layers.initializers import PAPER, PAPER_GATES
 from keras_sat.layers.interaction import Interaction
-from keras_sat.layers.gru import GRU
 from keras_sat.layers.lstm import LSTM
 from keras_sat.layers.output import DeepOutput, LinearOutput
 from keras_sat.layers.recurrence import scan

@@ -14,7 +14,8 @@ class Interaction(keras.layers.Layer):
     Its marginals need no tensor of words × regions × states: C = W θ_wr Rᵀ does not depend on h, and with a_w(h) and
     b_r(h) the remaining scores of words and regions,
 
-        log p(w|h) = log softmax_w(a_w + log Σ_r e^{C_wr + b_r})      log p(r|h) = log softmax_r(b_r + log Σ_w e^{C_wr + a_w})
+        log p(w|h) = log softmax_w(a_w + log Σ_r e^{C_wr + b_r})
+        log p(r|h) = log softmax_r(b_r + log Σ_w e^{C_wr + a_w})
 
     PAD and START have probability zero.
 

@@ -15,8 +15,8 @@ _BOX_COLOUR = "#ff2fa0"
 def attention_overlay(image, words, attention, boxes):
     """A figure with the picture and one panel a word.
 
-    Regions that tile the picture as a grid light it up, in the manner of Xu et al.'s figures; others are drawn as boxes whose
-    line width is their attention (Pedersoli et al. 2017, figure 5).
+    Regions that tile the picture as a grid light it up, in the manner of Xu et al.'s figures; others are drawn as boxes
+    whose line width is their attention (Pedersoli et al. 2017, figure 5).
 
     Args:
         image: uint8 [H, W, 3]. words: T strings. attention: [T, L], rows add up to 1.

@@ -11,7 +11,12 @@ from keras_sat.models import build_captioner
 from keras_sat.text import PAD, START
 
 B, Q, L, D, H, E, V = 3, 4, 5, 6, 7, 8, 11
-TERMS = {"word-state": (False, False), "word-region": (True, False), "region-state": (True, True), "only region-state": (False, True)}
+TERMS = {
+    "word-state": (False, False),
+    "word-region": (True, False),
+    "region-state": (True, True),
+    "only region-state": (False, True),
+}
 
 
 def normal(*shape, scale=1.0):
@@ -41,7 +46,9 @@ def factorised(layer, table, regions, hidden):
 
 def naive(layer, table, regions, hidden):
     """Equation 2, term by term."""
-    theta = {name: tf.cast(layer_of.kernel, tf.float64) for name, layer_of in vars(layer).items() if hasattr(layer_of, "kernel")}
+    theta = {
+        name: tf.cast(layer_of.kernel, tf.float64) for name, layer_of in vars(layer).items() if hasattr(layer_of, "kernel")
+    }
     scores = tf.einsum("ve,he,bqh->bqv", table, theta["_word_state"], hidden)[..., None]
     scores += tf.einsum("ve,e->v", table, tf.cast(layer._word_state.bias, tf.float64))[:, None]
     scores += tf.zeros([L], tf.float64)
@@ -154,7 +161,9 @@ def largest_tensor(function):
 
 
 def test_the_next_test_sees_into_loops():
-    written_out = tf.function(lambda: tf.while_loop(lambda t, y: t < 3, lambda t, y: (t + 1, y + tf.norm(tf.ones([7, 9]))), (0, 0.0)))
+    written_out = tf.function(
+        lambda: tf.while_loop(lambda t, y: t < 3, lambda t, y: (t + 1, y + tf.norm(tf.ones([7, 9]))), (0, 0.0))
+    )
     assert largest_tensor(written_out.get_concrete_function()) == 63
 
 
@@ -162,7 +171,9 @@ def test_the_next_test_sees_into_loops():
 def test_no_tensor_of_steps_by_regions_by_words(feedback):
     """In the graph of a training step, gradients, loops and branches included."""
     words, shape, captions, steps = 53, (3, 5, 4), 7, 11
-    model = build_captioner(config.Areas(embedding_size=6, state_size=6, feedback=feedback), words, {"features": shape}, seed=0)
+    model = build_captioner(
+        config.Areas(embedding_size=6, state_size=6, feedback=feedback), words, {"features": shape}, seed=0
+    )
     model.prepare_training(config.Training(), keras.optimizers.SGD(), seed=0)
     inputs = {
         "features": tf.zeros([1, *shape]), "captions": tf.fill([1, captions, steps], 5), "row": tf.range(1)

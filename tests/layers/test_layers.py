@@ -39,7 +39,10 @@ EVERY = {
     "interaction": (layers.Interaction(E, D), lambda layer: read_joint(layer)),
     "interaction, word-region": (layers.Interaction(E, D, region_state=False), lambda layer: read_joint(layer)),
     "grid": (layers.Grid(test_stride=2), lambda layer: layer({"features": MAP})[0]),
-    "proposals": (layers.Proposals(), lambda layer: layer({"features": MAP, "boxes": tf.constant([[[0, 0, 0.6, 0.4]]] * B)})[0]),
+    "proposals": (
+        layers.Proposals(),
+        lambda layer: layer({"features": MAP, "boxes": tf.constant([[[0, 0, 0.6, 0.4]]] * B)})[0],
+    ),
     "transformer": (layers.SpatialTransformer(3, activation="relu"), lambda layer: layer({"features": MAP})[0]),
     "linear output": (layers.LinearOutput(V), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
     "deep output": (layers.DeepOutput(V, 0.3, state_dropout=0.1), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),

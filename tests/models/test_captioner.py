@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from keras_sat import config
-from keras_sat.models import build_captioner
 from keras_sat.layers.areas.grid import grid_boxes
+from keras_sat.models import build_captioner
 from keras_sat.models.captioner import shift_right
 from keras_sat.noise import Noise
 from keras_sat.text import END, PAD, START
@@ -21,9 +21,7 @@ HARD = config.Hard(**SIZES, attention_size=4)
 AREAS = config.Areas(**SIZES, train_boxes=3, localisation_size=4)
 VARIANTS = {
     "soft, paper": SMALL,
-    "soft, report": replace(
-        SMALL, gate="vector", output="linear", attention_activation="relu", initial_activation="linear"
-    ),
+    "soft, report": replace(SMALL, gate="vector", output="linear", attention_activation="relu", initial_activation="linear"),
     "soft, arctic": replace(SMALL, attention_layers=2, initial_layers=2, initializer="gaussian", penalty="arctic"),
     "soft, no gate": replace(SMALL, gate="none", penalty="mean"),
     "soft, mean annotation": replace(SMALL, attention="uniform"),

@@ -61,7 +61,12 @@ def max_pool_boxes(features, boxes):
     levels = _floor_log2(last - first)
     window = levels[..., 0] * width.bit_length() + levels[..., 1]  # [B, M]
     far = last - tf.bitwise.left_shift(1, levels)
-    corners = [(first[..., 0], first[..., 1]), (first[..., 0], far[..., 1]), (far[..., 0], first[..., 1]), (far[..., 0], far[..., 1])]
+    corners = [
+        (first[..., 0], first[..., 1]),
+        (first[..., 0], far[..., 1]),
+        (far[..., 0], first[..., 1]),
+        (far[..., 0], far[..., 1]),
+    ]
     pooled = [tf.gather_nd(maxima, tf.stack([window, y, x], axis=-1), batch_dims=1) for y, x in corners]
     return tf.reduce_max(tf.stack(pooled), axis=0)
 
