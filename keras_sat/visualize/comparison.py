@@ -14,13 +14,9 @@ def save_comparison(path, scores):
     quality.set_title("CIDEr")
     attention.barh(names, [100 * scores[name].get("correctness_generated", 0) for name in names], color="#cc6677")
     attention.set_title("Attention in the noun's box, percent (│ uniform)")
-    uniform = [
-        (index, scores[name]["correctness_uniform"])
-        for index, name in enumerate(names)
-        if "correctness_uniform" in scores[name]
-    ]
-    for index, value in uniform:
-        attention.plot([100 * value] * 2, [index - 0.4, index + 0.4], color="black")
+    for index, name in enumerate(names):
+        if "correctness_uniform" in scores[name]:
+            attention.plot([100 * scores[name]["correctness_uniform"]] * 2, [index - 0.4, index + 0.4], color="black")
     quality.invert_yaxis()
     for axis in (quality, attention):
         axis.spines[["top", "right"]].set_visible(False)
