@@ -199,6 +199,8 @@ class Areas:
     train_boxes          how many proposals training draws at random; test_boxes: the first so many are used afterwards
                          (0 = all)
     localisation_size    channels of the localisation network's hidden layer
+    region_scale         factor on the region descriptors; large activations, as VGG's, want a small one
+                         (released code: 0.01)
     zoom                 size of the transformer's anchor boxes, in units of 3×3 cells
     filter_layer         the 3×3 convolution of the encoder's CNN that the transformer's filter starts as (none: the filter
                          starts as the identity, so that the areas start as the grid's cells)
@@ -214,6 +216,7 @@ class Areas:
     feedback: Literal["none", "conditional", "marginal"] = "marginal"
     train_stride: int = 1
     test_stride: int = 1
+    region_scale: float = 1.0
     train_boxes: int = 50
     test_boxes: int = 0
     localisation_size: int = 64

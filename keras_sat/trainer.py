@@ -39,9 +39,9 @@ class Trainer:
         self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data)
         with self.strategy.scope():
             self.model = run.build_model()
-            optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())
-            optimizer.build(self.model.trainable_variables)
-            self.model.prepare_training(self.config, optimizer, self.experiment.seed)
+            self.optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())
+            self.optimizer.build(self.model.trainable_variables)
+            self.model.prepare_training(self.config, self.optimizer, self.experiment.seed)
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
         self.checkpoints = Checkpoints(run.folder / "checkpoints", self.model, self.progress)
         self._interrupted = False
@@ -139,14 +139,14 @@ class Trainer:
         results |= {f"val_{name}": value for name, value in scores.items()}
         gain = self._gain(scores[self.config.select_by])
         if not gain and self.config.schedule == "plateau" and progress.epoch >= self.config.decay_from:
-            self.model.optimizer.learning_rate.assign(self.model.optimizer.learning_rate * self.config.decay_rate)
+            self.optimizer.learning_rate.assign(self.optimizer.learning_rate * self.config.decay_rate)
         self.model.reset_metrics()
         self._add_time()
         line = {
             "epoch": progress.epoch,
-            "step": int(self.model.optimizer.iterations.numpy()),
+            "step": int(self.optimizer.iterations.numpy()),
             **{name: round(value, 6) for name, value in results.items()},
-            "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
+            "learning_rate": float(self.optimizer.learning_rate.numpy()),
             "seconds": round(progress.seconds, 1),
             "training_seconds": round(training_seconds, 1),
         }

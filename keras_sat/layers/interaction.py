@@ -3,6 +3,7 @@ import tensorflow as tf
 
 from keras_sat.layers import log_matmul
 from keras_sat.layers.output import impossible_words
+from keras_sat.layers.recurrence import LoopConstants
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")
@@ -81,9 +82,18 @@ class Interaction(keras.layers.Layer):
         """log p(w|h) [B, Q, V]."""
         return tf.nn.log_softmax(a + log_matmul.log_matmul(b, once["word_region"]) if self.word_region else a)
 
-    def regions(self, a, b, once):
-        """p(r|h) [B, Q, L]."""
-        return tf.nn.softmax(b + log_matmul.log_matmul(a, once["word_region"], transpose=True) if self.word_region else b)
+    def regions(self, a, b, once, slots=None):
+        """p(r|h) [B, Q, L]. `slots`: in a loop, the step's part of those of `loop_constants`."""
+        if not self.word_region:
+            return tf.nn.softmax(b)
+        if slots is None:
+            return tf.nn.softmax(b + _sum_over_words(a, once["word_region"]))
+        constant = tf.nest.map_structure(tf.stop_gradient, once["word_region"])
+        return tf.nn.softmax(b + _sum_over_words(a, constant) + slots)
+
+    def loop_constants(self, once, shape):
+        """For a loop around `regions` over [B, N, T, L]; its `inputs` are the a of all steps."""
+        return LoopConstants(_sum_over_words, once["word_region"], shape)
 
     def rows(self, tokens, once):
         """C_wr of chosen words: tokens [B, …] → float32 [B, …, L]."""
@@ -94,3 +104,7 @@ class Interaction(keras.layers.Layer):
     def regions_of_word(self, rows, b):
         """p(r|w, h) ∝ exp(C_wr + b_r) [B, Q, L], for words whose `rows` are given."""
         return tf.nn.softmax(rows + b)
+
+
+def _sum_over_words(a, word_region):
+    return log_matmul.log_matmul(a, word_region, transpose=True)

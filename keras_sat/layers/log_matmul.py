@@ -33,11 +33,12 @@ def log_matmul(x, prepared, transpose=False):
     sums = tf.matmul(tf.exp(x - highest), prepared["exponentials"], transpose_b=not transpose)
     wide, exact = prepared["wide"], tf.math.log(sums) + highest + prepared["top"]  # [B, Q, W]
     scores = prepared["scores"]
-    return tf.cond(
+    result = tf.cond(
         tf.reduce_any(wide),
         lambda: tf.where(wide, _log_sum_exp(tf.linalg.matrix_transpose(scores) if transpose else scores, x), exact),
         lambda: exact,
     )
+    return tf.ensure_shape(result, exact.shape)
 
 
 @tf.custom_gradient

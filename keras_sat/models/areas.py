@@ -41,7 +41,8 @@ class AreasCaptioner(Captioner):
 
     def encode(self, inputs, noise=SILENCE):
         annotations = super().encode(inputs, noise)
-        regions = noise.dropout("regions", annotations["regions"], self.config.feature_dropout)
+        regions = annotations["regions"] * self.config.region_scale
+        regions = noise.dropout("regions", regions, self.config.feature_dropout)
         table = tf.cast(self.embedding.table, self.compute_dtype)
         return annotations | self.interaction.prepare(table, regions, annotations["present"])
 
@@ -68,9 +69,16 @@ class AreasCaptioner(Captioner):
             # In front of the loop, since words and regions must read the same state.
             ones = tf.ones([*tf.unstack(tf.shape(tokens)), self.config.state_size], self.compute_dtype)
             steps["kept"] = noise.dropout("state", ones, self.config.state_dropout)  # [B, N, T, H]
-        state = self.initial_state(annotations, tf.shape(tokens)[1])
-        read = layers.scan(lambda step, state: self._recur(step, state, annotations), steps, state)
         batch, n, time = tf.unstack(tf.shape(tokens))
+        state = self.initial_state(annotations, n)
+        constants = None
+        if self.config.feedback == "marginal" and self.config.word_region:
+            shape = [batch, n, time, tf.shape(annotations["regions"])[1]]
+            constants = self.interaction.loop_constants(annotations, shape)
+            steps["slots"] = constants.slots
+        read = layers.scan(lambda step, state: self._recur(step, state, annotations), steps, state)
+        if constants:
+            constants.inputs = read["a"]
         read = tf.nest.map_structure(lambda r: tf.reshape(r, [batch, n * time, tf.shape(r)[-1]]), read)
         outputs = self._distributions(read, annotations)
         return tuple(tf.reshape(each, [batch, n, time, tf.shape(each)[-1]]) for each in outputs)
@@ -96,7 +104,8 @@ class AreasCaptioner(Captioner):
             state["region_scores"] = read["b"]
         if self.config.feedback == "marginal":
             read["a"] = self.interaction.word_scores(read["hidden"], annotations)
-            read["attention"] = self.interaction.regions(read["a"], read["b"], annotations)
+            slots = inputs.get("slots")
+            read["attention"] = self.interaction.regions(read["a"], read["b"], annotations, slots)
             state["pooled"] = self._pool(read["attention"], annotations)
         return read, state
 

@@ -1,6 +1,7 @@
 """The captioner's contract: what decoding, evaluation, pictures, ensembles and export may use of any system."""
 
 import abc
+from types import SimpleNamespace
 
 import keras
 import tensorflow as tf
@@ -44,8 +45,7 @@ class Captioner(keras.Model, abc.ABC):
         self.cnn, self.finetune = cnn, finetune
         self.region_size = cnn.output_shape[-1] if cnn else self.input_shapes["features"][-1]
         self.areas = layers.Grid()
-        self.training_config = None
-        self._meters = {}
+        self.training = None
 
     def inputs_of(self, batch):
         """What the model reads of a batch."""
@@ -87,10 +87,9 @@ class Captioner(keras.Model, abc.ABC):
         Args:
             training: the `train` section of an experiment. optimizer: a Keras optimizer. seed: of all noise.
         """
-        self.training_config = training
-        self.seed = seed
-        self.optimizer = optimizer
-        self._meters = {name: keras.metrics.Mean(name) for name in self.meter_names}
+        meters = {name: keras.metrics.Mean(name) for name in self.meter_names}
+        # In a namespace, so that Keras counts none of it among the model's weights: a checkpoint of the model is the model.
+        self.training = SimpleNamespace(config=training, optimizer=optimizer, seed=seed, meters=meters)
 
     meter_names = ("loss", "word_loss", "accuracy", "filled", "attention_entropy")
 
@@ -100,7 +99,7 @@ class Captioner(keras.Model, abc.ABC):
 
     @property
     def metrics(self):
-        return list(self._meters.values())
+        return list(self.training.meters.values()) if self.training else []
 
     def losses_of(self, inputs, captions_in_batch, noise=SILENCE):
         """This replica's share of every term of the loss: {name: scalar}, and (log_probs, attention).
@@ -109,29 +108,30 @@ class Captioner(keras.Model, abc.ABC):
             captions_in_batch: captions of the global batch, by which means over captions are to be divided.
         """
         log_probs, attention = self(inputs, noise=noise)
-        smoothing = self.training_config.label_smoothing if noise is not SILENCE else 0.0
+        smoothing = self.training.config.label_smoothing if noise is not SILENCE else 0.0
         terms = {"cross_entropy": cross_entropy(log_probs, inputs["captions"], smoothing) / captions_in_batch}
         return terms, (log_probs, attention)
 
     def train_step(self, inputs):
-        noise = Noise(self.seed, self.optimizer.iterations, inputs["row"])
+        noise = Noise(self.training.seed, self.training.optimizer.iterations, inputs["row"])
         count = global_sum(_captions(inputs))
         with tf.GradientTape() as tape:
             terms, outputs = self.losses_of(inputs, count, noise)
             loss = tf.add_n(list(terms.values())) + self._weight_decay()
-            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+            scaled = self.training.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
         gradients = tape.gradient(scaled, self.trainable_variables)
         if self._scales_loss:
-            gradients = self.optimizer.get_unscaled_gradients(gradients)
+            gradients = self.training.optimizer.get_unscaled_gradients(gradients)
         # Dense, since Keras would clip the embedding's rows before it adds up the repeated ones.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         # The optimizer sums the gradients over the replicas, then clips.
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        self.training.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         self.after_update(inputs, count, outputs)
         return self._measure(inputs, terms, outputs)
 
     def after_update(self, inputs, captions_in_batch, outputs):
         """What a system learns beside its gradients; `outputs` are those of `losses_of`."""
+        return  # AutoGraph cannot read a body that is a docstring only
 
     def test_step(self, inputs):
         terms, outputs = self.losses_of(inputs, global_sum(_captions(inputs)))
@@ -139,15 +139,15 @@ class Captioner(keras.Model, abc.ABC):
 
     def _weight_decay(self):
         """This replica's share of ½ λ |θ|²."""
-        if not self.training_config.weight_decay:
+        if not self.training.config.weight_decay:
             return 0.0
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         squares = tf.add_n([tf.nn.l2_loss(weight) for weight in self.trainable_variables])
-        return self.training_config.weight_decay * squares / replicas
+        return self.training.config.weight_decay * squares / replicas
 
     @property
     def _scales_loss(self):
-        return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+        return isinstance(self.training.optimizer, keras.mixed_precision.LossScaleOptimizer)
 
     def _measure(self, inputs, terms, outputs):
         """Updates the metrics, which add up over the replicas when they are read: their weights are counts."""
@@ -158,15 +158,15 @@ class Captioner(keras.Model, abc.ABC):
         right = tf.cast(tf.argmax(log_probs, -1, captions.dtype) == captions, tf.float32) * mask
         replicas = tf.cast(tf.distribute.get_replica_context().num_replicas_in_sync, tf.float32)
         for name, term in {"loss": tf.add_n(list(terms.values())), **terms}.items():
-            if name in self._meters:
+            if name in self.training.meters:
                 # A term is a share of the global mean: the replicas' shares add up, their weights do to the global count.
-                self._meters[name].update_state(term * replicas, total / replicas)
-        self._meters["word_loss"].update_state(cross_entropy(log_probs, captions) / tf.maximum(words, 1), words)
-        self._meters["accuracy"].update_state(tf.reduce_sum(right) / tf.maximum(words, 1), words)
+                self.training.meters[name].update_state(term * replicas, total / replicas)
+        self.training.meters["word_loss"].update_state(cross_entropy(log_probs, captions) / tf.maximum(words, 1), words)
+        self.training.meters["accuracy"].update_state(tf.reduce_sum(right) / tf.maximum(words, 1), words)
         entropy = tf.reduce_sum(attention_entropy(attention, captions))
-        self._meters["attention_entropy"].update_state(entropy / tf.maximum(words, 1), words)
-        self._meters["filled"].update_state(words / tf.cast(tf.size(captions), tf.float32), tf.size(captions))
-        return {name: meter.result() for name, meter in self._meters.items()}
+        self.training.meters["attention_entropy"].update_state(entropy / tf.maximum(words, 1), words)
+        self.training.meters["filled"].update_state(words / tf.cast(tf.size(captions), tf.float32), tf.size(captions))
+        return {name: meter.result() for name, meter in self.training.meters.items()}
 
 
 def shift_right(captions):

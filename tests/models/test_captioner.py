@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from keras_sat import config
+from keras_sat.decoding import caption_function
 from keras_sat.layers.areas.grid import grid_boxes
+from keras_sat.losses import cross_entropy
 from keras_sat.models import build_captioner
 from keras_sat.models.captioner import shift_right
 from keras_sat.noise import Noise
@@ -89,6 +91,27 @@ def test_call_is_t_times_step(model):
         step_log_probs, step_attention, state = model.step(tokens[..., t], state, annotations)
         np.testing.assert_allclose(np.exp(step_log_probs), np.exp(log_probs[:, :, t]), atol=1e-5)
         np.testing.assert_allclose(step_attention, attention[:, :, t], atol=1e-5)
+
+
+def test_the_gradients_of_call_are_those_of_t_steps(model):
+    """The recurrence in the graph takes short cuts; plain differentiation of a loop over `step` takes none."""
+
+    def by_steps(model):
+        annotations = model.encode(INPUTS)
+        state, log_probs = model.initial_state(annotations, 3), []
+        for tokens in tf.unstack(shift_right(CAPTIONS), axis=2):
+            step_log_probs, attention, state = model.step(tokens, state, annotations)
+            log_probs.append(step_log_probs)
+        return tf.stack(log_probs, axis=2), attention
+
+    gradients = []
+    for outputs in (lambda model: (model(INPUTS)[0], model(INPUTS)[1][:, :, -1]), by_steps):
+        with tf.GradientTape() as tape:
+            log_probs, last_attention = outputs(model)
+            loss = cross_entropy(log_probs, CAPTIONS) + tf.reduce_sum(last_attention**2)
+        gradients.append(tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero"))
+    for one, other, weight in zip(*gradients, model.trainable_variables):
+        np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), atol=2e-5, err_msg=weight.name)
 
 
 def test_distributions(model):
@@ -213,3 +236,13 @@ def test_grid_boxes_tile_the_picture():
     boxes = grid_boxes(2, 4).numpy()
     np.testing.assert_allclose(boxes[5], [0.5, 0.25, 1, 0.5])
     assert np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum() == pytest.approx(1)
+
+
+def test_every_system_captions_in_the_graph(model):
+    """Compiled for any number of images; the shapes that decoding relies on are known."""
+    generate = caption_function(model, max_length=4)
+    found = generate(model.inputs_of(INPUTS))
+    assert found["captions"].shape == [4, 1, 4]
+    np.testing.assert_array_equal(found["attention"].shape, [4, 1, 4, found["boxes"].shape[1]])
+    alone = generate({name: value[2:3] for name, value in model.inputs_of(INPUTS).items()})
+    np.testing.assert_array_equal(alone["captions"][0], found["captions"][2])

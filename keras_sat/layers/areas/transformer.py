@@ -65,6 +65,8 @@ class SpatialTransformer(Grid):
 
         corners = (centres + 0.5 + self._moved(maps, [-1, 1])) / tf.constant([height, width], tf.float32)
         boxes = tf.concat([tf.reduce_min(corners, axis=2), tf.reduce_max(corners, axis=2)], axis=-1)
+        regions.set_shape([None, centres.shape[1], size])  # known where the phase is not drawn
+        boxes.set_shape([None, centres.shape[1], 4])
         return regions, tf.clip_by_value(boxes, 0, 1), tf.ones(tf.shape(boxes)[:2], tf.bool)
 
     def _moved(self, maps, places):

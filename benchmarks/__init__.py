@@ -1,0 +1,1 @@
+"""One script a question, comparing like with like in one run."""

@@ -1,0 +1,158 @@
+"""Training with the CNN in the graph, runs that start from others, and learning rates of their own."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sat import config
+from keras_sat.data import input_pipeline
+from keras_sat.encoder import build_encoder, unfreeze
+from keras_sat.errors import UserError
+from keras_sat.optimizers import build_optimizer
+from keras_sat.runs import create_run, open_run
+from keras_sat.train import train
+from keras_sat.trainer import Trainer
+
+AREAS = ["model.name=areas", "model.embedding_size=12", "model.state_size=16"]
+
+
+@pytest.fixture(scope="module")
+def load(experiment):
+    """An experiment on the small data set, with other settings."""
+
+    def load(*overrides):
+        first = [f"data.path={experiment.data.path}", "data.batch_size=16", "train.epochs=1", "train.deterministic=false"]
+        return config.load(None, [*first, *overrides])
+
+    return load
+
+
+def cnn_layers(run):
+    return [layer.name for layer in run.encoder.layers[-1].layers]
+
+
+@pytest.fixture(scope="module")
+def finetuned(load, data, run, tmp_path_factory):
+    """Stage 2 of the small run: the CNN learns from the middle on."""
+    layer = cnn_layers(run)[len(cnn_layers(run)) // 2]
+    experiment = replace(
+        run.experiment,
+        init_from=str(run.folder),
+        data=replace(run.experiment.data, batching="images"),
+        finetune=config.FineTuning(from_layer=layer),
+        train=replace(run.experiment.train, epochs=1),
+    )
+    return train(experiment, tmp_path_factory.mktemp("runs") / "finetuned")
+
+
+def test_the_cnn_in_the_graph_sees_what_preparation_saw(run, data):
+    """Before the CNN has learned, captions' probabilities from pixels are those from stored features."""
+    experiment = replace(run.experiment, finetune=config.FineTuning(from_layer=cnn_layers(run)[-1]))
+    experiment = replace(experiment, data=replace(experiment.data, batching="images"))
+    facts = {**run.facts, "inputs": {"pixels": data.input_shapes["pixels"]}}
+    model = replace(run, experiment=experiment, facts=facts).build_model()
+    tf.train.Checkpoint(model=model).restore(run.checkpoint()).expect_partial()
+    (batch,) = input_pipeline.evaluation_batches(data, "val", 8, inputs=("pixels", "features"))
+    captions = tf.fill([8, 1, 5], 7)
+    found, expected = (m({**batch, "captions": captions}) for m in (model, run.load_model()))
+    np.testing.assert_allclose(np.exp(found[0]), np.exp(expected[0]), atol=5e-3)  # stored features are quantised
+    np.testing.assert_allclose(found[1], expected[1], atol=5e-3)
+
+
+def test_stage_two_starts_from_stage_one_and_learns_from_the_layer_on(finetuned, run):
+    stage_one, stage_two = run.load_model(), finetuned.load_model("last")
+    start = run.encoder.layers[-1]
+    learned, last = {}, stage_two.cnn.layers[-1]
+    for layer in last.layers:
+        before = start.get_layer(layer.name).get_weights()
+        learned[layer.name] = any(np.any(a != b) for a, b in zip(layer.get_weights(), before))
+    names = [layer.name for layer in last.layers if layer.weights]
+    chosen = finetuned.experiment.finetune.from_layer
+    first = next(i for i, name in enumerate(names) if cnn_layers(run).index(name) >= cnn_layers(run).index(chosen))
+    assert not any(learned[name] for name in names[:first]) and all(
+        learned[name] for name in names[first:] if not isinstance(last.get_layer(name), keras.layers.BatchNormalization)
+    )
+    assert len(stage_two.trainable_variables) > len(stage_one.trainable_variables)
+
+
+def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
+    """With its own CNN: as `evaluate` captions the records."""
+    from keras_sat.caption import caption_files
+    from keras_sat.evaluation.generate import caption_split
+
+    records = list(input_pipeline.read_records(data, "val"))
+    paths = [tmp_path / f"{record.source_id}.png" for record in records]
+    for path, record in zip(paths, records):
+        path.write_bytes(record.encoded)
+    captioned, errors = caption_files(finetuned, paths)
+    expected = caption_split(finetuned.load_model(), data, "val", finetuned.vocabulary(), finetuned.experiment.decoding)
+    assert not errors and [c.caption for _, _, c in captioned] == [each.caption for each in expected]
+
+
+def test_batch_norm_is_frozen_unless_asked_for():
+    for name in ("frozen", "trained"):
+        encoder = build_encoder(config.Encoder(name="MobileNet", weights="none", image_size=32))
+        unfreeze(encoder, "conv_dw_11", name)
+        model = encoder.layers[-1]
+        scales = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        assert [bool(layer.trainable_weights) for layer in scales[-2:]] == [name == "trained"] * 2
+        assert not scales[0].trainable_weights
+        before = [layer.moving_mean.numpy() for layer in scales]
+        encoder(tf.random.uniform([4, 32, 32, 3]) * 255, training=name == "trained")
+        moved = [bool(np.any(layer.moving_mean.numpy() != old)) for layer, old in zip(scales, before)]
+        assert moved[-1] == (name == "trained") and not moved[0]
+
+
+def test_the_same_run_from_a_grid_for_the_transformer(load, data, tmp_path):
+    grid = train(load(*AREAS), tmp_path / "grid")
+    experiment = load(*AREAS, "model.areas=transformer", f"init_from={grid.folder}", "train.epochs=2")
+    run = create_run(tmp_path / "transformer", experiment, data)
+    trainer = Trainer(run, data)
+    from keras_sat.initialisation import initialise
+
+    initialise(trainer.model, run)
+    (batch,) = input_pipeline.evaluation_batches(data, "val", 8)
+    inputs = {"features": batch["features"], "captions": tf.fill([8, 1, 5], 7)}
+    (found, _), (expected, _) = trainer.model(inputs), grid.load_model()(inputs)
+    np.testing.assert_allclose(np.exp(found), np.exp(expected), atol=0.01)
+    trainer.fit()
+    assert np.any(trainer.model.areas.affine_maps(batch["features"]).numpy().std(axis=(0, 1, 2)) > 0)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_a_rate_of_their_own(optimizer):
+    """Equal to two optimisers, one of them with the smaller rate."""
+    settings = config.Training(optimizer=optimizer, learning_rate=0.1, clip_norm=0.0)
+    start = tf.random.stateless_normal([5], [1, 1])
+
+    def run(settings, slow):
+        weight = tf.Variable(start)
+        built = build_optimizer(settings, 10, [([weight], 0.2)] if slow else [])
+        for step in range(4):
+            built.apply_gradients([(tf.random.stateless_normal([5], [step, 2]), weight)])
+        return weight
+
+    smaller = replace(settings, learning_rate=0.02)
+    np.testing.assert_allclose(run(settings, True), run(smaller, False), rtol=1e-5)
+
+
+def refused(message, function, *args):
+    with pytest.raises(UserError, match=message):
+        function(*args)
+
+
+def test_bad_input_is_refused_and_leaves_nothing_behind(load, run, data, tmp_path):
+    target = tmp_path / "run"
+    refused("no layer 'blok5'", train, load("finetune.from_layer=blok5", "data.batching=images"), target)
+    refused("no object proposals; prepare it with", train, load(*AREAS, "model.areas=proposals"), target)
+    refused("no run there", train, load("init_from=runs/nowhere"), target)
+    wider = load(*AREAS, "model.areas=transformer", f"init_from={run.folder}")
+    refused(r"init_from: .*small does not fit: its .* has shape", train, wider, target)
+    train(load("model.state_size=9"), target)  # after all of these, another experiment may have that folder
+    assert (target / "metrics.jsonl").exists()
+    with pytest.raises(UserError, match="would run the CNN once a caption"):
+        load("finetune.from_layer=x")
+    open_run(target).load_model()
