@@ -50,23 +50,33 @@ class Encoder:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """How much of a corpus that names no splits goes to `val` and `test`, by a hash of the image's id; the rest trains."""
+
+    val: float = 0.1
+    test: float = 0.1
+
+
+@dataclass(frozen=True)
 class Prepare:
     """What `pipeline.prepare` builds: a corpus, its vocabulary and its features.
 
     `source` is the corpus' folder; for `scenes`, how many pictures to draw. Words seen `min_count` times in the training
     captions make the vocabulary, at most `max_size` of them. Work is cut into chunks of about `chunk_images` images and
-    stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused; more than a share of
-    `max_failures` of unusable images stops the job.
+    stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused, captions over `max_words`
+    left out; more than a share of `max_failures` of unusable images stops the job.
     """
 
-    dataset: Literal["scenes"] = "scenes"
+    dataset: Literal["scenes", "flickr8k", "flickr30k", "coco", "karpathy", "folder"] = "scenes"
     source: str = "train=3000,val=300,test=300"
     encoder: Encoder = field(default_factory=Encoder)
     min_count: int = 5
     max_size: int = 10_000
     chunk_images: int = 64
     shard_megabytes: int = 128
+    shares: Shares = field(default_factory=Shares)
     max_pixels: int = 50_000_000
+    max_words: int = 100
     max_failures: float = 0.05
     seed: int = 1
 

@@ -1,9 +1,9 @@
 """The chain of components, from a source to a prepared data set. Loads TensorFlow and Beam; `prepare` is the command."""
 
+import collections
 import hashlib
 import json
 import shutil
-from pathlib import Path
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ from keras_sat.encoder import build_encoder, load_encoder, weights_fingerprint
 from keras_sat.errors import UserError
 from keras_sat.text import Vocabulary
 from pipeline import example_gen, statistics_gen, transform
-from pipeline.artifacts import finished_chunks, read_json, write_json, write_text
+from pipeline.artifacts import finished_chunks, read_json, split_of, write_json, write_text
 
 MOST_ERROR = 0.01  # relative, of stored features
 
@@ -32,7 +32,10 @@ def run(source, config, wanted, work, output, options):
         folder.mkdir(exist_ok=True)
 
     example_gen.run(source, config, str(examples), options)
-    chunks = finished_chunks(str(examples))
+    failures = collections.defaultdict(list)
+    for path, sidecar in finished_chunks(str(examples)).items():
+        failures[split_of(path)] += sidecar["failures"]
+    chunks = {path: sidecar for path, sidecar in finished_chunks(str(examples)).items() if sidecar["images"]}
     statistics_gen.run(list(chunks), str(work / "counts.json"), options)
     counts = read_json(str(work / "counts.json"))
     if "train" not in counts:
@@ -47,10 +50,9 @@ def run(source, config, wanted, work, output, options):
     write_text(str(final / "vocabulary.txt"), vocabulary.to_text())
     write_json(str(final / "manifest.json"), manifest)
     write_json(str(final / "statistics.json"), statistics_gen.summarise(counts, vocabulary))
-    for split in shards:
-        failures = [json.dumps(f) for path, s in chunks.items() if Path(path).name.startswith(split) for f in s["failures"]]
-        if failures:
-            write_text(str(final / f"failures-{split}.jsonl"), "\n".join(failures) + "\n")
+    for split, found in failures.items():
+        if found:
+            write_text(str(final / f"failures-{split}.jsonl"), "".join(json.dumps(failure) + "\n" for failure in found))
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
     write_text(str(final / COMPLETED), manifest["fingerprint"] + "\n")
     final.rename(output)

@@ -91,7 +91,7 @@ def main(arguments=None):
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder to make, such as data/scenes")
     parser.add_argument("--config", metavar="YAML", help="an experiment whose `prepare` section is the start")
     flags = {
-        "dataset": "the corpus' format: scenes",
+        "dataset": "the corpus' format: scenes, flickr8k, flickr30k, coco, karpathy or folder",
         "source": "the corpus' folder; for scenes, how many, such as train=3000,val=300,test=300",
         "encoder.name": "the CNN: scenes_cnn or any of keras.applications",
         "encoder.layer": "the layer whose output is stored",

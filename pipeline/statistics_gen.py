@@ -32,7 +32,7 @@ def _count(chunk):
     from keras_sat.data.examples import deserialize
     from keras_sat.text import split
 
-    name = chunk.rsplit("/", 1)[-1].split("-")[0]
+    name = artifacts.split_of(chunk)
     counts = collections.Counter()
     for record in map(deserialize, artifacts.read_records(chunk)):
         words = [[word.decode() for word in caption] for caption in split(record.captions).to_list()]

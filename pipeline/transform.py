@@ -11,6 +11,7 @@ from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
 from keras_sat.encoder import decode_image, dequantise, quantise
 from pipeline import artifacts, beam_runner
+from pipeline.sources import SPLITS
 
 _CNN_BATCH = 32
 
@@ -86,8 +87,8 @@ def write_shards(chunks, folder, shard_bytes, options):
         {split: [{"name", "images", "bytes", "sha256"}]}.
     """
     plan = []
-    for split in sorted({_split(path) for path in chunks}, key=["train", "val", "test"].index):
-        paths = [path for path in chunks if _split(path) == split]
+    for split in sorted({artifacts.split_of(path) for path in chunks}, key=SPLITS.index):
+        paths = [path for path in chunks if artifacts.split_of(path) == split]
         groups = {}
         ends = np.cumsum([chunks[path]["records"] for path in paths])
         for path, end in zip(paths, ends):
@@ -108,10 +109,7 @@ def write_shards(chunks, folder, shard_bytes, options):
     shards = {}
     for target, _ in plan:
         sidecar = artifacts.sidecar_of(target)
-        shards.setdefault(_split(target), []).append({"name": target.rsplit("/", 1)[-1], **artifacts.read_json(sidecar)})
+        name = target.rsplit("/", 1)[-1]
+        shards.setdefault(artifacts.split_of(target), []).append({"name": name, **artifacts.read_json(sidecar)})
         tf.io.gfile.remove(sidecar)
     return shards
-
-
-def _split(path):
-    return path.rsplit("/", 1)[-1].split("-")[0]
