@@ -23,7 +23,7 @@ def caption_files(run, paths):
     import tensorflow as tf
 
     from keras_sat.decoding import caption_function
-    from keras_sat.encoder import decode_image
+    from keras_sat.encoder import decode_image, decode_picture
     from keras_sat.evaluation.generate import to_captions
 
     settings = run.facts["encoder"]
@@ -34,7 +34,7 @@ def caption_files(run, paths):
             pixels.append(decode_image(encoded, settings["image_size"], settings["resize"]))
             # The grid covers what the CNN saw: a squashed picture as a whole, a cropped one only inside the crop.
             whole = settings["resize"] == "squash"
-            shown = tf.io.decode_image(encoded, channels=3, expand_animations=False) if whole else pixels[-1]
+            shown = decode_picture(encoded) if whole else pixels[-1]
             pictures.append((path, shown.numpy()))
         except tf.errors.NotFoundError:
             errors.append(UserError(f"{path}: no such file"))

@@ -64,8 +64,13 @@ class Prepare:
     `source` is the corpus' folder; for `scenes`, how many pictures to draw. Words seen `min_count` times in the training
     captions make the vocabulary, at most `max_size` of them. Work is cut into chunks of about `chunk_images` images and
     stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused, captions over `max_words`
-    left out; more than a share of `max_failures` of unusable images stops the job.
+    left out; more than a share of `max_failures` of unusable images stops the job. So do anomalies against the
+    reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
+    `allow_anomalies`.
     """
+
+    # Settings that decide whether the job goes on, but nothing of what it makes.
+    CHECKS = ("max_failures", "schema", "allow_anomalies")
 
     dataset: Literal["scenes", "flickr8k", "flickr30k", "coco", "karpathy", "folder"] = "scenes"
     source: str = "train=3000,val=300,test=300"
@@ -78,6 +83,8 @@ class Prepare:
     max_pixels: int = 50_000_000
     max_words: int = 100
     max_failures: float = 0.05
+    schema: str | None = None
+    allow_anomalies: bool = False
     seed: int = 1
 
 

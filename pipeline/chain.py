@@ -4,6 +4,7 @@ import collections
 import hashlib
 import json
 import shutil
+import time
 
 import tensorflow as tf
 
@@ -11,7 +12,7 @@ from keras_sat.data.prepared import COMPLETED
 from keras_sat.encoder import build_encoder, load_encoder, weights_fingerprint
 from keras_sat.errors import UserError
 from keras_sat.text import Vocabulary
-from pipeline import example_gen, statistics_gen, transform
+from pipeline import example_gen, example_validator, schema_gen, statistics_gen, statistics_page, transform
 from pipeline.artifacts import finished_chunks, read_json, split_of, write_json, write_text
 
 MOST_ERROR = 0.01  # relative, of stored features
@@ -41,15 +42,25 @@ def run(source, config, wanted, work, output, options):
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
-    encoder = _encoder(config, work / "encoder.keras")
+    statistics, reasons = statistics_gen.summarise(counts, vocabulary), statistics_gen.count_failures(failures)
+    schema = schema_gen.load(config.schema) if config.schema else schema_gen.infer(statistics)
+    anomalies = example_validator.validate(statistics, reasons, schema)
+    write_json(str(work / "anomalies.json"), anomalies)
+    example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
+
+    encoder, start, before = _encoder(config, work / "encoder.keras"), time.monotonic(), _images(features)
     transform.add_features(chunks, str(work / "encoder.keras"), config.encoder, str(features), options)
+    rate = (_images(features) - before) / (time.monotonic() - start)
     featured = finished_chunks(str(features))
     shards = transform.write_shards(featured, str(final), config.shard_megabytes << 20, options)
 
     manifest = _manifest(config, wanted, encoder, vocabulary, list(featured.values()), shards)
     write_text(str(final / "vocabulary.txt"), vocabulary.to_text())
     write_json(str(final / "manifest.json"), manifest)
-    write_json(str(final / "statistics.json"), statistics_gen.summarise(counts, vocabulary))
+    write_json(str(final / "statistics.json"), {**statistics, "failures": reasons, "images_a_second": round(rate, 2)})
+    write_text(str(final / "statistics.html"), statistics_page.page(config, statistics, reasons, counts))
+    write_text(str(final / "schema.yaml"), schema_gen.to_yaml(schema))
+    write_json(str(final / "anomalies.json"), anomalies)
     for split, found in failures.items():
         if found:
             write_text(str(final / f"failures-{split}.jsonl"), "".join(json.dumps(failure) + "\n" for failure in found))
@@ -58,6 +69,10 @@ def run(source, config, wanted, work, output, options):
     final.rename(output)
     shutil.rmtree(work)
     _report(output, manifest)
+
+
+def _images(folder):
+    return sum(sidecar["images"] for sidecar in finished_chunks(str(folder)).values())
 
 
 def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):

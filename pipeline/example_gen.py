@@ -190,8 +190,10 @@ def _reason(error):
 
 
 def _failure(id, error, caption=None):
-    found = {"id": id, "stage": "ExampleGen", "error": " ".join(error.split())[:300]}
-    return found if caption is None else {**found, "caption": caption[:200]}
+    failure = {"id": id, "stage": "ExampleGen", "error": " ".join(error.split())[:300]}
+    failure |= {} if caption is None else {"caption": caption[:200]}
+    # What is not UTF-8 can be read, but not be written as it is.
+    return {key: text.encode(errors="surrogateescape").decode(errors="backslashreplace") for key, text in failure.items()}
 
 
 def _keep_apart(folder, options):

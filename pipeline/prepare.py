@@ -39,7 +39,8 @@ def prepare(config, output, beam_flags=()):
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
     source = open_source(config)
-    wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": dataclasses.asdict(config)}
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
+    wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": settings}
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
     with _locked(output):
         if output.exists():

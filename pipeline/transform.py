@@ -9,6 +9,7 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
+from keras_sat.data import scenes_cnn  # noqa: F401  registers its layers, also where a worker loads the encoder
 from keras_sat.encoder import decode_image, dequantise, quantise
 from pipeline import artifacts, beam_runner
 from pipeline.sources import SPLITS
