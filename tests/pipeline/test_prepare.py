@@ -1,6 +1,10 @@
 import hashlib
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +98,27 @@ def test_an_interrupted_job_goes_on_and_ends_the_same(data_folder, tmp_path, mon
     prepare(small_prepare(), tmp_path / "data")
     assert digests(tmp_path / "data") == digests(data_folder)
     assert len(set(computed[:3]) & set(computed[4:])) == 0, "finished chunks were computed again"
+
+
+def test_killed_twice_and_finished_is_as_undisturbed(tmp_path):
+    """kill -9, once while reading and once in the CNN: what was finished stays, and the end is the same."""
+    command = [sys.executable, "-m", "pipeline.prepare", "--source", "train=240,val=16", "--weights", "none"]
+    command += ["--set", "chunk_images=8", "--output", str(tmp_path / "killed")]
+    finished = {}
+    for stage in ("examples", "features"):
+        folder = tmp_path / ".killed.partial" / stage
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(folder.glob("*.json"))) < 3:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+        assert not (tmp_path / "killed").exists()
+        assert all(path.stat().st_mtime_ns == written for path, written in finished.items()), "computed again"
+        chunks = [path.with_suffix(".tfrecord") for path in folder.glob("*.json")]
+        finished |= {path: path.stat().st_mtime_ns for path in chunks}
+    assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
+    prepare(small_prepare(source="train=240,val=16", min_count=5), tmp_path / "undisturbed")
+    assert digests(tmp_path / "killed") == digests(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
