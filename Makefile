@@ -1,6 +1,9 @@
 # make demo: environment, data, training, scores and pictures.   make test: environment and tests.
 VENV := .venv
 RUN := $(VENV)/bin/python -W ignore
+INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# OpenCV's contrib modules find object proposals. The wheel lies over opencv-python-headless, so it comes last.
+CONTRIB := $(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
 
 .PHONY: demo test lint environment clean
 
@@ -17,11 +20,12 @@ environment: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@sh environment.sh $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(INSTALL) -e .
+	$(CONTRIB)
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(INSTALL) -e ".[test]"
 	@touch $@
 
 clean:

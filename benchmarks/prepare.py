@@ -80,7 +80,7 @@ def measure(config, images):
         timed("ExampleGen", example_gen.run, sample, config, names["examples"], options)
         chunks = finished_chunks(names["examples"])
         timed("StatisticsGen", statistics_gen.run, list(chunks), f"{folder}/counts.json", options)
-        arguments = (chunks, f"{folder}/encoder.keras", config.encoder, names["features"], options)
+        arguments = (chunks, {"features": f"{folder}/encoder.keras"}, config, names["features"], options)
         timed("features", transform.add_features, *arguments)
         arguments = (finished_chunks(names["features"]), names["shards"], config.shard_megabytes << 20, options)
         timed("shards", transform.write_shards, *arguments)

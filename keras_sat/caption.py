@@ -11,6 +11,8 @@ from pathlib import Path
 from keras_sat.errors import UserError, command
 from keras_sat.files import atomic
 
+_BATCH = 32
+
 
 def caption_files(run, paths):
     """Captions image files.
@@ -20,31 +22,41 @@ def caption_files(run, paths):
     Returns:
         ([(path, picture uint8 [H, W, 3] to draw on, `Captioned`)], [`UserError` of each file that is no picture]).
     """
+    import numpy as np
     import tensorflow as tf
 
     from keras_sat.decoding import caption_function
-    from keras_sat.encoder import decode_image, decode_picture
+    from keras_sat.encoder import decode_picture, picture_inputs
     from keras_sat.evaluation.generate import to_captions
 
-    settings = run.facts["encoder"]
-    pictures, pixels, errors = [], [], []
+    encoder, proposals = run.facts["encoder"], run.facts["proposals"]
+    names = {"features": "pixels", "region_features": "region_pixels"}
+    names = [names.get(name, name) for name in run.facts["inputs"]]
+    pictures, inputs, errors = [], [], []
     for path in paths:
         try:
             encoded = tf.io.read_file(str(path))
-            pixels.append(decode_image(encoded, settings["image_size"], settings["resize"]))
-            # The grid covers what the CNN saw: a squashed picture as a whole, a cropped one only inside the crop.
-            whole = settings["resize"] == "squash"
-            shown = decode_picture(encoded) if whole else pixels[-1]
-            pictures.append((path, shown.numpy()))
+            inputs.append(picture_inputs(encoded, {*names, "pixels"}, encoder, proposals))
+            # Regions lie in what the CNN saw: a squashed picture as a whole, a cropped one only inside the crop.
+            whole = encoder["resize"] == "squash"
+            shown = decode_picture(encoded) if whole else inputs[-1]["pixels"]
+            pictures.append((path, np.asarray(shown)))
         except tf.errors.NotFoundError:
             errors.append(UserError(f"{path}: no such file"))
         except tf.errors.OpError:
             errors.append(UserError(f"{path}: not a picture that can be read (JPEG, PNG, GIF or BMP)"))
+        except UserError as error:
+            errors.append(UserError(f"{path}: {error}"))
     if not pictures:
         return [], errors
-    features = run.encoder().predict(tf.stack(pixels), batch_size=32, verbose=0)
-    generate = caption_function(run.load_model(), run.experiment.decoding.max_length)
-    captioned = to_captions([str(path) for path, _ in pictures], generate(features), run.vocabulary())
+    model, vocabulary = run.load_model(), run.vocabulary()
+    generate = caption_function(model, run.experiment.decoding.max_length)
+    captioned = []
+    for first in range(0, len(pictures), _BATCH):
+        batch = inputs[first : first + _BATCH]
+        stacked = run.features({name: np.stack([each[name] for each in batch]) for name in names})
+        ids = [str(path) for path, _ in pictures[first : first + _BATCH]]
+        captioned += to_captions(ids, generate(stacked), vocabulary)
     return [(*picture, each) for picture, each in zip(pictures, captioned)], errors
 
 
@@ -65,7 +77,7 @@ def main(arguments=None):
             target = Path(args.overlay)
             if len(args.images) > 1:
                 target = target.with_stem(f"{target.stem}-{1 + args.images.index(path)}")
-            save_overlay(target, picture, each, run.feature_shape[:2])
+            save_overlay(target, picture, each)
             print(target)
     for error in errors[:-1]:
         print(f"error: {error}", file=sys.stderr)
@@ -73,12 +85,14 @@ def main(arguments=None):
         raise errors[-1]
 
 
-def save_overlay(path, picture, captioned, grid):
+def save_overlay(path, picture, captioned):
     """Draws a `Captioned` to a PNG file."""
     from keras_sat.visualize.attention import attention_overlay, to_png
 
     with atomic(path) as temporary:
-        temporary.write_bytes(to_png(attention_overlay(picture, captioned.words, captioned.attention, grid), dpi=100))
+        temporary.write_bytes(
+            to_png(attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes), dpi=100)
+        )
 
 
 if __name__ == "__main__":

@@ -58,6 +58,21 @@ class Shares:
 
 
 @dataclass(frozen=True)
+class Proposals:
+    """Boxes that may hold an object, an image's areas beside the cells of its feature map.
+
+    `method`: `edgeboxes`, `selective_search`, `file` (read from `file`, see `keras_sat.proposals.read_boxes_file`) or
+    `none`. `most`: boxes kept an image, in the order of objectness. `image_size`: pixels of a larger picture on which they
+    are sought and from whose feature map, stored beside the encoder's own, they are pooled; none is stored by default.
+    """
+
+    method: Literal["none", "edgeboxes", "selective_search", "file"] = "none"
+    most: int = 200
+    file: str | None = None
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
 class Prepare:
     """What `pipeline.prepare` builds: a corpus, its vocabulary and its features.
 
@@ -66,7 +81,7 @@ class Prepare:
     stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused, captions over `max_words`
     left out; more than a share of `max_failures` of unusable images stops the job. So do anomalies against the
     reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
-    `allow_anomalies`.
+    `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN needs it.
     """
 
     # Settings that decide whether the job goes on, but nothing of what it makes.
@@ -75,6 +90,8 @@ class Prepare:
     dataset: Literal["scenes", "flickr8k", "flickr30k", "coco", "karpathy", "folder"] = "scenes"
     source: str = "train=3000,val=300,test=300"
     encoder: Encoder = field(default_factory=Encoder)
+    proposals: Proposals = field(default_factory=Proposals)
+    keep_pictures: bool = True
     min_count: int = 5
     max_size: int = 10_000
     chunk_images: int = 64
@@ -138,7 +155,106 @@ class Soft:
     penalty_weight: float = 1.0
 
 
-SYSTEMS = {"soft": Soft}
+@dataclass(frozen=True)
+class Hard(Soft):
+    """Show, Attend and Tell with hard attention: one sampled location a step, trained by REINFORCE.
+
+    samples              N, locations drawn for a caption in training; each is a run through it
+    reward_weight        λ_r
+    reward               `caption`: log p of the whole caption (paper); `mean`: its mean over the words (released code)
+    entropy_weight       λ_e
+    baseline_decay       b_k = decay · b_{k−1} + (1 − decay) · reward
+    expectation          probability that a step of training takes the expected context, as soft attention does, …
+    expectation_per      … drawn for each `image` (paper) or once for the `batch` (released code)
+    attention_gradient   `all`: the attention also learns from the penalty and, where the context is the expected one, from
+                         the likelihood; `reinforce`: from reward and entropy alone (released code)
+    decode               the context in captioning: `expectation` (as published), `argmax` or `sample`
+
+    λ_r and λ_e are the released code's; the paper does not tell its own.
+    """
+
+    name: Literal["hard"] = "hard"
+    samples: int = 1
+    reward_weight: float = 0.1
+    reward: Literal["caption", "mean"] = "mean"
+    entropy_weight: float = 0.002
+    baseline_decay: float = 0.9
+    expectation: float = 0.5
+    expectation_per: Literal["image", "batch"] = "image"
+    attention_gradient: Literal["all", "reinforce"] = "all"
+    decode: Literal["expectation", "argmax", "sample"] = "expectation"
+
+
+@dataclass(frozen=True)
+class ShowAndTell:
+    """The CNN+LSTM baseline (Vinyals et al. 2015, as in the Flickr8k report): the mean annotation is the first token.
+
+    `lstm_dropout` lies between LSTM layers, as PyTorch's does.
+    """
+
+    name: Literal["show_and_tell"] = "show_and_tell"
+    embedding_size: int = 256
+    state_size: int = 256
+    lstm_layers: int = 2
+    feature_dropout: float = 0.0
+    embedding_dropout: float = 0.3
+    lstm_dropout: float = 0.3
+    state_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Areas of Attention (Pedersoli et al. 2017): a joint distribution over the next word and the region it comes from.
+
+    areas                `grid` cells, object `proposals`, or a spatial `transformer` a cell
+    word_region          the term wᵀW θ_wr Rᵀr; without it and region_state, words see the image by h_0 alone (the baseline)
+    region_state         the term rᵀR θ_rh h
+    feedback             of the regions into the state: `marginal` p(r|h), `conditional` p(r|w, h), or `none`
+    train_stride         every how many cells an area stands in training, from a random phase on; grid and transformer
+    test_stride          … and afterwards, from the first cell on
+    train_boxes          how many proposals training draws at random; test_boxes: the first so many are used afterwards
+                         (0 = all)
+    localisation_size    channels of the localisation network's hidden layer
+    zoom                 size of the transformer's anchor boxes, in units of 3×3 cells
+    filter_layer         the 3×3 convolution of the encoder's CNN that the transformer's filter starts as (none: the filter
+                         starts as the identity, so that the areas start as the grid's cells)
+    transformer_rate     the transformer's learning rate, × train.learning_rate
+    """
+
+    name: Literal["areas"] = "areas"
+    areas: Literal["grid", "proposals", "transformer"] = "grid"
+    embedding_size: int = 512
+    state_size: int = 512
+    word_region: bool = True
+    region_state: bool = True
+    feedback: Literal["none", "conditional", "marginal"] = "marginal"
+    train_stride: int = 1
+    test_stride: int = 1
+    train_boxes: int = 50
+    test_boxes: int = 0
+    localisation_size: int = 64
+    zoom: float = 2.0
+    filter_layer: str | None = None
+    transformer_rate: float = 0.1
+    feature_dropout: float = 0.0
+    embedding_dropout: float = 0.0
+    state_dropout: float = 0.5
+
+
+SYSTEMS = {"soft": Soft, "hard": Hard, "show_and_tell": ShowAndTell, "areas": Areas}
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Training of the CNN, which then stands in the graph and reads pictures instead of stored features.
+
+    `from_layer`: the first of its layers that learns, in Keras' order (none: the CNN is left alone). `rate`: its learning
+    rate, × train.learning_rate. `batch_norm`: `frozen` keeps the pretrained statistics and scales.
+    """
+
+    from_layer: str | None = None
+    rate: float = 0.1
+    batch_norm: Literal["frozen", "trained"] = "frozen"
 
 
 @dataclass(frozen=True)
@@ -185,12 +301,23 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Experiment:
+    """`init_from`: a trained run whose weights this one starts from, such as stage 1 of a training in two stages."""
+
     seed: int = 1
+    init_from: str | None = None
     prepare: Prepare = field(default_factory=Prepare)
     data: Data = field(default_factory=Data)
-    model: Soft = field(default_factory=Soft)
+    model: Soft | Hard | ShowAndTell | Areas = field(default_factory=Soft)
+    finetune: FineTuning = field(default_factory=FineTuning)
     train: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
+
+    def inputs(self, available):
+        """The names of what the model reads of a record; `available`: what the data set has beside it."""
+        names = ["pixels" if self.finetune.from_layer else "features"]
+        if getattr(self.model, "areas", None) == "proposals":
+            names += ["boxes", *(name for name in available if name == "region_features")]
+        return tuple(names)
 
 
 def load(path=None, overrides=()):
@@ -220,7 +347,13 @@ def from_values(values, source="configuration"):
     name = model.get("name", "soft") if isinstance(model, dict) else "soft"
     if not isinstance(name, str) or name not in SYSTEMS:
         raise UserError(f"{source}: model.name: unknown model {name!r}{nearest(name, SYSTEMS)}")
-    return _build(Experiment, values, source, "", {"model": SYSTEMS[name]})
+    experiment = _build(Experiment, values, source, "", {"model": SYSTEMS[name]})
+    if experiment.finetune.from_layer and experiment.data.batching != "images":
+        raise UserError(
+            f"{source}: data.batching: {experiment.data.batching} would run the CNN once a caption; with "
+            "finetune.from_layer set it to images"
+        )
+    return experiment
 
 
 as_dict = dataclasses.asdict
@@ -302,15 +435,20 @@ def _convert(hint, value, source, key):
     return _in_range(value, source, key)
 
 
-_AT_LEAST_ONE = ("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs")
+_AT_LEAST_ONE = (
+    *("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs", ".most"),
+    *("_stride", "train_boxes", "samples"),
+)
 _MAY_BE_ZERO = ("train.validation_images",)
-_BELOW_ONE = ("_dropout", "label_smoothing")
+_BELOW_ONE = ("_dropout", "label_smoothing", "baseline_decay")
+_AT_MOST_ONE = ("model.expectation",)
 
 
 def _in_range(value, source, key):
     """Numbers here are sizes, counts, rates or weights: none is negative, sizes are at least 1, a dropout is below 1."""
     if isinstance(value, float | int) and not isinstance(value, bool):
         at_least_one = key.endswith(_AT_LEAST_ONE) and key not in _MAY_BE_ZERO
-        if not value >= at_least_one or (key.endswith(_BELOW_ONE) and value >= 1):
+        too_large = (key.endswith(_BELOW_ONE) and value >= 1) or (key in _AT_MOST_ONE and value > 1)
+        if not value >= at_least_one or too_large:
             raise UserError(f"{source}: {key}: {value} is out of range")
     return value

@@ -40,6 +40,10 @@ def greedy(model, annotations, max_length):
 
 
 def caption_function(model, max_length):
-    """A compiled function from features [B, h, w, D] to what `greedy` returns."""
-    features = tf.TensorSpec([None, *model.feature_shape], tf.float32)
-    return tf.function(lambda features: greedy(model, model.encode({"features": features}), max_length), [features])
+    """A compiled function from the model's inputs, {name: [B, …]}, to what `greedy` returns and "boxes" [B, L, 4]."""
+
+    def generate(inputs):
+        annotations = model.encode(inputs)
+        return greedy(model, annotations, max_length) | {"boxes": annotations["boxes"]}
+
+    return tf.function(generate, [model.input_specs()])

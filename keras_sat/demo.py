@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_sat import config as configuration
 from keras_sat.errors import command
 
-COMPARED = {"soft attention": "scenes_soft", "mean annotation only": "scenes_mean"}
+TITLES = {"scenes_soft": "soft attention", "scenes_mean": "mean annotation only"}
 PICTURES = 12
 
 
@@ -23,17 +23,13 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     started, output = time.monotonic(), Path(args.output)
     overrides = [("data.path", f"{output}/scenes"), *args.set]
-    experiments = {
-        title: configuration.load(configuration.CONFIGS / f"{name}.yaml", overrides) for title, name in COMPARED.items()
-    }
+    experiments = {name: configuration.load(configuration.CONFIGS / f"{name}.yaml", overrides) for name in TITLES}
 
-    from keras_sat.evaluate import evaluate
+    from keras_sat.compare import compare
     from keras_sat.evaluation.report import table
-    from keras_sat.train import prepare_built_in, train
 
-    prepare_built_in(next(iter(experiments.values())))
-    runs = {title: train(experiment, output / "runs" / COMPARED[title]) for title, experiment in experiments.items()}
-    scores = table({title: evaluate(run) for title, run in runs.items()})
+    runs, scores = compare(experiments, output / "runs")
+    scores = table({TITLES[name]: each for name, each in scores.items()})
     (output / "scores.md").write_text(scores + "\n", encoding="utf-8")
     pictures = draw(next(iter(runs.values())), output / "pictures")
     print(f"\nscenes, test split, percent\n\n{scores}\n")
@@ -55,7 +51,7 @@ def draw(run, folder):
     overlays = []
     for path, picture, captioned in caption_files(run, paths)[0]:
         overlays.append(path.with_stem(path.stem + "-attention"))
-        save_overlay(overlays[-1], picture, captioned, run.feature_shape[:2])
+        save_overlay(overlays[-1], picture, captioned)
     return overlays
 
 

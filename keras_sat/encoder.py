@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_sat import proposals
 from keras_sat.errors import UserError, nearest
 
 
@@ -96,6 +97,40 @@ def fit_picture(pixels, image_size, resize="squash"):
     return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
 
 
+def picture_inputs(encoded, names, encoder, regions=None, given=None):
+    """One encoded picture as what a captioner's inputs are made of.
+
+    Args:
+        encoded: scalar string tensor or bytes.
+        names: of `pixels` (uint8 [S, S, 3]), `region_pixels` (uint8 [S', S', 3], the larger picture), `boxes` (float32
+            [most, 4], padded with zeros) and `scores` (float32 [m], of the boxes that are no padding).
+        encoder, regions: the sections `encoder` and `proposals` of the manifest.
+        given: (boxes, scores) of the whole picture from a file, in place of those that would be sought.
+    Returns:
+        {name: NumPy array}.
+    Raises:
+        tf.errors.InvalidArgumentError: where the bytes are no picture. UserError: no boxes given where none are sought.
+    """
+    sizes = {"pixels": encoder["image_size"]}
+    if regions and regions["image_size"]:
+        sizes["region_pixels"] = regions["image_size"]
+    shown = list(sizes)[-1]  # the larger picture, where there is one, is the one on which boxes are sought
+    wanted = {name for name in sizes if name in names} | ({shown} if "boxes" in names and not given else set())
+    found = {name: decode_image(encoded, sizes[name], encoder["resize"]).numpy() for name in wanted}
+    if "boxes" in names:
+        if given:
+            boxes, scores = given
+            if encoder["resize"] == "crop":
+                height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+                boxes, scores = proposals.cropped(boxes, scores, height, width)
+        elif regions["method"] == "file":
+            raise UserError("its captioner was trained on boxes from a file and needs such boxes for this picture too")
+        else:
+            boxes, scores = proposals.propose(found[shown], regions["method"], regions["most"])
+        found |= {"boxes": proposals.pad_boxes(boxes, regions["most"]), "scores": scores}
+    return {name: found[name] for name in names}
+
+
 @keras.saving.register_keras_serializable(package="keras_sat")
 class Preprocessing(keras.layers.Layer):
     """`preprocess_input` of a keras.applications module as a layer, so that the saved encoder holds it.
@@ -126,9 +161,11 @@ def _applications():
     return found
 
 
-def build_encoder(config, seed=1):
+def build_encoder(config, seed=1, layer=None):
     """The encoder that a `config.Encoder` describes.
 
+    Args:
+        layer: where to cut the CNN, instead of at `config.layer`.
     Returns:
         A keras.Model from pixels [B, size, size, 3] (0–255) to the feature map [B, h, w, D].
     Raises:
@@ -138,7 +175,7 @@ def build_encoder(config, seed=1):
         cnn, preprocessing = _scenes_cnn(config, seed), keras.layers.Activation("linear")  # the CNN has its own
     else:
         cnn, preprocessing = _application(config)
-    layer = config.layer or cnn.layers[-1].name
+    layer = layer or config.layer or cnn.layers[-1].name
     if layer not in (names := [each.name for each in cnn.layers]):
         raise UserError(f"encoder.layer: {config.name} has no layer {layer!r}{nearest(layer, names)}")
     feature_map = cnn.get_layer(layer).output
@@ -181,6 +218,30 @@ def _application(config):
     return cnn, Preprocessing(module, name="preprocessing")
 
 
+def enlarged(encoder, image_size):
+    """The same encoder, with the same weights, for pictures of another size: what is convolutional takes any.
+
+    Raises:
+        UserError: where the network is not, or not at this size.
+    """
+
+    def resized(value):
+        if isinstance(value, dict):
+            return {key: size if key == "batch_input_shape" else resized(part) for key, part in value.items()}
+        return type(value)(map(resized, value)) if isinstance(value, list | tuple) else value
+
+    size = (None, image_size, image_size, 3)
+    try:
+        larger = keras.Model.from_config(resized(encoder.get_config()))
+        larger.set_weights(encoder.get_weights())
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); try a multiple of 32"
+        ) from error
+    return larger
+
+
 def weights_fingerprint(encoder):
     """16 hexadecimal digits of the encoder's weights."""
     digest = hashlib.sha256()
@@ -210,6 +271,25 @@ def dequantise(values, minimum=None, scale=None):
     """The float32 annotations [..., L, D] of what `quantise` returned, as NumPy arrays or tensors."""
     values = tf.cast(values, tf.float32)
     return values if minimum is None else values * scale[..., None] + minimum[..., None]
+
+
+def unfreeze(encoder, from_layer, batch_norm):
+    """Lets an encoder's layers learn from one on, in Keras' order.
+
+    Args:
+        encoder: of `build_encoder`. from_layer: a layer's name. batch_norm: `frozen` or `trained`.
+    Raises:
+        UserError: no such layer, or layers that draw noise of their own, which no resumed run could repeat.
+    """
+    cnn = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
+    names = [layer.name for layer in cnn.layers]
+    if from_layer not in names:
+        raise UserError(f"finetune.from_layer: {cnn.name} has no layer {from_layer!r}{nearest(from_layer, names)}")
+    for index, layer in enumerate(cnn.layers):
+        normalises = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = index >= names.index(from_layer) and not (normalises and batch_norm == "frozen")
+        if batch_norm == "trained" and isinstance(layer, keras.layers.Dropout):
+            raise UserError(f"finetune.batch_norm: {cnn.name} has dropout ({layer.name}), so it must stay `frozen`")
 
 
 def load_encoder(path):

@@ -22,7 +22,7 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
     """
     from keras_sat.data import input_pipeline
     from keras_sat.evaluation import report
-    from keras_sat.evaluation.attention_correctness import evaluate_attention
+    from keras_sat.evaluation.attention_correctness import describe_attention, evaluate_attention
     from keras_sat.evaluation.binding import misbound_share
     from keras_sat.evaluation.generate import caption_split
     from keras_sat.evaluation.scorers import score
@@ -36,7 +36,7 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
         attention = evaluate_attention(model, data, split, vocabulary, captioned, records)
     captions = {each.source_id: each.caption for each in captioned}
     scores, _ = score(captions, {name: record.captions for name, record in records.items()}, metrics)
-    scores |= attention
+    scores |= attention | describe_attention(captioned)
     if (misbound := misbound_share(captioned, records)) is not None:
         scores["misbound"] = misbound
     report.write(run.folder / "evaluation", split, scores, captioned)

@@ -17,11 +17,26 @@ def cross_entropy(log_probs, captions, label_smoothing=0.0):
         log_probs: [B, N, T, V]. captions: int32 [B, N, T], padded with PAD.
         label_smoothing: ε; the target is (1 − ε) y + ε uniform over the words that can be predicted.
     """
-    chosen = tf.gather(log_probs, captions, batch_dims=3)  # [B, N, T]
+    chosen = word_log_probs(log_probs, captions)
     if label_smoothing:
         uniform = tf.reduce_mean(log_probs[..., PAD + 2 :], axis=-1)  # without PAD and START
-        chosen = (1 - label_smoothing) * chosen + label_smoothing * uniform
-    return -tf.reduce_sum(tf.where(captions != PAD, chosen, 0.0))
+        chosen = (1 - label_smoothing) * chosen + label_smoothing * tf.where(captions != PAD, uniform, 0.0)
+    return -tf.reduce_sum(chosen)
+
+
+def word_log_probs(log_probs, captions):
+    """log p(y_t) of each word, zero at padding; float32 [B, N, T]."""
+    return tf.where(captions != PAD, tf.gather(log_probs, captions, batch_dims=3), 0.0)
+
+
+def attention_entropy(attention, captions):
+    """Σ_t H[α_t] of each caption in nats; float32 [B, N].
+
+    Args:
+        attention: [B, N, T, L]. captions: int32 [B, N, T].
+    """
+    entropy = -tf.reduce_sum(tf.math.xlogy(attention, tf.maximum(attention, 1e-30)), axis=-1)  # [B, N, T]
+    return tf.reduce_sum(entropy * caption_mask(captions), axis=-1)
 
 
 def doubly_stochastic_penalty(attention, captions, normalisation="paper"):

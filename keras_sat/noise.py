@@ -24,9 +24,15 @@ class Noise:
 
     def uniform(self, name, shape):
         """Uniform draws in [0, 1), float32 [B, *shape]; another name gives independent ones."""
-        seed = tf.random.experimental.stateless_fold_in(self._seed, zlib.crc32(name.encode()))
         rows = tf.reduce_max(self._rows) + 1
-        return tf.gather(tf.random.stateless_uniform([rows, *shape], seed), self._rows)
+        return tf.gather(tf.random.stateless_uniform([rows, *shape], self._fold(name)), self._rows)
+
+    def shared(self, name):
+        """One uniform draw in [0, 1) for the whole global batch, float32 []."""
+        return tf.random.stateless_uniform([], self._fold(name))
+
+    def _fold(self, name):
+        return tf.random.experimental.stateless_fold_in(self._seed, zlib.crc32(name.encode()))
 
     def dropout(self, name, inputs, rate):
         """Inputs [B, …] with a share `rate` of them set to zero and the others scaled up by 1 / (1 − rate)."""

@@ -1,28 +1,52 @@
 """The optimiser and the learning rate that an experiment's `train` section describes."""
 
 import keras
+import tensorflow as tf
 
 from keras_sat.errors import UserError
 
 
-def build_optimizer(config, steps_an_epoch):
+def build_optimizer(config, steps_an_epoch, slow_weights=()):
     """A Keras optimiser; it clips the global norm after the replicas' gradients were added.
 
     Args:
         config: a `keras_sat.config.Training`.
         steps_an_epoch: updates an epoch, by which epochs become steps.
+        slow_weights: [(variables, factor on the learning rate)], of variables that have a rate of their own.
     """
     common = {
         "learning_rate": learning_rate(config, steps_an_epoch),
         "global_clipnorm": config.clip_norm or None,
     }
     if config.optimizer == "rmsprop":  # the constants of the authors' code for Flickr8k
-        optimizer = keras.optimizers.RMSprop(rho=0.95, momentum=0.9, epsilon=1e-4, centered=True, **common)
-    else:
-        optimizer = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[config.optimizer](**common)
+        common |= {"rho": 0.95, "momentum": 0.9, "epsilon": 1e-4, "centered": True}
+    base = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[
+        config.optimizer
+    ]
+    optimizer = _with_rates(base, slow_weights)(**common)
     if config.precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def _with_rates(base, slow_weights):
+    """The optimiser class `base`, except that these variables move only a given part of each step.
+
+    That is a learning rate of their own, since the steps of these optimisers are linear in the rate.
+    """
+    factors = {variable._unique_id: factor for variables, factor in slow_weights for variable in variables}
+    if not factors:
+        return base
+
+    class WithRates(base):
+        def update_step(self, gradient, variable):
+            factor = factors.get(self._var_key(variable))
+            before = None if factor is None else tf.identity(variable)
+            super().update_step(gradient, variable)
+            if factor is not None:
+                variable.assign(before + factor * (variable - before))
+
+    return WithRates
 
 
 def learning_rate(config, steps_an_epoch):

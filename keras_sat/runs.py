@@ -1,5 +1,6 @@
 """A run's folder: config.yaml, vocabulary.txt, run.json, encoder.keras, checkpoints/, logs/, metrics.jsonl, evaluation/."""
 
+import functools
 import json
 import os
 import shutil
@@ -14,16 +15,11 @@ from keras_sat.files import atomic, write_text
 
 @dataclass(frozen=True)
 class Run:
-    """An experiment on disk. `facts`: what the model must know of its data (feature shape, fingerprints)."""
+    """An experiment on disk. `facts`: what the model must know of its data (inputs' shapes, fingerprints)."""
 
     folder: Path
     experiment: configuration.Experiment
     facts: dict
-
-    @property
-    def feature_shape(self):
-        """(h, w, D)."""
-        return tuple(self.facts["feature_shape"])
 
     def vocabulary(self):
         """The run's vocabulary.
@@ -49,7 +45,7 @@ class Run:
             UserError: missing, or its vocabulary or encoder are not those of the run.
         """
         data = open_prepared(folder or self.experiment.data.path)
-        for what, value in _facts(data).items():
+        for what, value in _facts(data, self.experiment).items():
             # The same pictures and captions prepared again, or another corpus with this vocabulary and CNN, will do.
             if what != "data" and value != self.facts[what]:
                 raise UserError(
@@ -59,12 +55,33 @@ class Run:
         return data
 
     def build_model(self):
-        """The captioner with its initial weights."""
+        """The captioner with its initial weights.
+
+        Raises:
+            UserError: the CNN to train lacks the layer to train from.
+        """
+        from keras_sat.encoder import load_encoder, unfreeze
         from keras_sat.models import build_captioner
 
-        return build_captioner(
-            self.experiment.model, self.facts["vocabulary_size"], self.feature_shape, self.experiment.seed
-        )
+        experiment, finetune, cnn = self.experiment, self.experiment.finetune, None
+        if finetune.from_layer:
+            cnn = load_encoder(self.folder / "encoder.keras")  # one of its own: it will be changed
+            unfreeze(cnn, finetune.from_layer, finetune.batch_norm)
+        sizes = self.facts["vocabulary_size"], self.facts["inputs"]
+        return build_captioner(experiment.model, *sizes, experiment.seed, cnn, finetune)
+
+    def checkpoint(self, which="best"):
+        """The path of checkpoints/best or checkpoints/last.
+
+        Raises:
+            UserError: there is none yet.
+        """
+        import tensorflow as tf
+
+        state = tf.train.get_checkpoint_state(str(self.folder / "checkpoints" / which))
+        if state is None:
+            raise UserError(f"{self.folder}: has no {which} checkpoint yet; train it first")
+        return state.model_checkpoint_path
 
     def load_model(self, which="best"):
         """The captioner with the weights of checkpoints/best or checkpoints/last.
@@ -76,10 +93,7 @@ class Run:
 
         from keras_sat.checkpoints import read_progress
 
-        state = tf.train.get_checkpoint_state(str(self.folder / "checkpoints" / which))
-        if state is None:
-            raise UserError(f"{self.folder}: has no {which} checkpoint yet; train it first")
-        path = state.model_checkpoint_path
+        path = self.checkpoint(which)
         model = self.build_model()
         progress = read_progress(path)
         if progress.vocabulary != self.facts["vocabulary"]:
@@ -90,11 +104,24 @@ class Run:
             raise UserError(f"{path}: does not fit the model of {self.folder}/config.yaml ({error})") from error
         return model
 
+    @functools.cached_property
     def encoder(self):
         """The CNN with which the run's features were made."""
         from keras_sat.encoder import load_encoder
 
         return load_encoder(self.folder / "encoder.keras")
+
+    def features(self, pictures):
+        """The model's inputs from what `keras_sat.encoder.picture_inputs` gives, {name: [B, …]}."""
+        from keras_sat.encoder import enlarged
+
+        inputs = {name: value for name, value in pictures.items() if name in self.facts["inputs"]}
+        if "features" in self.facts["inputs"]:
+            inputs["features"] = self.encoder.predict_on_batch(pictures["pixels"])
+        if "region_features" in self.facts["inputs"]:
+            larger = enlarged(self.encoder, self.facts["proposals"]["image_size"])
+            inputs["region_features"] = larger.predict_on_batch(pictures["region_pixels"])
+        return inputs
 
 
 def create_run(folder, experiment, data):
@@ -106,10 +133,13 @@ def create_run(folder, experiment, data):
     folder = Path(folder)
     if set(str(folder.resolve())) & set("*?["):
         raise UserError(f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run")
-    facts = _facts(data)
-    if (folder / "config.yaml").exists():
+    facts = _facts(data, experiment)
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if "config.yaml" in found and found <= _BEFORE_TRAINING:
+        shutil.rmtree(folder)  # it ended before its first checkpoint, perhaps for a setting that has been mended
+    elif "config.yaml" in found:
         return _reopen(folder, experiment, facts)
-    if folder.exists() and any(folder.iterdir()):
+    elif found:
         raise UserError(f"{folder}: exists and is no run; choose another --run")
     with atomic(folder) as new:
         new.mkdir()
@@ -120,11 +150,18 @@ def create_run(folder, experiment, data):
     return Run(folder, experiment, facts)
 
 
-def _facts(data):
+_BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras", "logs"}
+
+
+def _facts(data, experiment):
+    available = data.input_shapes
+    names = experiment.inputs(available)
+    data.check_inputs(names)
     return {
-        "feature_shape": list(data.feature_shape),
+        "inputs": {name: list(available[name]) for name in names},
         "vocabulary": data.vocabulary_fingerprint,
         "vocabulary_size": data.manifest["vocabulary"]["size"],
+        "proposals": data.manifest["proposals"] if "boxes" in names else None,
         "encoder": {key: value for key, value in data.manifest["encoder"].items() if key != "relative_error"},
         "data": data.manifest["fingerprint"],
     }

@@ -10,12 +10,11 @@ class TensorBoard:
     """Writes an epoch's results.
 
     Args:
-        folder: the run's logs. data: a `PreparedData`. pictures: validation `Record`s to show.
+        folder: the run's logs. pictures: validation `Record`s to show.
     """
 
-    def __init__(self, folder, data, pictures):
+    def __init__(self, folder, pictures):
         self._writer = tf.summary.create_file_writer(str(folder))
-        self._grid = data.feature_shape[:2]
         self._pictures = {record.source_id: record for record in pictures}
 
     def write(self, results, captioned):
@@ -29,6 +28,6 @@ class TensorBoard:
             for each in shown:
                 if encoded := self._pictures[each.source_id].encoded:
                     image = decode_picture(encoded).numpy()
-                    figure = attention_overlay(image, each.words, each.attention, self._grid)
+                    figure = attention_overlay(image, each.words, each.attention, each.boxes)
                     tf.summary.image(f"attention/{each.source_id}", tf.io.decode_png(to_png(figure))[None, ..., :3])
         self._writer.flush()

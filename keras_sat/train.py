@@ -23,8 +23,10 @@ def train(experiment, folder):
     for split in ("train", "val"):
         data.shards(split)
 
-    from keras_sat.runs import create_run
+    from keras_sat.runs import create_run, open_run
 
+    if experiment.init_from:
+        open_run(experiment.init_from)
     run = create_run(folder, experiment, data)
 
     import keras
@@ -47,7 +49,7 @@ def train(experiment, folder):
 
 def prepare_built_in(experiment):
     """Prepares the built-in data set where the experiment asks for it: missing, it is made; made otherwise, refused."""
-    if Path(experiment.data.path).name == "scenes":
+    if experiment.prepare.dataset == "scenes":
         from pipeline.prepare import prepare
 
         try:

@@ -10,6 +10,7 @@ from keras_sat.checkpoints import Checkpoints, Progress
 from keras_sat.data import input_pipeline
 from keras_sat.errors import UserError
 from keras_sat.files import write_text
+from keras_sat.initialisation import initialise
 from keras_sat.optimizers import build_optimizer
 from keras_sat.progress import progress_bar
 from keras_sat.tensorboard import TensorBoard
@@ -38,7 +39,7 @@ class Trainer:
         self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data)
         with self.strategy.scope():
             self.model = run.build_model()
-            optimizer = build_optimizer(self.config, self.steps_an_epoch)
+            optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())
             optimizer.build(self.model.trainable_variables)
             self.model.prepare_training(self.config, optimizer, self.experiment.seed)
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
@@ -54,17 +55,17 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
             UserError: a corrupt shard, or a loss that is not a number.
         """
-        self.checkpoints.restore()
+        if not self.checkpoints.restore():
+            initialise(self.model, self.run)
         self._truncate_metrics()
         if self._finished():
             return self.progress
         self._function = self._train_function()
-        with self.data.reading("val"):
-            self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
-        self._board = TensorBoard(self.run.folder / "logs", self.data, self._validation.pictures)
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with self.data.reading("train", "val"):
+                self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
+                self._board = TensorBoard(self.run.folder / "logs", self._validation.pictures)
                 while not self._finished():
                     self._epoch()
                     if self._interrupted:
@@ -83,6 +84,7 @@ class Trainer:
             self.experiment.seed,
             self.progress.epoch,
             replicas=self.strategy.num_replicas_in_sync,
+            inputs=tuple(self.model.input_shapes),
         )
         return self.strategy.experimental_distribute_dataset(batches.skip(skip))
 
@@ -98,12 +100,12 @@ class Trainer:
 
     def _epoch(self):
         progress, started = self.progress, time.monotonic()
+        self._clock = saved = started
         total = self.data.statistics["train"]["captions"]
         done = int(total * progress.batch / self.steps_an_epoch)
         with progress_bar(
             total=total, initial=done, desc=f"epoch {progress.epoch + 1}/{self.config.epochs}", unit=" captions"
         ) as bar:
-            saved = time.monotonic()
             for batch in self._batches(skip=progress.batch):
                 logs = self._function(batch)
                 progress.batch += 1
@@ -111,23 +113,27 @@ class Trainer:
                     bar.set_postfix(word_loss=f"{float(logs['word_loss']):.3f}", refresh=False)
                 bar.update(int(total * progress.batch / self.steps_an_epoch) - bar.n)
                 if self._interrupted or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                    self._add_time(started)
-                    started = saved = time.monotonic()
+                    self._check_loss()
+                    self._add_time()
+                    saved = time.monotonic()
                     self.checkpoints.save_last()
                 if self._interrupted:
                     raise KeyboardInterrupt
+        self._end_of_epoch(self._check_loss(), training_seconds=time.monotonic() - started)
+
+    def _check_loss(self):
+        """The epoch's metrics so far; they must be numbers before anything is saved."""
         # From the metrics, not the last step: a run that was stopped at the epoch's end resumes with no step left.
         results = {metric.name: float(metric.result()) for metric in self.model.metrics}
         if not all(value == value and abs(value) < float("inf") for value in results.values()):
             raise UserError(
-                f"{self.run.folder}: the loss is {results['loss']} in epoch {progress.epoch + 1}; lower train.learning_rate "
-                "or train.clip_norm (the last checkpoint is from before)"
+                f"{self.run.folder}: the loss is {results['loss']} in epoch {self.progress.epoch + 1}; lower "
+                "train.learning_rate or train.clip_norm (the last checkpoint is from before)"
             )
-        self._end_of_epoch(results, started)
+        return results
 
-    def _end_of_epoch(self, results, started):
+    def _end_of_epoch(self, results, training_seconds):
         progress = self.progress
-        training_seconds = time.monotonic() - started
         scores, captioned = self._validation()
         progress.epoch, progress.batch = progress.epoch + 1, 0
         results |= {f"val_{name}": value for name, value in scores.items()}
@@ -135,7 +141,7 @@ class Trainer:
         if not gain and self.config.schedule == "plateau" and progress.epoch >= self.config.decay_from:
             self.model.optimizer.learning_rate.assign(self.model.optimizer.learning_rate * self.config.decay_rate)
         self.model.reset_metrics()
-        self._add_time(started)
+        self._add_time()
         line = {
             "epoch": progress.epoch,
             "step": int(self.model.optimizer.iterations.numpy()),
@@ -167,8 +173,9 @@ class Trainer:
         progress.best, progress.best_epoch, progress.waited = score, progress.epoch, 0
         return True
 
-    def _add_time(self, started):
-        self.progress.seconds += time.monotonic() - started
+    def _add_time(self):
+        now = time.monotonic()
+        self.progress.seconds, self._clock = self.progress.seconds + now - self._clock, now
 
     def _truncate_metrics(self):
         """Drops the lines of epochs that the checkpoint does not know: they will be run again."""

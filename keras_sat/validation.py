@@ -42,7 +42,8 @@ class Validation:
     def _batches(self):
         config = self._experiment.data
         replicas = self._strategy.num_replicas_in_sync
-        batches = input_pipeline.training_batches(self._data, config, self._vocabulary, 0, 0, "val", replicas)
+        inputs = tuple(self._model.input_shapes)
+        batches = input_pipeline.training_batches(self._data, config, self._vocabulary, 0, 0, "val", replicas, inputs)
         return self._strategy.experimental_distribute_dataset(batches)
 
     def _likelihood(self):

@@ -9,7 +9,7 @@ import time
 import tensorflow as tf
 
 from keras_sat.data.prepared import COMPLETED
-from keras_sat.encoder import build_encoder, load_encoder, weights_fingerprint
+from keras_sat.encoder import build_encoder, enlarged, load_encoder, weights_fingerprint
 from keras_sat.errors import UserError
 from keras_sat.text import Vocabulary
 from pipeline import example_gen, example_validator, schema_gen, statistics_gen, statistics_page, transform
@@ -48,8 +48,14 @@ def run(source, config, wanted, work, output, options):
     write_json(str(work / "anomalies.json"), anomalies)
     example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
 
-    encoder, start, before = _encoder(config, work / "encoder.keras"), time.monotonic(), _images(features)
-    transform.add_features(chunks, str(work / "encoder.keras"), config.encoder, str(features), options)
+    encoder = _encoder(work / "encoder.keras", lambda: build_encoder(config.encoder, config.seed))
+    encoders = {"features": str(work / "encoder.keras")}
+    if config.proposals.method != "none" and (size := config.proposals.image_size):
+        larger = work / f"encoder_{size}.keras"
+        _encoder(larger, lambda: enlarged(encoder, size))
+        encoders["region_features"] = str(larger)
+    start, before = time.monotonic(), _images(features)
+    transform.add_features(chunks, encoders, config, str(features), options)
     rate = (_images(features) - before) / (time.monotonic() - start)
     featured = finished_chunks(str(features))
     shards = transform.write_shards(featured, str(final), config.shard_megabytes << 20, options)
@@ -77,13 +83,7 @@ def _images(folder):
 
 def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
     """manifest.json: what was made from what. `sidecars` are those of the chunks with features."""
-    norm = sum(sidecar["squared_norm"] for sidecar in sidecars)
-    error = (sum(sidecar["squared_error"] for sidecar in sidecars) / max(norm, 1e-30)) ** 0.5
-    if not error < MOST_ERROR:
-        raise UserError(
-            f"storing features as {config.encoder.quantisation} changes them by {error:.2%}, more than {MOST_ERROR:.0%}; "
-            "choose the other --quantisation"
-        )
+    errors = {name: _relative_error(config, [sidecar["maps"][name] for sidecar in sidecars]) for name in sidecars[0]["maps"]}
     total = sum(shard["bytes"] for each in shards.values() for shard in each)
     manifest = {
         **wanted,
@@ -95,9 +95,10 @@ def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
             "image_size": config.encoder.pixels,
             "resize": config.encoder.resize,
             "quantisation": config.encoder.quantisation,
-            "relative_error": round(error, 6),
-            "feature_shape": sidecars[0]["shape"],
+            "relative_error": errors["features"],
+            "feature_shape": sidecars[0]["maps"]["features"]["shape"],
         },
+        "proposals": _proposals(config.proposals, sidecars[0]["maps"]),
         "vocabulary": {"size": len(vocabulary), "fingerprint": vocabulary.fingerprint},
         "splits": shards,
         "bytes_an_image": round(total / sum(sidecar["images"] for sidecar in sidecars)),
@@ -106,13 +107,32 @@ def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
     return manifest
 
 
-def _encoder(config, path):
+def _relative_error(config, maps):
+    """Of storing feature maps, which are described by their part in the chunks' sidecars."""
+    norm = sum(each["squared_norm"] for each in maps)
+    error = (sum(each["squared_error"] for each in maps) / max(norm, 1e-30)) ** 0.5
+    if not error < MOST_ERROR:
+        raise UserError(
+            f"storing features as {config.encoder.quantisation} changes them by {error:.2%}, more than {MOST_ERROR:.0%}; "
+            "choose the other --quantisation"
+        )
+    return round(error, 6)
+
+
+def _proposals(config, maps):
+    """The manifest's section on boxes: None where there are none; `feature_shape` is that of the larger picture's map."""
+    if config.method == "none":
+        return None
+    shape = maps["region_features"]["shape"] if "region_features" in maps else None
+    return {"method": config.method, "most": config.most, "image_size": config.image_size, "feature_shape": shape}
+
+
+def _encoder(path, build):
     """The encoder, from an earlier, interrupted run where there is one."""
     if not path.exists():
         tf.config.experimental.enable_op_determinism()
-        encoder = build_encoder(config.encoder, config.seed)
         temporary = path.with_name("encoder.tmp.keras")
-        encoder.save(temporary)
+        build().save(temporary)
         temporary.rename(path)
     return load_encoder(path)
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from keras_sat.encoder import decode_picture, fit_picture
 from keras_sat.errors import UserError
+from keras_sat.proposals import read_boxes_file
 from pipeline import artifacts, beam_runner
 from pipeline.sources import SPLITS, UNSPLIT, Item, stable_hash
 
@@ -95,6 +96,10 @@ class LoadChunk(beam.DoFn):
     def __init__(self, source, config, folder):
         self._source, self._config, self._folder = source, config, folder
 
+    def setup(self):
+        proposals = self._config.proposals
+        self._boxes = read_boxes_file(proposals.file, proposals.most) if proposals.file else None
+
     def process(self, element):
         from keras_sat.data.examples import serialize
 
@@ -107,6 +112,8 @@ class LoadChunk(beam.DoFn):
             try:
                 record, dropped, content = self._load(item)
                 failures += dropped
+                if self._boxes is not None:
+                    record = dataclasses.replace(record, proposals=self._boxes_of(item.id))
                 records.append(serialize(record))
                 contents[item.id] = content
                 Metrics.counter("ExampleGen", "captions").inc(len(record.captions))
@@ -118,6 +125,11 @@ class LoadChunk(beam.DoFn):
             Metrics.counter("ExampleGen", f"failed: {failure['error'].partition(':')[0]}").inc()
         Metrics.counter("ExampleGen", "images_kept").inc(len(records))
         artifacts.write_chunk(path, records, {"images": len(records), "failures": failures, "contents": contents})
+
+    def _boxes_of(self, name):
+        if name not in self._boxes:
+            raise UserError(f"no boxes in {self._config.proposals.file}")
+        return self._boxes[name]
 
     def _load(self, item):
         """(the checked record, failures of single captions, hash of the pixels that the CNN will see)."""

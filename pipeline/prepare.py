@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 from keras_sat import config as configuration
+from keras_sat import proposals
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.errors import UserError, command
 from keras_sat.files import write_text
@@ -41,11 +42,14 @@ def prepare(config, output, beam_flags=()):
     source = open_source(config)
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
     wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": settings}
+    if config.proposals.file:
+        wanted["boxes"] = proposals.fingerprint(config.proposals.file)
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
     with _locked(output):
         if output.exists():
             _check_same(output, wanted)
         else:
+            proposals.check(config.proposals)
             chain.run(source, config, wanted, _work_folder(output, wanted), output, options)
 
 

@@ -1,7 +1,9 @@
-"""Transform: records → records with CNN features, chunk by chunk, then chunks → shards.
+"""Transform: records → records with CNN features and object proposals, chunk by chunk, then chunks → shards.
 
 No picture or feature is shuffled: what travels between workers are file names.
 """
+
+import dataclasses
 
 import apache_beam as beam
 import numpy as np
@@ -10,43 +12,71 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
 from keras_sat.data import scenes_cnn  # noqa: F401  registers its layers, also where a worker loads the encoder
-from keras_sat.encoder import decode_image, dequantise, quantise
+from keras_sat.encoder import dequantise, picture_inputs, quantise
 from pipeline import artifacts, beam_runner
 from pipeline.sources import SPLITS
 
 _CNN_BATCH = 32
 
 
-def add_features(chunks, encoder_path, config, folder, options):
+def add_features(chunks, encoders, config, folder, options):
     """Runs the CNN over chunks of ExampleGen; each becomes a chunk of the same name in `folder`.
 
-    Its sidecar: {"images", "records" (bytes), "shape", "squared_error", "squared_norm" (of the quantisation)}.
+    Its sidecar: {"images", "records" (bytes), "maps": {input: {"shape", "squared_error", "squared_norm" (of the
+    quantisation)}}}.
 
     Args:
-        chunks: {chunk file: sidecar}. encoder_path: the saved encoder. config: a `keras_sat.config.Encoder`.
+        chunks: {chunk file: sidecar}. config: a `keras_sat.config.Prepare`.
+        encoders: {"features": the saved encoder}, and "region_features" where the proposals ask for a larger picture.
     """
     done = {path.rsplit("/", 1)[-1] for path in artifacts.finished_chunks(folder)}
     waiting = [path for path in chunks if path.rsplit("/", 1)[-1] not in done]
-    handler = TFModelHandlerNumpy(encoder_path, inference_fn=_infer, max_batch_size=1)
 
     def build(pipeline):
-        (
-            pipeline
-            | beam.Create(waiting)
-            | beam.Reshuffle()
-            | "Decode" >> beam.Map(_decode, config.pixels, config.resize)
-            | "CNN" >> RunInference(KeyedModelHandler(handler))
-            | "Write" >> beam.Map(_write, config.quantisation, folder)
-        )
+        pictures = pipeline | beam.Create(waiting) | beam.Reshuffle() | "Decode" >> beam.Map(_decode, config, encoders)
+        for name, path in encoders.items():
+            handler = TFModelHandlerNumpy(path, inference_fn=_infer, max_batch_size=1)
+            pictures = (
+                pictures
+                | f"Take {name}" >> beam.Map(_take, name)
+                | f"CNN {name}" >> RunInference(KeyedModelHandler(handler))
+                | f"Put {name}" >> beam.Map(_put, name)
+            )
+        pictures | "Write" >> beam.Map(_write, config, folder)
 
     beam_runner.run(build, options, "features", folder, sum(sidecar["images"] for sidecar in chunks.values()))
 
 
-def _decode(chunk, pixels, resize):
+def _decode(chunk, config, encoders):
+    """{"chunk", "proposals" of each image or None, and by name the pictures of which features are to be made}."""
     from keras_sat.data.examples import deserialize
 
-    images = [decode_image(deserialize(r).encoded, pixels, resize).numpy() for r in artifacts.read_records(chunk)]
-    return chunk, np.reshape(images, [-1, pixels, pixels, 3]).astype(np.uint8)
+    encoder = {"image_size": config.encoder.pixels, "resize": config.encoder.resize}
+    regions = None if config.proposals.method == "none" else dataclasses.asdict(config.proposals)
+    pictures = {"features": "pixels", "region_features": "region_pixels"}
+    names = [pictures[name] for name in encoders] + (["boxes", "scores"] if regions else [])
+    records = map(deserialize, artifacts.read_records(chunk))
+    images = [picture_inputs(record.encoded, names, encoder, regions, record.proposals) for record in records]
+    sizes = {"features": config.encoder.pixels, "region_features": config.proposals.image_size}
+    return {
+        "chunk": chunk,
+        "proposals": [(image["boxes"][: len(image["scores"])], image["scores"]) if regions else None for image in images],
+        **{
+            name: np.reshape([image[pictures[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
+            for name, size in sizes.items()
+            if name in encoders
+        },
+    }
+
+
+def _take(chunk, name):
+    """What the CNN is to see, beside all else: nothing is shuffled before the chunk is written."""
+    return {key: value for key, value in chunk.items() if key != name}, chunk[name]
+
+
+def _put(element, name):
+    chunk, prediction = element
+    return chunk | {name: prediction.inference}
 
 
 def _infer(model, batch, inference_args, model_id=None):
@@ -58,25 +88,25 @@ def _infer(model, batch, inference_args, model_id=None):
         yield PredictionResult(None, np.concatenate(parts) if parts else np.zeros([0, *model.output_shape[1:]]))
 
 
-def _write(element, quantisation, folder):
-    from keras_sat.data.examples import deserialize, serialize
+def _write(chunk, config, folder):
+    from keras_sat.data.examples import MAPS, deserialize, serialize
 
-    chunk, prediction = element
-    serialized, error, norm = [], 0.0, 0.0
-    for record, features in zip(artifacts.read_records(chunk), prediction.inference):
-        regions = features.reshape(-1, features.shape[-1])
-        values, minimum, scale = quantise(regions, quantisation)
-        error += float(np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2))
-        norm += float(np.sum(regions**2))
-        serialized.append(serialize(deserialize(record).with_features(values.reshape(features.shape), minimum, scale)))
-    sidecar = {
-        "images": len(serialized),
-        "records": sum(map(len, serialized)),
-        "shape": list(prediction.inference.shape[1:]),
-        "squared_error": error,
-        "squared_norm": norm,
-    }
-    artifacts.write_chunk(f"{folder}/{chunk.rsplit('/', 1)[-1]}", serialized, sidecar)
+    serialized, names = [], [name for name in MAPS if name in chunk]
+    maps = {name: {"shape": list(chunk[name].shape[1:]), "squared_error": 0.0, "squared_norm": 0.0} for name in names}
+    for index, record in enumerate(map(deserialize, artifacts.read_records(chunk["chunk"]))):
+        changes = {"proposals": chunk["proposals"][index]}
+        if not config.keep_pictures:
+            changes["encoded"] = b""
+        for name in names:
+            features = chunk[name][index]
+            regions = features.reshape(-1, features.shape[-1])
+            values, minimum, scale = quantise(regions, config.encoder.quantisation)
+            maps[name]["squared_error"] += float(np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2))
+            maps[name]["squared_norm"] += float(np.sum(regions**2))
+            changes[name] = values.reshape(features.shape), minimum, scale
+        serialized.append(serialize(dataclasses.replace(record, **changes)))
+    sidecar = {"images": len(serialized), "records": sum(map(len, serialized)), "maps": maps}
+    artifacts.write_chunk(f"{folder}/{chunk['chunk'].rsplit('/', 1)[-1]}", serialized, sidecar)
 
 
 def write_shards(chunks, folder, shard_bytes, options):

@@ -32,6 +32,18 @@ def data(data_folder):
 
 
 @pytest.fixture(scope="session")
+def boxes_data(tmp_path_factory):
+    """A smaller one with 60 boxes an image and the feature maps of pictures of 192 pixels."""
+    from keras_sat.data.prepared import open_prepared
+    from pipeline.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("data") / "boxes"
+    proposals = {"method": "edgeboxes", "most": 60, "image_size": 192}
+    prepare(small_prepare(source="train=12,val=4", proposals=proposals), folder)
+    return open_prepared(folder)
+
+
+@pytest.fixture(scope="session")
 def vocabulary(data):
     from keras_sat.text import Vocabulary
 

@@ -4,7 +4,16 @@ import pytest
 import tensorflow as tf
 
 from keras_sat.config import Encoder
-from keras_sat.encoder import build_encoder, decode_image, dequantise, load_encoder, quantise, weights_fingerprint
+from keras_sat.encoder import (
+    build_encoder,
+    decode_image,
+    dequantise,
+    enlarged,
+    load_encoder,
+    picture_inputs,
+    quantise,
+    weights_fingerprint,
+)
 from keras_sat.errors import UserError
 
 REGIONS = np.random.default_rng(0).normal(-0.2, 1.0, [49, 256]).astype(np.float32)
@@ -60,6 +69,39 @@ def test_a_cnn_by_name_layer_and_weights_file(tmp_path):
     again = load_encoder(tmp_path / "encoder.keras")
     np.testing.assert_array_equal(again(pixels), encoder(pixels))
     assert weights_fingerprint(again) == weights_fingerprint(encoder)
+
+
+@pytest.mark.parametrize("name, layer", [("MobileNetV2", "block_6_expand_relu"), ("EfficientNetB0", None)])
+def test_the_same_cnn_for_larger_pictures(name, layer):
+    """Equal to the CNN built at that size with the same weights."""
+    encoder = build_encoder(Encoder(name, layer, "none", image_size=64))
+    larger, expected = enlarged(encoder, 96), build_encoder(Encoder(name, layer, "none", image_size=96))
+    expected.set_weights(encoder.get_weights())
+    pixels = np.random.default_rng(1).integers(0, 256, [1, 96, 96, 3]).astype(np.uint8)
+    np.testing.assert_array_equal(larger(pixels), expected(pixels))
+    assert weights_fingerprint(larger) == weights_fingerprint(encoder)
+
+
+def test_a_cnn_that_does_not_take_the_size_is_named():
+    pixels = keras.Input((8, 8, 3))
+    rigid = keras.Model(pixels, keras.layers.Reshape((4, 4, 12))(pixels), name="rigid")
+    with pytest.raises(UserError, match=r"proposals.image_size: rigid does not take 16 pixels .*multiple of 32"):
+        enlarged(rigid, 16)
+
+
+def test_inputs_of_one_picture():
+    encoded = tf.io.encode_png(np.random.default_rng(2).integers(0, 256, [60, 80, 3]).astype(np.uint8))
+    encoder, regions = {"image_size": 32, "resize": "crop"}, {"method": "edgeboxes", "most": 9, "image_size": 64}
+    found = picture_inputs(encoded, ("pixels", "region_pixels", "boxes", "scores"), encoder, regions)
+    for name, size in (("pixels", 32), ("region_pixels", 64)):
+        np.testing.assert_array_equal(found[name], decode_image(encoded, size, "crop"))
+    assert found["boxes"].shape == (9, 4) and np.count_nonzero(found["boxes"].any(axis=1)) == len(found["scores"])
+    np.testing.assert_array_equal(picture_inputs(encoded, ("boxes",), encoder, regions)["boxes"], found["boxes"])
+    given = np.float32([[0.5, 0.5, 1, 1]]), np.float32([1])
+    moved = picture_inputs(encoded, ("boxes",), encoder, regions, given)["boxes"]
+    np.testing.assert_array_equal(moved, [[0.5, 0.5, 1, 1]] + 8 * [[0] * 4])
+    with pytest.raises(UserError, match="from a file"):
+        picture_inputs(encoded, ("boxes",), encoder, regions | {"method": "file"})
 
 
 def test_every_cnn_of_keras_applications_has_its_preprocessing():

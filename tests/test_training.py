@@ -146,10 +146,8 @@ def test_a_finished_run_is_left_alone_and_may_be_prolonged(run, changed, tmp_pat
     train(run.experiment, folder)
     assert (folder / "metrics.jsonl").read_text() == before
     with pytest.raises(UserError, match="cosine"):
-        cosine = create_run(
-            tmp_path / "cosine", changed(train={"schedule": "cosine"}), open_prepared(run.experiment.data.path)
-        )
-        create_run(cosine.folder, changed(train={"schedule": "cosine", "epochs": 3}), cosine.data())
+        cosine = train(changed(train={"schedule": "cosine", "epochs": 1}), tmp_path / "cosine")
+        train(changed(train={"schedule": "cosine", "epochs": 3}), cosine.folder)
     train(changed(train={"epochs": 3}), folder)
     assert [line["epoch"] for line in metrics(folder)] == [1, 2, 3]
 

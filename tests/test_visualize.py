@@ -3,6 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.visualize.attention import _lit, attention_overlay, to_png
 
 
@@ -17,7 +18,17 @@ def test_the_picture_is_lit_where_the_attention_lies():
 
 
 def test_one_panel_a_word():
-    figure = attention_overlay(np.zeros([64, 64, 3], np.uint8), ["a", "dog"], np.full([2, 4], 0.25), (2, 2))
+    figure = attention_overlay(
+        np.zeros([64, 64, 3], np.uint8), ["a", "dog"], np.full([2, 4], 0.25), grid_boxes(2, 2).numpy()
+    )
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["", "a", "dog"]
     assert Image.open(io.BytesIO(to_png(figure))).size[0] > 300
+
+
+def test_boxes_have_lines_as_wide_as_their_attention():
+    boxes = np.array([[0, 0, 0.5, 0.5], [0.25, 0.5, 0.75, 1]])
+    figure = attention_overlay(np.zeros([64, 32, 3], np.uint8), ["dog"], np.array([[0.25, 0.75]]), boxes)
+    thin, thick = figure.axes[1].patches
+    assert thick.get_linewidth() == 3 * thin.get_linewidth()
+    assert (*thick.get_xy(), thick.get_width(), thick.get_height()) == (16, 16, 16, 32)

@@ -1,6 +1,5 @@
 """The record: one `tf.train.Example` an image, with all its captions. The one place that knows the keys."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,9 @@ HEIGHT = "image/height"
 WIDTH = "image/width"
 ENCODED = "image/encoded"
 CAPTIONS = "caption/text"
-VALUES = "feature/values"
-MINIMUM = "feature/minimum"
-SCALE = "feature/scale"
-SHAPE = "feature/shape"
+MAPS = {"features": "feature", "region_features": "region"}  # keys PREFIX/values, /minimum, /scale, /shape
+PROPOSED_BOXES = "region/boxes"
+PROPOSED_SCORES = "region/scores"
 OBJECT_BOXES = "object/boxes"
 OBJECT_WORDS = "object/words"
 OBJECT_CAPTIONS = "object/captions"
@@ -28,7 +26,11 @@ OBJECT_SPANS = "object/spans"
 
 @dataclass(frozen=True)
 class Record:
-    """An image as it is stored. `features`: (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]) or None."""
+    """An image as it is stored.
+
+    `features`: (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]) or None; `region_features`: the same of a
+    larger picture. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or None.
+    """
 
     source_id: str
     captions: tuple[str, ...]
@@ -37,9 +39,8 @@ class Record:
     width: int = 0
     phrases: tuple[Phrase, ...] = ()
     features: tuple | None = None
-
-    def with_features(self, values, minimum, scale):
-        return dataclasses.replace(self, features=(values, minimum, scale))
+    region_features: tuple | None = None
+    proposals: tuple | None = None
 
 
 def serialize(record):
@@ -57,12 +58,16 @@ def serialize(record):
         features[OBJECT_WORDS] = _bytes([phrase.noun.encode() for phrase in record.phrases])
         features[OBJECT_CAPTIONS] = _ints([phrase.caption for phrase in record.phrases])
         features[OBJECT_SPANS] = _ints(np.ravel([(phrase.start, phrase.end) for phrase in record.phrases]))
-    if record.features is not None:
-        values, minimum, scale = record.features
-        features[VALUES] = _bytes([values.tobytes()])
-        features[SHAPE] = _ints(values.shape)
-        if minimum is not None:
-            features[MINIMUM], features[SCALE] = _floats(minimum), _floats(scale)
+    if record.proposals is not None:
+        boxes, scores = record.proposals
+        features[PROPOSED_BOXES], features[PROPOSED_SCORES] = _floats(np.ravel(boxes)), _floats(scores)
+    for name, prefix in MAPS.items():
+        if (stored := getattr(record, name)) is not None:
+            values, minimum, scale = stored
+            features[f"{prefix}/values"] = _bytes([values.tobytes()])
+            features[f"{prefix}/shape"] = _ints(values.shape)
+            if minimum is not None:
+                features[f"{prefix}/minimum"], features[f"{prefix}/scale"] = _floats(minimum), _floats(scale)
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
@@ -74,14 +79,10 @@ def deserialize(serialized):
     boxes = np.reshape(found[OBJECT_BOXES].float_list.value, [-1, 4]).tolist()
     spans = np.reshape(found[OBJECT_SPANS].int64_list.value, [-1, 2]).astype(int).tolist()
     owners = found[OBJECT_CAPTIONS].int64_list.value
-    features = None
-    if VALUES in found:
-        shape = tuple(found[SHAPE].int64_list.value)
-        raw = found[VALUES].bytes_list.value[0]
-        quantised = len(raw) == np.prod(shape)
-        minimum, scale = (np.array(found[key].float_list.value, np.float32) for key in (MINIMUM, SCALE))
-        values = np.frombuffer(raw, np.uint8 if quantised else np.float16).reshape(shape)
-        features = (values, minimum, scale) if quantised else (values, None, None)
+    proposals = None
+    if PROPOSED_BOXES in found:
+        proposed, scores = (np.float32(found[key].float_list.value) for key in (PROPOSED_BOXES, PROPOSED_SCORES))
+        proposals = np.reshape(proposed, [-1, 4]), scores
     return Record(
         source_id=found[SOURCE_ID].bytes_list.value[0].decode(),
         captions=tuple(caption.decode() for caption in found[CAPTIONS].bytes_list.value),
@@ -89,37 +90,59 @@ def deserialize(serialized):
         height=found[HEIGHT].int64_list.value[0],
         width=found[WIDTH].int64_list.value[0],
         phrases=tuple(Phrase(o, *span, word, tuple(box)) for o, span, word, box in zip(owners, spans, words, boxes)),
-        features=features,
+        proposals=proposals,
+        **{name: _stored_map(found, prefix) for name, prefix in MAPS.items()},
     )
 
 
-def parse(serialized, shape, quantisation):
-    """The stored features and captions, in the graph.
+def _stored_map(found, prefix):
+    if f"{prefix}/values" not in found:
+        return None
+    shape = tuple(found[f"{prefix}/shape"].int64_list.value)
+    raw = found[f"{prefix}/values"].bytes_list.value[0]
+    if len(raw) != np.prod(shape):
+        return np.frombuffer(raw, np.float16).reshape(shape), None, None
+    minimum, scale = (np.float32(found[f"{prefix}/{key}"].float_list.value) for key in ("minimum", "scale"))
+    return np.frombuffer(raw, np.uint8).reshape(shape), minimum, scale
+
+
+def parse(serialized, shapes, quantisation):
+    """Captions and inputs as they are stored, in the graph.
 
     Args:
         serialized: scalar string tensor.
-        shape: (h, w, D) of the feature map.
+        shapes: of the inputs to read, from `PreparedData.input_shapes`; the rest is not even parsed.
         quantisation: `uint8` or `float16`.
     Returns:
-        {"source_id": string [], "captions": string [M], "values": uint8 or float16 [h, w, D],
-        and for uint8 "minimum" and "scale": float32 [h·w]}.
+        {"source_id": string [], "captions": string [M]} and of the inputs "features" and "region_features": {"values": uint8
+        or float16 [h, w, D], and for uint8 "minimum" and "scale": float32 [h·w]}; "pixels": string [], the encoded picture;
+        "boxes": float32 [most, 4], padded with zeros.
     """
-    regions = shape[0] * shape[1]
-    spec = {
-        SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
-        CAPTIONS: tf.io.VarLenFeature(tf.string),
-        VALUES: tf.io.FixedLenFeature([], tf.string),
-    }
-    if quantisation == "uint8":
-        spec |= {key: tf.io.FixedLenFeature([regions], tf.float32) for key in (MINIMUM, SCALE)}
+    maps = {name: prefix for name, prefix in MAPS.items() if name in shapes}
+    spec = {SOURCE_ID: tf.io.FixedLenFeature([], tf.string), CAPTIONS: tf.io.VarLenFeature(tf.string)}
+    for name, prefix in maps.items():
+        height, width, _ = shapes[name]
+        spec[f"{prefix}/values"] = tf.io.FixedLenFeature([], tf.string)
+        if quantisation == "uint8":
+            spec |= {f"{prefix}/{key}": tf.io.FixedLenFeature([height * width], tf.float32) for key in ("minimum", "scale")}
+    if "pixels" in shapes:
+        spec[ENCODED] = tf.io.FixedLenFeature([], tf.string)
+    if "boxes" in shapes:
+        spec[PROPOSED_BOXES] = tf.io.VarLenFeature(tf.float32)
     found = tf.io.parse_single_example(serialized, spec)
-    parsed = {
-        "source_id": found[SOURCE_ID],
-        "captions": tf.sparse.to_dense(found[CAPTIONS]),
-        "values": tf.reshape(tf.io.decode_raw(found[VALUES], tf.as_dtype(quantisation)), shape),
-    }
-    if quantisation == "uint8":
-        parsed |= {"minimum": found[MINIMUM], "scale": found[SCALE]}
+    parsed = {"source_id": found[SOURCE_ID], "captions": tf.sparse.to_dense(found[CAPTIONS])}
+    for name, prefix in maps.items():
+        values = tf.io.decode_raw(found[f"{prefix}/values"], tf.as_dtype(quantisation))
+        parsed[name] = {"values": tf.reshape(values, shapes[name])}
+        if quantisation == "uint8":
+            parsed[name] |= {key: found[f"{prefix}/{key}"] for key in ("minimum", "scale")}
+    if "pixels" in shapes:
+        parsed["pixels"] = found[ENCODED]
+    if "boxes" in shapes:
+        boxes = tf.reshape(tf.sparse.to_dense(found[PROPOSED_BOXES]), [-1, 4])
+        parsed["boxes"] = tf.ensure_shape(
+            tf.pad(boxes, [[0, shapes["boxes"][0] - tf.shape(boxes)[0]], [0, 0]]), shapes["boxes"]
+        )
     return parsed
 
 

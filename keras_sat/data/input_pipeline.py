@@ -1,16 +1,19 @@
 """Batches from a prepared data set, with tf.data. An image is read once for all its captions.
 
 Everything random is a function of (seed, epoch), so any batch of any epoch can be found again.
+
+Inputs, by name: `features`, float32 [B, h, w, D], the stored feature maps; `region_features`, those of larger pictures;
+`boxes`, float32 [B, most, 4], object proposals, strongest first, padded with zeros; `pixels`, uint8 [B, S, S, 3].
 """
 
 import tensorflow as tf
 
 from keras_sat.data import examples
-from keras_sat.encoder import dequantise
+from keras_sat.encoder import decode_image, dequantise
 from keras_sat.text import PAD
 
 
-def training_batches(data, config, vocabulary, seed, epoch, split="train", replicas=1):
+def training_batches(data, config, vocabulary, seed, epoch, split="train", replicas=1, inputs=("features",)):
     """One epoch of batches for `Captioner.train_step`.
 
     With `config.batching == "captions"` each row is one caption (N = 1), bucketed by length; with `"images"` each row is
@@ -21,18 +24,22 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", repli
         seed, epoch: ints that decide the order.
         replicas: devices that share a batch. The last batches of a length may not divide; they are filled up with rows of
             padding, which count in nothing, because TensorFlow's gradients do not bear a device without rows.
+        inputs: names of what the model takes.
     Returns:
-        A tf.data.Dataset of {"features": float32 [B, h, w, D], "captions": int32 [B, N, T], "row": int32 [B]}.
+        A tf.data.Dataset of {each input, "captions": int32 [B, N, T], "row": int32 [B]}.
+    Raises:
+        UserError: the data set lacks an input.
     """
+    shapes = _input_shapes(data, inputs)
     # Stateless seeds for two shuffles; the order of shards changes too.
     seeds = tf.random.stateless_uniform([3], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
     shards = tf.random.experimental.stateless_shuffle(data.shards(split), [seed, seeds[0]])
-    images = _images(data, shards, config, vocabulary).shuffle(config.shuffle_images, seeds[1])
+    images = _images(data, shards, config, vocabulary, shapes).shuffle(config.shuffle_images, seeds[1])
     if config.batching == "captions":
         rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
     else:
         rows = images
-    batches = _bucketed(rows, config, _rows_a_batch(data, config, split))
+    batches = _ready(_bucketed(rows, config, _rows_a_batch(data, config, split)), data)
     return batches.map(lambda batch: _filled_up(batch, replicas)).prefetch(2)
 
 
@@ -47,15 +54,20 @@ def count_batches(data, config, split="train"):
     return sum(-(-count // rows) for count in buckets.values())
 
 
-def evaluation_batches(data, split, batch_size, limit=0):
+def evaluation_batches(data, split, batch_size, limit=0, inputs=("features",)):
     """The images of a split, in stored order.
 
+    Args:
+        inputs: names of what the model takes.
     Returns:
-        A tf.data.Dataset of {"source_id": string [B], "features": float32 [B, h, w, D]}.
+        A tf.data.Dataset of {"source_id": string [B], each input}.
+    Raises:
+        UserError: the data set lacks an input.
     """
+    shapes = _input_shapes(data, inputs)
     records = tf.data.TFRecordDataset(data.shards(split)).take(limit or -1)
-    parsed = records.map(lambda record: examples.parse(record, data.feature_shape, data.quantisation))
-    return parsed.map(_keep_image).batch(batch_size).map(_dequantised).prefetch(2)
+    parsed = records.map(lambda record: examples.parse(record, shapes, data.quantisation))
+    return _ready(parsed.map(_keep_image).batch(batch_size), data).prefetch(2)
 
 
 def read_records(data, split, limit=0):
@@ -64,11 +76,16 @@ def read_records(data, split, limit=0):
         yield examples.deserialize(record.numpy())
 
 
-def _images(data, shards, config, vocabulary):
+def _input_shapes(data, inputs):
+    data.check_inputs(inputs)
+    return {name: data.input_shapes[name] for name in inputs}
+
+
+def _images(data, shards, config, vocabulary, shapes):
     """Parsed images with their captions as ids, int32 [M, T], padded to the longest."""
 
     def parse(record):
-        image = examples.parse(record, data.feature_shape, data.quantisation)
+        image = examples.parse(record, shapes, data.quantisation)
         ids = vocabulary.encode(image.pop("captions"), config.max_length)
         return image | {"captions": ids.to_tensor(PAD)}
 
@@ -102,14 +119,13 @@ def _bucket(length, width):
 
 def _bucketed(rows, config, rows_a_batch):
     boundaries = list(range(1 + config.bucket_width, config.max_length + 1, config.bucket_width))
-    batches = rows.map(_keep_row).bucket_by_sequence_length(
+    return rows.map(_keep_row).bucket_by_sequence_length(
         lambda row: tf.shape(row["captions"])[-1],
         boundaries,
         [rows_a_batch] * (len(boundaries) + 1),
         padded_shapes={key: [None, None] if key == "captions" else shape for key, shape in _shapes(rows).items()},
         padding_values=None,
     )
-    return batches.map(_dequantised, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _filled_up(batch, multiple):
@@ -125,7 +141,8 @@ def _filled_up(batch, multiple):
 
 
 def _shapes(rows):
-    return {key: spec.shape for key, spec in rows.element_spec.items() if key != "source_id"}
+    spec = {key: spec for key, spec in rows.element_spec.items() if key != "source_id"}
+    return tf.nest.map_structure(lambda each: each.shape, spec)
 
 
 def _keep_row(row):
@@ -136,11 +153,26 @@ def _keep_image(image):
     return {key: value for key, value in image.items() if key != "captions"}
 
 
-def _dequantised(batch):
-    """Replaces the stored form of the features by float32; after batching, so that buffers hold the small form."""
-    batch = dict(batch)
-    values = batch.pop("values")
+def _ready(batches, data):
+    """Batches with the stored form of inputs replaced by numbers; after batching, so that buffers hold the small form."""
+    encoder = data.manifest["encoder"]
+
+    def decode(encoded):
+        return decode_image(encoded, encoder["image_size"], encoder["resize"])
+
+    def ready(batch):
+        batch = dict(batch)
+        for name in examples.MAPS:
+            if name in batch:
+                batch[name] = _dequantised(**batch[name])
+        if "pixels" in batch:
+            batch["pixels"] = tf.map_fn(decode, batch["pixels"], fn_output_signature=tf.uint8)
+        return batch
+
+    return batches.map(ready, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _dequantised(values, minimum=None, scale=None):
     shape = tf.shape(values)  # [B, h, w, D]
     regions = tf.reshape(values, [shape[0], shape[1] * shape[2], shape[3]])
-    features = dequantise(regions, batch.pop("minimum", None), batch.pop("scale", None))
-    return batch | {"features": tf.ensure_shape(tf.reshape(features, shape), values.shape)}
+    return tf.ensure_shape(tf.reshape(dequantise(regions, minimum, scale), shape), values.shape)

@@ -31,6 +31,35 @@ class PreparedData:
     def vocabulary_fingerprint(self):
         return self.manifest["vocabulary"]["fingerprint"]
 
+    @property
+    def input_shapes(self):
+        """{name: shape of an image's} of everything that the data set can feed to a model, see `input_pipeline`."""
+        encoder, proposals = self.manifest["encoder"], self.manifest.get("proposals")
+        shapes = {"features": self.feature_shape}
+        if self.manifest["settings"].get("keep_pictures", True):
+            shapes["pixels"] = (encoder["image_size"], encoder["image_size"], 3)
+        if proposals:
+            shapes["boxes"] = (proposals["most"], 4)
+            if proposals["image_size"]:
+                shapes["region_features"] = tuple(proposals["feature_shape"])
+        return shapes
+
+    def check_inputs(self, names):
+        """Checks that the data set can feed a model these inputs.
+
+        Raises:
+            UserError: it lacks one.
+        """
+        mend = {
+            "pixels": "holds no pictures; prepare it with --set keep_pictures=true",
+            "boxes": "has no object proposals; prepare it with --set proposals.method=edgeboxes",
+            "region_features": "has no feature maps of larger pictures; prepare it with --set proposals.image_size=PIXELS "
+            "and a proposals.method",
+        }
+        for name in names:
+            if name not in self.input_shapes:
+                raise UserError(f"{self.folder}: {mend[name]}")
+
     def shards(self, split):
         """The paths of a split's shards, in order.
 

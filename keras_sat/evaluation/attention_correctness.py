@@ -35,6 +35,21 @@ def nouns_of(words, phrases):
     return [(index, boxes[word]) for index, word in enumerate(words) if word in boxes]
 
 
+def describe_attention(captioned):
+    """How concentrated the attention of generated captions is, and whether it moves.
+
+    Returns:
+        {"attention_entropy": mean entropy of a word's attention in nats, "attention_change": mean total variation distance
+        between the attentions of neighbouring words (0: the same at all steps)}.
+    """
+    entropies, changes = [], []
+    for each in captioned:
+        entropies.extend(-np.sum(each.attention * np.log(np.maximum(each.attention, 1e-30)), axis=-1))
+        changes.extend(0.5 * np.abs(np.diff(each.attention, axis=0)).sum(axis=-1))
+    named = {"attention_entropy": entropies, "attention_change": changes}
+    return {name: float(np.mean(values)) for name, values in named.items() if values}
+
+
 def evaluate_attention(model, data, split, vocabulary, captioned, records):
     """Mean attention correctness of a split, or {} where it has no boxes.
 
@@ -74,17 +89,18 @@ def _teacher_forced(model, data, split, vocabulary, records):
     longest = max(int(split_words(record.captions).bounding_shape()[1]) for record in records.values()) + 1
 
     @tf.function(reduce_retracing=True)
-    def attend(features, captions):
-        inputs = {"features": features, "captions": captions}
+    def attend(inputs):
         return model(inputs)[1], model.encode(inputs)["boxes"]
 
-    for batch in input_pipeline.evaluation_batches(data, split, batch_size=32):
+    names = tuple(model.input_shapes)
+    for batch in input_pipeline.evaluation_batches(data, split, batch_size=32, inputs=names):
         chosen = [records[name.decode()] for name in batch["source_id"].numpy() if name.decode() in records]
         if not chosen:
             break
         captions = [vocabulary.encode(record.captions, longest) for record in chosen]
         captions = tf.ragged.stack(captions).to_tensor(shape=[None, None, longest])
-        attention, boxes = attend(batch["features"][: len(chosen)], captions)
+        inputs = {name: value[: len(chosen)] for name, value in model.inputs_of(batch).items()}
+        attention, boxes = attend({**inputs, "captions": captions})
         yield from zip(chosen, attention.numpy(), boxes.numpy())
 
 

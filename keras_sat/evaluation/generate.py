@@ -12,12 +12,13 @@ from keras_sat.progress import progress_bar
 
 @dataclass(frozen=True)
 class Captioned:
-    """A generated caption: its words, log-probability and attention [words, L]."""
+    """A generated caption: its words, log-probability, and attention [words, L] to regions [L, 4]."""
 
     source_id: str
     caption: str
     score: float
     attention: np.ndarray
+    boxes: np.ndarray
 
     @property
     def words(self):
@@ -37,9 +38,9 @@ def caption_split(model, data, split, vocabulary, config, limit=0, batch_size=64
     captioned = []
     total = min(limit, data.images(split)) if limit else data.images(split)
     with progress_bar(total=total, desc=f"captioning {split}", unit=" images", leave=False) as bar:
-        for batch in input_pipeline.evaluation_batches(data, split, batch_size, limit):
+        for batch in input_pipeline.evaluation_batches(data, split, batch_size, limit, tuple(model.input_shapes)):
             ids = [name.decode() for name in batch["source_id"].numpy()]
-            captioned += to_captions(ids, generate(batch["features"]), vocabulary)
+            captioned += to_captions(ids, generate(model.inputs_of(batch)), vocabulary)
             bar.update(len(ids))
     return captioned
 
@@ -47,8 +48,9 @@ def caption_split(model, data, split, vocabulary, config, limit=0, batch_size=64
 def to_captions(ids, generated, vocabulary):
     """The `Captioned` of what `decoding` generated for images with these ids."""
     captions = vocabulary.decode(generated["captions"][:, 0]).numpy()
-    rows = zip(ids, captions, generated["scores"][:, 0].numpy(), generated["attention"][:, 0].numpy())
-    return [Captioned(i, c.decode(), float(s), a[: len(c.split())]) for i, c, s, a in rows]
+    scores, attention = (generated[name][:, 0].numpy() for name in ("scores", "attention"))
+    rows = zip(ids, captions, scores, attention, generated["boxes"].numpy())
+    return [Captioned(i, c.decode(), float(s), a[: len(c.split())], b) for i, c, s, a, b in rows]
 
 
 def normalised_references(records):

@@ -14,19 +14,33 @@ GROUNDING = {
 }
 
 
-def table(columns):
+OTHERS = {  # not in percent
+    "attention_entropy": "Entropy of the attention, nats",
+    "attention_change": "Change of the attention from word to word (0–1)",
+    "epoch_seconds": "Seconds an epoch",
+}
+
+
+def table(systems, systems_as="columns"):
     """A Markdown table of scores in percent.
 
     Args:
-        columns: {column title: {score name: fraction}}.
+        systems: {title: {score name: fraction}}. systems_as: `columns` or `rows`.
     """
-    labels = LABELS | GROUNDING
-    names = [name for name in labels if any(name in scores for scores in columns.values())]
-    lines = ["| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
-    for name in names:
-        cells = [f"{100 * scores[name]:.1f}" if name in scores else "" for scores in columns.values()]
-        lines.append(f"| {labels[name]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    labels = LABELS | GROUNDING | OTHERS
+    names = [name for name in labels if any(name in scores for scores in systems.values())]
+    lines = [["", *systems]]
+    lines += [[labels[name], *(_cell(name, scores) for scores in systems.values())] for name in names]
+    if systems_as == "rows":
+        lines = list(zip(*lines))
+    texts = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([texts[0], "|---" * len(lines[0]) + "|", *texts[1:]])
+
+
+def _cell(name, scores):
+    if name not in scores:
+        return ""
+    return f"{scores[name]:.2f}" if name in OTHERS else f"{100 * scores[name]:.1f}"
 
 
 def write(folder, split, scores, captioned):

@@ -57,5 +57,6 @@ class UniformAttention(keras.layers.Layer):
         return regions[..., :1]  # the number of regions is all that `call` needs
 
     def call(self, hidden, keys):
-        regions = tf.shape(keys)[1]
-        return tf.fill([tf.shape(hidden)[0], tf.shape(hidden)[1], regions], 1 / tf.cast(regions, tf.float32))
+        """Hidden states [B, …, H] to weights [B, …, L]."""
+        regions = tf.shape(keys)[1:2]
+        return tf.fill(tf.concat([tf.shape(hidden)[:-1], regions], 0), 1 / tf.cast(regions[0], tf.float32))

@@ -49,8 +49,11 @@ class LSTM(keras.layers.Layer):
         return self._word(words)
 
     def call(self, projected, context, state):
+        """`context` [B, N, D] may be None: nothing but the words is fed."""
         hidden, cell = state
-        gates = projected + self._context(context) + self._recurrent(hidden)  # [B, N, 4H]
+        gates = projected + self._recurrent(hidden)  # [B, N, 4H]
+        if context is not None:
+            gates += self._context(context)
         i, f, g, o = tf.split(gates, 4, axis=-1)
         cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
         return tf.sigmoid(o) * tf.tanh(cell), cell

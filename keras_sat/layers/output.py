@@ -5,6 +5,11 @@ from keras_sat.noise import SILENCE
 from keras_sat.text import PAD, START
 
 
+def impossible_words(vocabulary_size):
+    """What is added to the scores of all words so that PAD and START have probability zero; float32 [V]."""
+    return tf.scatter_nd([[PAD], [START]], tf.fill([2], -1e9), [vocabulary_size])
+
+
 @keras.saving.register_keras_serializable(package="keras_sat")
 class LinearOutput(keras.layers.Layer):
     """log p(y_t) = log softmax(L_o drop(h_t)), the report's. Takes one step or all at once: leading axes are free.
@@ -32,8 +37,8 @@ class LinearOutput(keras.layers.Layer):
         return self._log_probs(noise.dropout("state", hidden, self.state_dropout))
 
     def _log_probs(self, features):
-        never = tf.scatter_nd([[PAD], [START]], tf.fill([2], -1e9), [self.vocabulary_size])
-        return tf.nn.log_softmax(tf.cast(self._logits(features), tf.float32) + never)  # [..., V]
+        logits = tf.cast(self._logits(features), tf.float32)
+        return tf.nn.log_softmax(logits + impossible_words(self.vocabulary_size))  # [..., V]
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")

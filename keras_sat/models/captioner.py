@@ -5,7 +5,8 @@ import abc
 import keras
 import tensorflow as tf
 
-from keras_sat.losses import caption_mask, cross_entropy
+from keras_sat import layers
+from keras_sat.losses import attention_entropy, caption_mask, cross_entropy
 from keras_sat.noise import SILENCE, Noise
 from keras_sat.text import START
 
@@ -23,23 +24,37 @@ class Captioner(keras.Model, abc.ABC):
 
     `model(inputs)` gives the same numbers as T calls of `step`. The first token is START.
 
-    Inputs: {"features": float32 [B, h, w, D]} and, to train, "captions" int32 [B, N, T] (ending with END, padded with
-    PAD) and "row" int32 [B], the image's row in the global batch.
+    Inputs: {"features": float32 [B, h, w, D]}, or {"pixels": uint8 [B, S, S, 3]} where the CNN stands in the graph, and
+    what else `input_shapes` names; to train, "captions" int32 [B, N, T] (ending with END, padded with PAD) and "row" int32
+    [B], the image's row in the global batch.
 
     Args:
         config: the system's section of the experiment.
         vocabulary_size: V.
-        feature_shape: (h, w, D).
+        input_shapes: {name: shape of one image's}, such as {"features": (h, w, D)}.
+        cnn: the CNN that is trained along, from pixels to the feature map, or None: features are read.
+        finetune: a `config.FineTuning`, of the CNN.
     """
 
-    def __init__(self, config, vocabulary_size, feature_shape, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, config, vocabulary_size, input_shapes, cnn=None, finetune=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # the layers cast what they compute with
         self.config = config
         self.vocabulary_size = vocabulary_size
-        self.feature_shape = tuple(feature_shape)
-        self.region_size = feature_shape[-1]
+        self.input_shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
+        self.cnn, self.finetune = cnn, finetune
+        self.region_size = cnn.output_shape[-1] if cnn else self.input_shapes["features"][-1]
+        self.areas = layers.Grid()
         self.training_config = None
         self._meters = {}
+
+    def inputs_of(self, batch):
+        """What the model reads of a batch."""
+        return {name: batch[name] for name in self.input_shapes}
+
+    def input_specs(self):
+        """{name: tf.TensorSpec} of `inputs_of` for any number of images."""
+        types = {"pixels": tf.uint8}
+        return {n: tf.TensorSpec([None, *shape], types.get(n, tf.float32)) for n, shape in self.input_shapes.items()}
 
     @abc.abstractmethod
     def initial_state(self, annotations, n): ...
@@ -51,14 +66,17 @@ class Captioner(keras.Model, abc.ABC):
     def call(self, inputs, noise=SILENCE): ...
 
     def encode(self, inputs, noise=SILENCE):
-        """The annotations of a feature map [B, h, w, D]: its cells are the regions, their mean is the summary."""
-        features = tf.cast(inputs["features"], tf.float32)
-        batch, (height, width, size) = tf.shape(features)[0], features.shape[1:]
-        regions = tf.reshape(features, [batch, height * width, size])
+        """The annotations of images: the areas are the regions, the mean of the whole feature map is the summary."""
+        maps = {name: tf.cast(inputs[name], tf.float32) for name in self.input_shapes if name != "pixels"}
+        if self.cnn:
+            with_batch_statistics = noise is not SILENCE and self.finetune.batch_norm == "trained"
+            maps["features"] = self.cnn(inputs["pixels"], training=with_batch_statistics)
+        regions, boxes, present = self.areas(maps, noise)
         return {
             "regions": tf.cast(regions, self.compute_dtype),
-            "summary": tf.cast(tf.reduce_mean(regions, axis=1), self.compute_dtype),
-            "boxes": tf.tile(grid_boxes(height, width)[None], [batch, 1, 1]),
+            "summary": tf.cast(tf.reduce_mean(maps["features"], axis=[1, 2]), self.compute_dtype),
+            "boxes": boxes,
+            "present": present,
         }
 
     # Training
@@ -74,7 +92,11 @@ class Captioner(keras.Model, abc.ABC):
         self.optimizer = optimizer
         self._meters = {name: keras.metrics.Mean(name) for name in self.meter_names}
 
-    meter_names = ("loss", "word_loss", "accuracy", "filled")
+    meter_names = ("loss", "word_loss", "accuracy", "filled", "attention_entropy")
+
+    def slow_weights(self):
+        """The weights with a learning rate of their own, as [(weights, factor on train.learning_rate)]."""
+        return [(self.cnn.trainable_variables, self.finetune.rate)] if self.cnn else []
 
     @property
     def metrics(self):
@@ -93,7 +115,7 @@ class Captioner(keras.Model, abc.ABC):
 
     def train_step(self, inputs):
         noise = Noise(self.seed, self.optimizer.iterations, inputs["row"])
-        count = _global_sum(_captions(inputs))
+        count = global_sum(_captions(inputs))
         with tf.GradientTape() as tape:
             terms, outputs = self.losses_of(inputs, count, noise)
             loss = tf.add_n(list(terms.values())) + self._weight_decay()
@@ -105,10 +127,14 @@ class Captioner(keras.Model, abc.ABC):
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         # The optimizer sums the gradients over the replicas, then clips.
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        self.after_update(inputs, count, outputs)
         return self._measure(inputs, terms, outputs)
 
+    def after_update(self, inputs, captions_in_batch, outputs):
+        """What a system learns beside its gradients; `outputs` are those of `losses_of`."""
+
     def test_step(self, inputs):
-        terms, outputs = self.losses_of(inputs, _global_sum(_captions(inputs)))
+        terms, outputs = self.losses_of(inputs, global_sum(_captions(inputs)))
         return self._measure(inputs, terms, outputs)
 
     def _weight_decay(self):
@@ -126,9 +152,9 @@ class Captioner(keras.Model, abc.ABC):
     def _measure(self, inputs, terms, outputs):
         """Updates the metrics, which add up over the replicas when they are read: their weights are counts."""
         captions, mask = inputs["captions"], caption_mask(inputs["captions"])
-        log_probs, _ = outputs
+        log_probs, attention = outputs
         count, words = _captions(inputs), tf.reduce_sum(mask)
-        total = _global_sum(count)
+        total = global_sum(count)
         right = tf.cast(tf.argmax(log_probs, -1, captions.dtype) == captions, tf.float32) * mask
         replicas = tf.cast(tf.distribute.get_replica_context().num_replicas_in_sync, tf.float32)
         for name, term in {"loss": tf.add_n(list(terms.values())), **terms}.items():
@@ -137,15 +163,10 @@ class Captioner(keras.Model, abc.ABC):
                 self._meters[name].update_state(term * replicas, total / replicas)
         self._meters["word_loss"].update_state(cross_entropy(log_probs, captions) / tf.maximum(words, 1), words)
         self._meters["accuracy"].update_state(tf.reduce_sum(right) / tf.maximum(words, 1), words)
+        entropy = tf.reduce_sum(attention_entropy(attention, captions))
+        self._meters["attention_entropy"].update_state(entropy / tf.maximum(words, 1), words)
         self._meters["filled"].update_state(words / tf.cast(tf.size(captions), tf.float32), tf.size(captions))
         return {name: meter.result() for name, meter in self._meters.items()}
-
-
-def grid_boxes(height, width):
-    """The cells of a grid as boxes (ymin, xmin, ymax, xmax) in 0–1, row by row; float32 [height·width, 4]."""
-    y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
-    corners = tf.reshape(tf.stack([y, x, y + 1, x + 1], axis=-1), [-1, 4])
-    return tf.cast(corners / tf.constant([height, width, height, width]), tf.float32)
 
 
 def shift_right(captions):
@@ -158,5 +179,6 @@ def _captions(inputs):
     return tf.reduce_sum(tf.reduce_max(caption_mask(inputs["captions"]), axis=-1))
 
 
-def _global_sum(value):
+def global_sum(value):
+    """The sum over all replicas, the same on each of them."""
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)

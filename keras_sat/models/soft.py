@@ -15,8 +15,8 @@ class SoftCaptioner(Captioner):
     Args: see `Captioner`; `config` is a `keras_sat.config.Soft`.
     """
 
-    def __init__(self, config, vocabulary_size, feature_shape, **kwargs):
-        super().__init__(config, vocabulary_size, feature_shape, **kwargs)
+    def __init__(self, config, vocabulary_size, input_shapes, **kwargs):
+        super().__init__(config, vocabulary_size, input_shapes, **kwargs)
         paper = config.initializer == "gaussian"
         kernel = layers.PAPER if paper else "glorot_uniform"
         self.embedding = layers.WordEmbedding(vocabulary_size, config.embedding_size, kernel if paper else "uniform")
@@ -65,7 +65,8 @@ class SoftCaptioner(Captioner):
 
     def step(self, tokens, state, annotations):
         words = self.embedding(tokens)
-        (hidden, context, attention), state = self._recur(self.lstm.project(words), state, annotations)
+        inputs = {"words": self.lstm.project(words)}
+        (hidden, context, attention), state = self._recur(inputs, state, annotations)
         return self.read_out(words, hidden, context), attention, state
 
     def call(self, inputs, noise=SILENCE):
@@ -73,21 +74,32 @@ class SoftCaptioner(Captioner):
         captions = inputs["captions"]
         words = noise.dropout("words", self.embedding(shift_right(captions)), self.config.embedding_dropout)
         hidden, context, attention = layers.scan(
-            lambda word, state: self._recur(word, state, annotations),
-            self.lstm.project(words),
+            lambda step, state: self._recur(step, state, annotations),
+            {"words": self.lstm.project(words), **self._draws(captions, noise)},
             self.initial_state(annotations, tf.shape(captions)[1]),
         )
         return self.read_out(words, hidden, context, noise=noise), attention
 
-    def _recur(self, projected, state, annotations):
+    def _recur(self, inputs, state, annotations):
         """One step of the recurrence: attend with h_{t−1}, update the LSTM."""
-        hidden = state[0]
+        hidden, cell, *more = state
         attention = self.attend(hidden, annotations["keys"])  # [B, N, L]
-        context = tf.matmul(tf.cast(attention, self.compute_dtype), annotations["regions"])  # [B, N, D]
+        weights, more = self._look(attention, inputs, more)
+        context = tf.matmul(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
         if self.gate:
             context *= self.gate(hidden)
-        state = self.lstm(projected, context, state)
-        return (state[0], context, attention), state
+        hidden, cell = self.lstm(inputs["words"], context, (hidden, cell))
+        return (hidden, context, attention), (hidden, cell, *more)
+
+    # What hard attention does otherwise
+
+    def _draws(self, captions, noise):
+        """Inputs of every step, [B, N, T, …], that `_look` needs."""
+        return {}
+
+    def _look(self, attention, inputs, more):
+        """The weights [B, N, L] with which regions enter the context, and what the state holds beside (h, c)."""
+        return attention, more
 
     meter_names = (*Captioner.meter_names, "penalty")
 

@@ -1,19 +1,26 @@
-"""Where the captioner looked: the picture once a word, lit where the attention lies."""
+"""Where the captioner looked: the picture once a word, lit or framed where the attention lies."""
 
 import io
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 _COLUMNS = 6
+_BOXES = 20
+_BOX_COLOUR = "#ff2fa0"
 
 
-def attention_overlay(image, words, attention, grid):
-    """A figure with the picture and one panel a word, in the manner of Xu et al.'s figures.
+def attention_overlay(image, words, attention, boxes):
+    """A figure with the picture and one panel a word.
+
+    Regions that tile the picture as a grid light it up, in the manner of Xu et al.'s figures; others are drawn as boxes
+    whose line width is their attention (Pedersoli et al. 2017, figure 5).
 
     Args:
-        image: uint8 [H, W, 3]. words: T strings. attention: [T, L], rows add up to 1. grid: (h, w), h · w = L.
+        image: uint8 [H, W, 3]. words: T strings. attention: [T, L], rows add up to 1.
+        boxes: [L, 4] (ymin, xmin, ymax, xmax), as shares of the picture.
     Returns:
         A matplotlib Figure.
     """
@@ -25,10 +32,28 @@ def attention_overlay(image, words, attention, grid):
     for axis in axes:
         axis.axis("off")
     axes[0].imshow(image)
+    grid = _grid_of(boxes)
     for axis, word, weights in zip(axes[1:], words, attention):
-        axis.imshow(_lit(image, np.reshape(weights, grid)))
+        axis.imshow(_lit(image, np.reshape(weights, grid)) if grid else image)
+        if not grid:
+            _draw_boxes(axis, boxes * np.tile(image.shape[:2], 2), weights)
         axis.set_title(word, fontsize=13)
     return figure
+
+
+def _grid_of(boxes):
+    """(h, w) of the grid that the boxes are, row by row, or None."""
+    height, width = len(np.unique(boxes[:, 0])), len(np.unique(boxes[:, 1]))
+    y, x = np.meshgrid(np.arange(height) / height, np.arange(width) / width, indexing="ij")
+    tiles = np.stack([y, x, y + 1 / height, x + 1 / width], axis=-1).reshape(-1, 4)
+    return (height, width) if boxes.shape == tiles.shape and np.allclose(boxes, tiles, atol=1e-5) else None
+
+
+def _draw_boxes(axis, boxes, weights):
+    for index in np.argsort(weights)[-_BOXES:]:  # the strongest, on top of the others
+        ymin, xmin, ymax, xmax = boxes[index]
+        style = {"linewidth": 6 * weights[index], "edgecolor": _BOX_COLOUR, "facecolor": "none"}
+        axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, **style))
 
 
 def _lit(image, weights):

@@ -7,9 +7,10 @@ import pytest
 from keras_sat.config import Data
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import check_shards, open_prepared
-from keras_sat.encoder import dequantise
+from keras_sat.encoder import decode_image, dequantise
 from keras_sat.errors import UserError
 from keras_sat.evaluation.generate import normalised_references
+from keras_sat.text import Vocabulary
 
 
 @pytest.fixture(params=["captions", "images"])
@@ -72,6 +73,62 @@ def test_evaluation_reads_a_split_in_order(data):
     ids = [record.source_id for record in input_pipeline.read_records(data, "val")]
     batched = [name.decode() for b in input_pipeline.evaluation_batches(data, "val", 3) for name in b["source_id"].numpy()]
     assert batched == ids and len(ids) == 8
+
+
+INPUTS = ("features", "region_features", "boxes", "pixels")
+
+
+def expected_inputs(record, shapes):
+    """What a `Record` must give, as NumPy arrays."""
+    inputs = {"pixels": decode_image(record.encoded, 128).numpy(), "boxes": np.zeros(shapes["boxes"], np.float32)}
+    inputs["boxes"][: len(record.proposals[0])] = record.proposals[0]
+    for name in ("features", "region_features"):
+        values, minimum, scale = getattr(record, name)
+        inputs[name] = dequantise(values.reshape(-1, values.shape[-1]), minimum, scale).numpy().reshape(shapes[name])
+    return inputs
+
+
+def test_evaluation_gives_the_inputs_that_are_asked_for(boxes_data):
+    shapes = boxes_data.input_shapes
+    assert shapes == {"features": (8, 8, 128), "pixels": (128, 128, 3), "boxes": (60, 4), "region_features": (12, 12, 128)}
+    records = iter(input_pipeline.read_records(boxes_data, "val"))
+    for batch in input_pipeline.evaluation_batches(boxes_data, "val", 3, inputs=INPUTS):
+        assert set(batch) == {"source_id", *INPUTS}
+        assert all(batch[name].shape[1:] == shapes[name] for name in INPUTS)
+        for row, name in enumerate(batch["source_id"].numpy()):
+            record = next(records)
+            assert record.source_id == name.decode()
+            for key, value in expected_inputs(record, shapes).items():
+                np.testing.assert_array_equal(batch[key][row], value)
+    only_boxes = input_pipeline.evaluation_batches(boxes_data, "val", 3, inputs=["boxes"])
+    assert set(only_boxes.element_spec) == {"source_id", "boxes"}
+
+
+def test_training_gives_each_caption_the_inputs_of_its_own_image(boxes_data, config):
+    vocabulary = Vocabulary.load(boxes_data.folder / "vocabulary.txt")
+    records = list(input_pipeline.read_records(boxes_data, "train"))
+    references = normalised_references(records)
+    owners = {text: record for record in records for text in references[record.source_id]}
+    batches = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, replicas=2, inputs=INPUTS))
+    plain = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, replicas=2))
+    for batch, without in zip(batches, plain, strict=True):
+        assert set(without) == {"features", "captions", "row"}
+        for key, value in without.items():
+            np.testing.assert_array_equal(batch[key], value)  # more inputs change neither order nor content
+        assert batch["pixels"].dtype == np.uint8 and len(batch["row"]) % 2 == 0
+        for row, caption in enumerate(vocabulary.decode(batch["captions"][:, 0]).numpy()):
+            if caption:  # a row that fills up has none
+                for key, value in expected_inputs(owners[caption.decode()], boxes_data.input_shapes).items():
+                    np.testing.assert_array_equal(batch[key][row], value)
+
+
+def test_inputs_that_the_data_lacks_are_refused(data, config, vocabulary):
+    ways_out = {"boxes": "proposals.method=edgeboxes", "region_features": "proposals.image_size="}
+    for name, way_out in ways_out.items():
+        with pytest.raises(UserError, match=f"{data.folder}: has no .*--set {way_out}"):
+            input_pipeline.evaluation_batches(data, "val", 3, inputs=("features", name))
+        with pytest.raises(UserError, match=way_out):
+            input_pipeline.training_batches(data, config, vocabulary, 1, 0, inputs=(name,))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 
 from keras_sat.data.phrase import Phrase
 from keras_sat.evaluation.attention_correctness import mass_in_box, nouns_of, points_at
-from keras_sat.models.captioner import grid_boxes
+from keras_sat.layers.areas.grid import grid_boxes
 
 GRID = grid_boxes(4, 4).numpy()
 UNIFORM = np.full(16, 1 / 16)

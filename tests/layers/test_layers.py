@@ -15,6 +15,14 @@ def normal(*shape):
     return tf.random.stateless_normal(shape, [len(shape), shape[-1]])
 
 
+def read_joint(layer):
+    table, regions, hidden = (tf.cast(each, layer.compute_dtype) for each in (normal(V, E), normal(B, L, D), HIDDEN))
+    once = layer.prepare(table, regions, tf.fill([B, L], True))
+    a, b = layer.word_scores(hidden, once), layer.region_scores(hidden, once)
+    return tf.concat([tf.exp(layer.words(a, b, once)), layer.regions(a, b, once)], axis=-1)
+
+
+MAP = normal(B, 4, 3, D)
 HIDDEN, WORDS, CONTEXT = normal(B, N, H), normal(B, N, E), normal(B, N, D)
 EVERY = {
     "embedding": (layers.WordEmbedding(V, E), lambda layer: layer(tf.constant([[4, START, 5]]))),
@@ -27,6 +35,15 @@ EVERY = {
         layers.LSTM(H, kernel_initializer=layers.PAPER_GATES),
         lambda layer: layer(layer.project(WORDS), CONTEXT, [tf.cast(HIDDEN, layer.compute_dtype)] * 2)[0],
     ),
+    "gru": (layers.GRU(H), lambda layer: layer(layer.project(WORDS), CONTEXT, tf.cast(HIDDEN, layer.compute_dtype))),
+    "interaction": (layers.Interaction(E, D), lambda layer: read_joint(layer)),
+    "interaction, word-region": (layers.Interaction(E, D, region_state=False), lambda layer: read_joint(layer)),
+    "grid": (layers.Grid(test_stride=2), lambda layer: layer({"features": MAP})[0]),
+    "proposals": (
+        layers.Proposals(),
+        lambda layer: layer({"features": MAP, "boxes": tf.constant([[[0, 0, 0.6, 0.4]]] * B)})[0],
+    ),
+    "transformer": (layers.SpatialTransformer(3, activation="relu"), lambda layer: layer({"features": MAP})[0]),
     "linear output": (layers.LinearOutput(V), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
     "deep output": (layers.DeepOutput(V, 0.3, state_dropout=0.1), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
 }
@@ -83,6 +100,19 @@ def test_lstm_is_keras_lstm_on_the_concatenation():
     _, expected = reference(flat[0], flat[1:])
     for ours, theirs in zip(found, expected):
         np.testing.assert_allclose(tf.reshape(ours, [B * N, H]), theirs, atol=1e-6)
+
+
+def test_gru_is_keras_gru_on_the_concatenation():
+    gru, reference = layers.GRU(H), keras.layers.GRUCell(H, reset_after=True)
+    gru(gru.project(WORDS), CONTEXT, HIDDEN)
+    for weight in gru.trainable_weights:  # biases too
+        weight.assign(normal(*weight.shape) * 0.5)
+    found = gru(gru.project(WORDS), CONTEXT, HIDDEN)
+    kernel, bias, pooled, recurrent, recurrent_bias = gru.get_weights()
+    reference.build([None, E + D])
+    reference.set_weights([np.concatenate([kernel, pooled]), recurrent, np.stack([bias, recurrent_bias])])
+    expected, _ = reference(*(tf.reshape(x, [B * N, -1]) for x in (tf.concat([WORDS, CONTEXT], -1), HIDDEN)))
+    np.testing.assert_allclose(tf.reshape(found, [B * N, H]), expected, atol=1e-6)
 
 
 def test_deep_output_is_the_papers_formula():

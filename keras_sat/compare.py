@@ -1,0 +1,67 @@
+"""python -m keras_sat.compare configs/scenes_soft.yaml configs/scenes_hard.yaml --output comparison
+
+Trains experiments one after the other (a run that is there already is taken as it is), evaluates all of them on one split,
+and writes the table (Markdown and JSON) and a plot. This is how ablations and systems are compared on one footing.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from keras_sat import config as configuration
+from keras_sat.errors import UserError, command
+from keras_sat.files import write_text
+
+
+def compare(experiments, runs, split="test"):
+    """Trains experiments and evaluates them.
+
+    Args:
+        experiments: {name: `config.Experiment`}. runs: the folder of the runs, each under its name.
+    Returns:
+        ({name: `Run`}, {name: scores}); among the scores "epoch_seconds", the median training time of an epoch.
+    """
+    from keras_sat.evaluate import evaluate
+    from keras_sat.train import prepare_built_in, train
+
+    trained, scores = {}, {}
+    for name, experiment in experiments.items():
+        prepare_built_in(experiment)
+        trained[name] = train(experiment, runs / name)
+        lines = (trained[name].folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        seconds = statistics.median(json.loads(line)["training_seconds"] for line in lines)
+        scores[name] = {**evaluate(trained[name], split), "epoch_seconds": seconds}
+    return trained, scores
+
+
+@command
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m keras_sat.compare", description=__doc__.split("\n\n")[1])
+    parser.add_argument("configs", nargs="+", metavar="YAML", help="experiments; a run is called like its file")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where the runs are (default: runs)")
+    parser.add_argument("--output", default="comparison", metavar="DIR", help="for table and plot (default: comparison)")
+    parser.add_argument("--split", default="test", help="train, val or test (default)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all of them, such as seed=2")
+    args = parser.parse_args(arguments)
+    experiments = {}
+    for path in args.configs:
+        name = Path(path).stem
+        if name in experiments:
+            raise UserError(f"{path}: another experiment is called {name} too; rename one of the files")
+        experiments[name] = configuration.load(path, args.set)
+    _, scores = compare(experiments, Path(args.runs), args.split)
+
+    from keras_sat.evaluation.report import table
+    from keras_sat.visualize.comparison import save_comparison
+
+    output = Path(args.output)
+    text = table(scores, systems_as="rows")
+    write_text(output / "table.md", text + "\n")
+    write_text(output / "table.json", json.dumps(scores, indent=1) + "\n")
+    save_comparison(output / "plot.png", scores)
+    print(f"\n{args.split} split, percent\n\n{text}\n\n{output}/table.md, table.json, plot.png")
+
+
+if __name__ == "__main__":
+    main()

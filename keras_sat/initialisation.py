@@ -1,0 +1,61 @@
+"""What a new run starts from, beside the seed: the weights of another run, and the filter of a CNN's layer."""
+
+import tempfile
+
+import tensorflow as tf
+
+from keras_sat.encoder import build_encoder
+from keras_sat.errors import UserError
+from keras_sat.runs import open_run
+
+
+def initialise(model, run):
+    """Gives a new model the weights that the run's experiment asks for.
+
+    Raises:
+        UserError: the other run does not fit, or the filter's layer is no 3×3 convolution between the right sizes.
+    """
+    experiment = run.experiment
+    if getattr(experiment.model, "filter_layer", None):
+        _load_filter(model.areas, experiment)
+    if experiment.init_from:
+        _start_from(model, run, open_run(experiment.init_from))
+
+
+def _start_from(model, run, other):
+    """All weights of the other run must find their place; the model may have more (a transformer, a CNN, a baseline)."""
+    if other.facts["vocabulary"] != run.facts["vocabulary"]:
+        raise UserError(
+            f"init_from: {other.folder} has another vocabulary than {run.folder}; train both on the same data set"
+        )
+    path = other.checkpoint()
+    with tempfile.TemporaryDirectory() as folder:
+        mine = _shapes(tf.train.Checkpoint(model=model).write(f"{folder}/model"))
+    for name, shape in _shapes(path).items():
+        if mine.get(name) != shape:
+            here = f"{mine[name]} here" if name in mine else "missing here"
+            raise UserError(f"init_from: {other.folder} does not fit: its {name} has shape {shape}, {here}")
+    tf.train.Checkpoint(model=model).restore(path).expect_partial()
+
+
+def _shapes(path):
+    """{weight: shape} of the model in a checkpoint."""
+    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+    return {
+        name.removeprefix("model/").removesuffix(suffix): shape
+        for name, shape in tf.train.list_variables(path)
+        if name.startswith("model/") and name.endswith(suffix)
+    }
+
+
+def _load_filter(transformer, experiment):
+    name = experiment.model.filter_layer
+    encoder = build_encoder(experiment.prepare.encoder, experiment.prepare.seed, layer=name)
+    kernel, *bias = encoder.layers[-1].get_layer(name).get_weights()
+    if kernel.shape != transformer.filter.shape:
+        raise UserError(
+            f"model.filter_layer: {name} has a kernel of {kernel.shape}, the transformer's filter {transformer.filter.shape}"
+        )
+    transformer.filter.assign(kernel)
+    if bias:
+        transformer.filter_bias.assign(bias[0])

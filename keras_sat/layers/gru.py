@@ -1,0 +1,45 @@
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="keras_sat")
+class GRU(keras.layers.Layer):
+    """One step of a GRU whose input is [E y ; v]: words are known beforehand, pooled regions are not.
+
+    The reset gate works on the product with the state (Keras' `reset_after`), so that all gates are one product:
+
+        z, r = σ(W x + U h)      h̃ = tanh(W x + r ∘ U h)      h' = z ∘ h + (1 − z) ∘ h̃
+
+    Args:
+        units: H.
+
+    Example:
+        inputs = gru.project(words)                            # [B, N, T, 3H]
+        state = gru(inputs[:, :, t], pooled, state)            # [B, N, H]
+
+    Reference: Cho et al. 2014, "Learning phrase representations using RNN encoder–decoder".
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self._word = self._dense("word")
+        self._pooled = self._dense("pooled", use_bias=False)
+        self._recurrent = self._dense("recurrent", kernel_initializer="orthogonal")
+
+    def _dense(self, name, **kwargs):
+        return keras.layers.Dense(3 * self.units, name=name, dtype=self._dtype_policy, **kwargs)
+
+    def project(self, words):
+        """Word vectors [..., E] to their share of the gates [..., 3H]."""
+        return self._word(words)
+
+    def call(self, projected, pooled, hidden):
+        """`pooled` [B, N, D] may be None: nothing but the words is fed."""
+        if pooled is not None:
+            projected += self._pooled(pooled)
+        z, r, new = tf.split(projected, 3, axis=-1)
+        recurrent_z, recurrent_r, recurrent_new = tf.split(self._recurrent(hidden), 3, axis=-1)
+        z = tf.sigmoid(z + recurrent_z)
+        new = tf.tanh(new + tf.sigmoid(r + recurrent_r) * recurrent_new)
+        return z * hidden + (1 - z) * new

@@ -1,0 +1,96 @@
+import keras
+import tensorflow as tf
+
+from keras_sat.layers import log_matmul
+from keras_sat.layers.output import impossible_words
+
+
+@keras.saving.register_keras_serializable(package="keras_sat")
+class Interaction(keras.layers.Layer):
+    """The joint distribution over the next word w and the region r it comes from, given the state h:
+
+        s(w, r, h) = wᵀW θ_wh h + wᵀW θ_wr Rᵀ r + rᵀR θ_rh h + wᵀW θ_w + rᵀR θ_r      p(w, r|h) = softmax over all (w, r)
+
+    Its marginals need no tensor of words × regions × states: C = W θ_wr Rᵀ does not depend on h, and with a_w(h) and
+    b_r(h) the remaining scores of words and regions,
+
+        log p(w|h) = log softmax_w(a_w + log Σ_r e^{C_wr + b_r})
+        log p(r|h) = log softmax_r(b_r + log Σ_w e^{C_wr + a_w})
+
+    PAD and START have probability zero.
+
+    Args:
+        embedding_size: E, of the word vectors W. region_size: D, of the region descriptors R.
+        word_region: with the term θ_wr. region_state: with the term θ_rh. Without both, regions take no part (R = 0), and
+            p(r|h) is uniform.
+
+    Example:
+        once = interaction.prepare(table, regions, present)       # table [V, E], regions [B, L, D], present: bool [B, L]
+        a = interaction.word_scores(hidden, once)                 # hidden [B, Q, H] → [B, Q, V]
+        b = interaction.region_scores(hidden, once)               # [B, Q, L]
+        log_probs, attention = interaction.words(a, b, once), interaction.regions(a, b, once)
+
+    Reference: Pedersoli et al. 2017, "Areas of attention for image captioning", equations 2–5.
+    """
+
+    def __init__(self, embedding_size, region_size, word_region=True, region_state=True, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding_size = embedding_size
+        self.region_size = region_size
+        self.word_region = word_region
+        self.region_state = region_state
+        self._word_state = self._dense(embedding_size, "word_state")  # θ_wh, and θ_w as its bias
+        if word_region:
+            self._word_region = self._dense(embedding_size, "word_region", use_bias=False)  # θ_wr
+        if region_state:
+            self._region_state = self._dense(region_size, "region_state")  # θ_rh, and θ_r as its bias
+        elif word_region:
+            self._region_bias = self._dense(1, "region_bias", use_bias=False)  # θ_r
+
+    def _dense(self, units, name, **kwargs):
+        return keras.layers.Dense(units, name=name, dtype=self._dtype_policy, **kwargs)
+
+    def prepare(self, table, regions, present):
+        """What does not depend on the state, as a dictionary of tensors.
+
+        Args:
+            table: W [V, E]. regions: R [B, L, D]. present: bool [B, L]; what is not present has probability zero.
+        """
+        once = {"table": table, "regions": regions, "absent": tf.where(present, 0.0, -1e9)}
+        if self.word_region:
+            scores = tf.einsum("ve,ble->bvl", table, self._word_region(regions))
+            once["word_region"] = log_matmul.prepare(tf.cast(scores, tf.float32))
+        return once
+
+    def word_scores(self, hidden, once):
+        """a_w(h) of states [B, Q, H]; float32 [B, Q, V]."""
+        scores = tf.matmul(self._word_state(hidden), once["table"], transpose_b=True)
+        return tf.cast(scores, tf.float32) + impossible_words(once["table"].shape[0])
+
+    def region_scores(self, hidden, once):
+        """b_r(h) of states [B, Q, H]; float32 [B, Q, L]."""
+        if self.region_state:
+            scores = tf.matmul(self._region_state(hidden), once["regions"], transpose_b=True)
+        elif self.word_region:
+            scores = self._region_bias(once["regions"])[:, None, :, 0] + tf.zeros_like(hidden[..., :1])
+        else:
+            scores = tf.zeros_like(hidden[..., :1])
+        return tf.cast(scores, tf.float32) + once["absent"][:, None]
+
+    def words(self, a, b, once):
+        """log p(w|h) [B, Q, V]."""
+        return tf.nn.log_softmax(a + log_matmul.log_matmul(b, once["word_region"]) if self.word_region else a)
+
+    def regions(self, a, b, once):
+        """p(r|h) [B, Q, L]."""
+        return tf.nn.softmax(b + log_matmul.log_matmul(a, once["word_region"], transpose=True) if self.word_region else b)
+
+    def rows(self, tokens, once):
+        """C_wr of chosen words: tokens [B, …] → float32 [B, …, L]."""
+        if self.word_region:
+            return tf.gather(once["word_region"]["scores"], tokens, batch_dims=1)
+        return tf.zeros_like(tokens, tf.float32)[..., None]
+
+    def regions_of_word(self, rows, b):
+        """p(r|w, h) ∝ exp(C_wr + b_r) [B, Q, L], for words whose `rows` are given."""
+        return tf.nn.softmax(rows + b)

@@ -1,0 +1,182 @@
+"""The factorised joint softmax against the naive one in float64, which writes the tensor of words × regions out."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sat import config, layers
+from keras_sat.layers import log_matmul
+from keras_sat.models import build_captioner
+from keras_sat.text import PAD, START
+
+B, Q, L, D, H, E, V = 3, 4, 5, 6, 7, 8, 11
+TERMS = {
+    "word-state": (False, False),
+    "word-region": (True, False),
+    "region-state": (True, True),
+    "only region-state": (False, True),
+}
+
+
+def normal(*shape, scale=1.0):
+    return scale * tf.random.stateless_normal(shape, [len(shape), shape[-1]])
+
+
+TABLE, REGIONS, HIDDEN = normal(V, E), normal(B, L, D), normal(B, Q, H)
+PRESENT = tf.constant([[True] * L, [True] * 3 + [False] * 2, [True] * L])
+TOKENS = tf.constant([[4, 2, 10, 3], [5, 5, 6, 7], [8, 9, 2, 4]])
+SLOPES = normal(B, Q, V), normal(B, Q, L, scale=0.7), normal(B, Q, L, scale=0.3)
+
+
+def build(terms):
+    layer = layers.Interaction(E, D, *TERMS[terms])
+    once = layer.prepare(TABLE, REGIONS, PRESENT)
+    layer.word_scores(HIDDEN, once), layer.region_scores(HIDDEN, once)
+    for index, weight in enumerate(layer.trainable_weights):  # biases too
+        weight.assign(tf.random.stateless_normal(weight.shape, [index, 1]) * 0.7)
+    return layer
+
+
+def factorised(layer, table, regions, hidden):
+    once = layer.prepare(table, regions, PRESENT)
+    a, b = layer.word_scores(hidden, once), layer.region_scores(hidden, once)
+    return layer.words(a, b, once), layer.regions(a, b, once), layer.regions_of_word(layer.rows(TOKENS, once), b)
+
+
+def naive(layer, table, regions, hidden):
+    """Equation 2, term by term."""
+    theta = {
+        name: tf.cast(layer_of.kernel, tf.float64) for name, layer_of in vars(layer).items() if hasattr(layer_of, "kernel")
+    }
+    scores = tf.einsum("ve,he,bqh->bqv", table, theta["_word_state"], hidden)[..., None]
+    scores += tf.einsum("ve,e->v", table, tf.cast(layer._word_state.bias, tf.float64))[:, None]
+    scores += tf.zeros([L], tf.float64)
+    if layer.word_region:
+        scores += tf.einsum("ve,de,bld->bvl", table, theta["_word_region"], regions)[:, None]
+    if layer.region_state:
+        scores += tf.einsum("bld,hd,bqh->bql", regions, theta["_region_state"], hidden)[:, :, None]
+        scores += tf.einsum("bld,d->bl", regions, tf.cast(layer._region_state.bias, tf.float64))[:, None, None]
+    elif layer.word_region:
+        scores += tf.einsum("bld,de->bl", regions, theta["_region_bias"])[:, None, None]
+    possible = [word not in (PAD, START) for word in range(V)]
+    scores += tf.where(tf.constant(possible)[:, None] & PRESENT[:, None, None], 0.0, tf.constant(-1e9, tf.float64))
+    joint = tf.reshape(tf.nn.softmax(tf.reshape(scores, [B, Q, V * L])), [B, Q, V, L])
+    of_word = tf.nn.softmax(tf.gather(scores, TOKENS, batch_dims=2))
+    return tf.math.log(tf.maximum(tf.reduce_sum(joint, 3), 1e-300)), tf.reduce_sum(joint, 2), of_word
+
+
+def values_and_gradients(function, layer, dtype):
+    inputs = [tf.cast(each, dtype) for each in (TABLE, REGIONS, HIDDEN)]
+    possible = tf.constant([float(word not in (PAD, START)) for word in range(V)], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        values = function(layer, *inputs)
+        slopes = [tf.cast(slope, dtype) for slope in SLOPES]
+        log_words = tf.where(possible > 0, values[0], 0)
+        loss = tf.add_n([tf.reduce_sum(value * slope) for value, slope in zip((log_words, *values[1:]), slopes)])
+    return values, tape.gradient(loss, [*inputs, *layer.trainable_weights], unconnected_gradients="zero")
+
+
+@pytest.mark.parametrize("terms", TERMS)
+@pytest.mark.parametrize("path", ["exponential", "log-sum-exp"])
+def test_equal_to_the_naive_joint_softmax(terms, path, monkeypatch):
+    if path == "log-sum-exp":
+        monkeypatch.setattr(log_matmul, "_EXPONENTIAL_RANGE", -1.0)
+    layer = build(terms)
+    found, found_gradients = values_and_gradients(factorised, layer, tf.float32)
+    expected, expected_gradients = values_and_gradients(naive, layer, tf.float64)
+    np.testing.assert_allclose(np.exp(found[0]), np.exp(expected[0]), atol=1e-5)
+    likely = expected[0].numpy() > -30
+    np.testing.assert_allclose(found[0].numpy()[likely], expected[0].numpy()[likely], atol=1e-5, rtol=1e-5)
+    for one, other in zip(found[1:], expected[1:]):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    for one, other in zip(found_gradients, expected_gradients):
+        np.testing.assert_allclose(one, other, atol=1e-5 * max(1.0, float(tf.reduce_max(tf.abs(other)))))
+
+
+def random_scores(scale):
+    return tf.constant(np.random.default_rng(3).uniform(-scale, scale, [2, V, L]), tf.float32)
+
+
+@pytest.mark.parametrize("scale", [1, 31, 45, 200])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_scores_of_any_size(scale, transpose):
+    """Up to ±200 everywhere: finite and right, values and gradients; at ±200 the exponential form alone would not be."""
+    scores = random_scores(scale)
+    x = tf.constant(np.random.default_rng(4).uniform(-scale, scale, [2, Q, V if transpose else L]), tf.float32)
+    slopes = tf.constant(np.random.default_rng(5).normal(size=[2, Q, L if transpose else V]))
+
+    def run(dtype, function):
+        inputs = [tf.cast(each, dtype) for each in (scores, x)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = function(*inputs)
+            loss = tf.reduce_sum(y * tf.cast(slopes, dtype))
+        return y, *tape.gradient(loss, inputs)
+
+    def exact(scores, x):
+        scores = tf.linalg.matrix_transpose(scores) if transpose else scores
+        return tf.reduce_logsumexp(scores[:, None] + x[:, :, None], axis=-1)
+
+    found = run(tf.float32, lambda s, x: log_matmul.log_matmul(x, log_matmul.prepare(s), transpose))
+    for one, other in zip(found, run(tf.float64, exact)):
+        assert np.all(np.isfinite(one))
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+    assert np.all(log_matmul.prepare(scores)["wide"].numpy() == (scale > 32)), "the right path was taken"
+    with np.errstate(divide="ignore"):
+        exponentials = np.exp((scores - tf.reduce_max(scores)).numpy())
+        assert (np.min(exponentials) == 0) == (scale == 200), "the exponential form underflows there"
+
+
+def test_the_path_of_an_image_does_not_depend_on_its_batch_mates():
+    scores, x = random_scores(1.0), normal(2, Q, L)
+    mixed = tf.stack([scores[0], 200 * scores[1]])
+    found = log_matmul.log_matmul(x, log_matmul.prepare(mixed))
+    np.testing.assert_array_equal(found[0], log_matmul.log_matmul(x, log_matmul.prepare(scores))[0])
+    alone = log_matmul.log_matmul(x[1:], log_matmul.prepare(mixed[1:]))
+    np.testing.assert_allclose(found[1:], alone, rtol=1e-6)
+
+
+def test_without_regions_it_is_the_baseline_with_its_word_bias():
+    full, baseline = build("region-state"), build("word-state")
+    baseline._word_state.set_weights(full._word_state.get_weights())
+    nothing = tf.zeros_like(REGIONS)
+    np.testing.assert_allclose(
+        factorised(full, TABLE, nothing, HIDDEN)[0], factorised(baseline, TABLE, REGIONS, HIDDEN)[0], atol=1e-5
+    )
+    bias = tf.linalg.matvec(TABLE, full._word_state.bias)
+    scores = tf.einsum("ve,he,bqh->bqv", TABLE, full._word_state.kernel, HIDDEN) + bias
+    possible = [word for word in range(V) if word not in (PAD, START)]
+    expected = tf.nn.log_softmax(tf.gather(scores, possible, axis=-1))
+    found = tf.gather(factorised(full, TABLE, nothing, HIDDEN)[0], possible, axis=-1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def largest_tensor(function):
+    """Elements of the largest tensor in a graph, its loops and branches included."""
+    graphs = [function.graph, *(function.graph._get_function(name).graph for name in function.graph._functions)]
+    shapes = [tensor.shape for graph in graphs for each in graph.get_operations() for tensor in each.outputs]
+    return max(shape.num_elements() for shape in shapes if shape.is_fully_defined())
+
+
+def test_the_next_test_sees_into_loops():
+    written_out = tf.function(
+        lambda: tf.while_loop(lambda t, y: t < 3, lambda t, y: (t + 1, y + tf.norm(tf.ones([7, 9]))), (0, 0.0))
+    )
+    assert largest_tensor(written_out.get_concrete_function()) == 63
+
+
+@pytest.mark.parametrize("feedback", ["none", "conditional", "marginal"])
+def test_no_tensor_of_steps_by_regions_by_words(feedback):
+    """In the graph of a training step, gradients, loops and branches included."""
+    words, shape, captions, steps = 53, (3, 5, 4), 7, 11
+    model = build_captioner(
+        config.Areas(embedding_size=6, state_size=6, feedback=feedback), words, {"features": shape}, seed=0
+    )
+    model.prepare_training(config.Training(), keras.optimizers.SGD(), seed=0)
+    inputs = {
+        "features": tf.zeros([1, *shape]), "captions": tf.fill([1, captions, steps], 5), "row": tf.range(1)
+    }  # fmt: skip
+    step = tf.function(model.train_step).get_concrete_function(inputs)
+    assert words * 15 <= largest_tensor(step) < words * 15 * min(captions, steps)

@@ -1,0 +1,179 @@
+"""REINFORCE against the gradient by enumeration of every sequence of locations, on a model small enough for it."""
+
+import itertools
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sat import config
+from keras_sat.losses import attention_entropy
+from keras_sat.models import build_captioner
+from keras_sat.models.hard import sample
+from keras_sat.noise import Noise
+from keras_sat.text import END, START
+
+L, T, V, IMAGES, DRAWS = 3, 2, 7, 250, 120
+FEATURES = tf.random.stateless_normal([1, 1, L, 4], [3, 4])
+CAPTION = tf.constant([[[5, END]]])
+PURE = config.Hard(
+    embedding_size=3, state_size=4, attention_size=3, state_dropout=0.0, output_dropout=0.0, penalty_weight=0.0,
+    reward_weight=1.0, reward="caption", entropy_weight=0.0, expectation=0.0,
+)  # fmt: skip
+
+
+def build(**changes):
+    model = build_captioner(replace(PURE, **changes), V, {"features": (1, L, 4)}, seed=5)
+    model.prepare_training(config.Training(), keras.optimizers.SGD(), seed=0)
+    for weight in model.trainable_variables:
+        weight.assign(3 * weight)  # so that it matters where the model looks
+    return model
+
+
+def enumerate_locations(model):
+    """For each sequence of locations: log p(y|s), log p(s) and Σ_t H[α_t], by a plain loop."""
+    annotations = model.encode({"features": FEATURES})
+    results = []
+    for locations in itertools.product(range(L), repeat=T):
+        hidden, cell = model.initial_state(annotations, 1)
+        log_words = log_locations = entropy = 0.0
+        for location, token, word in zip(locations, [START, 5], [5, END]):
+            vector = model.embedding(tf.constant([[token]]))
+            attention = model.attend(hidden, annotations["keys"])
+            context = model.gate(hidden) * annotations["regions"][:, None, location]
+            hidden, cell = model.lstm(model.lstm.project(vector), context, (hidden, cell))
+            log_words += model.read_out(vector, hidden, context)[0, 0, word]
+            log_locations += tf.math.log(attention[0, 0, location])
+            entropy += attention_entropy(attention[:, :, None], tf.constant([[[5]]]))[0, 0]
+        results.append((log_words, log_locations, entropy))
+    return [tf.stack(column) for column in zip(*results)]
+
+
+def estimates(model, images=IMAGES):
+    """Independent estimates of the gradient of every weight, [DRAWS, weights] (of the loss, hence the sign)."""
+    inputs = {"features": tf.repeat(FEATURES, images, 0), "captions": tf.repeat(CAPTION, images, 0)}
+
+    @tf.function
+    def gradient(step):
+        with tf.GradientTape() as tape:
+            terms, _ = model.losses_of(inputs, float(images), Noise(1, step, tf.range(images)))
+            loss = tf.add_n(list(terms.values()))
+        return flat(tape, loss, model)
+
+    return -np.array([gradient(tf.constant(step)).numpy() for step in range(DRAWS)])
+
+
+def flat(tape, value, model):
+    gradients = tape.gradient(value, model.trainable_variables, unconnected_gradients="zero")
+    return tf.concat([tf.reshape(tf.convert_to_tensor(gradient), [-1]) for gradient in gradients], 0)
+
+
+def assert_means(found, expected):
+    error = found.std(axis=0) / np.sqrt(DRAWS)
+    assert np.all(np.abs(found.mean(axis=0) - expected) < 4.5 * error + 1e-6)
+    # It would notice a wrong sign or factor: where the gradient is clear, it is far outside that margin.
+    assert np.sum(np.abs(expected) > 9 * error) > 20
+
+
+def exact(model, entropy_weight=0.0):
+    with tf.GradientTape() as tape:
+        log_words, log_locations, entropy = enumerate_locations(model)
+        shares = tf.exp(log_locations)
+        assert float(tf.reduce_sum(shares)) == pytest.approx(1, abs=1e-5)
+        value = tf.reduce_sum(shares * log_words) + entropy_weight * tf.reduce_sum(tf.stop_gradient(shares) * entropy)
+    return flat(tape, value, model).numpy(), float(tf.reduce_sum(shares * log_words))
+
+
+def test_the_estimators_mean_is_the_gradient_by_enumeration():
+    model = build()
+    assert_means(estimates(model), exact(model)[0])
+
+
+def test_several_samples_are_as_many_captions():
+    model = build(samples=3)
+    assert_means(estimates(model, images=80), exact(model)[0])
+
+
+def test_the_baseline_leaves_the_mean_and_lowers_the_variance():
+    model = build()
+    without = estimates(model)
+    gradient, mean_reward = exact(model)
+    model.baseline.assign(mean_reward)
+    with_baseline = estimates(model)
+    assert_means(with_baseline, gradient)
+    variances = [found.var(axis=0).sum() for found in (without, with_baseline)]
+    print(f"\nvariance of the gradient: {variances[0]:.5f} without a baseline, {variances[1]:.5f} with it")
+    assert variances[1] < 0.5 * variances[0]
+
+
+def test_the_entropy_term():
+    model = build(entropy_weight=0.5)
+    assert_means(estimates(model), exact(model, entropy_weight=0.5)[0])
+
+
+def test_the_expected_context_is_soft_attention():
+    hard = build(expectation=1.0, reward_weight=7.0)
+    soft = build_captioner(
+        config.Soft(**{name: getattr(PURE, name) for name in config.Soft.__dataclass_fields__ if name != "name"}),
+        V, {"features": (1, L, 4)}, seed=5,
+    )  # fmt: skip
+    soft.prepare_training(config.Training(), keras.optimizers.SGD(), seed=0)
+    for mine, other in zip(soft.trainable_variables, hard.trainable_variables):
+        mine.assign(other)
+    inputs, gradients = {"features": FEATURES, "captions": CAPTION}, []
+    for model in (soft, hard):
+        with tf.GradientTape() as tape:
+            loss = tf.add_n(list(model.losses_of(inputs, 1.0, Noise(0, 0, tf.range(1)))[0].values()))
+        gradients.append(flat(tape, loss, model))
+    np.testing.assert_allclose(*gradients, atol=1e-6)
+
+
+def test_the_released_codes_attention_learns_from_reward_and_entropy_alone():
+    model = build(attention_gradient="reinforce", reward_weight=0.0, penalty_weight=1.0, expectation=0.5)
+    inputs = {"features": tf.repeat(FEATURES, 8, 0), "captions": tf.repeat(CAPTION, 8, 0)}
+    with tf.GradientTape(persistent=True) as tape:
+        terms, _ = model.losses_of(inputs, 8.0, Noise(0, 0, tf.range(8)))
+        loss = tf.add_n(list(terms.values()))
+    for weight in model.attend.trainable_variables:
+        assert not np.any(tape.gradient(loss, weight)), weight.name
+    assert float(terms["penalty"]) > 0
+    assert np.any(tape.gradient(loss, model.lstm.trainable_variables[0]))
+
+
+@pytest.mark.parametrize("per, kinds", [("image", {"mixed"}), ("batch", {"all", "none"})])
+def test_the_replacement_is_drawn_for_each_image_or_once_for_the_batch(per, kinds):
+    model = build(expectation=0.5, expectation_per=per)
+    seen = set()
+    for step in range(20):
+        expected = model._draws(tf.repeat(CAPTION, 64, 0), Noise(0, tf.constant(step), tf.range(64)))["expected"].numpy()
+        assert np.all(expected == expected[:, :, :1]), "one decision for all steps"
+        seen.add({0.0: "none", 1.0: "all"}.get(expected.mean(), "mixed"))
+    assert seen == kinds
+
+
+def test_the_baseline_is_a_moving_average_of_the_reward():
+    model = build(reward="mean", expectation=1.0)
+    inputs = {"features": FEATURES, "captions": CAPTION, "row": tf.range(1)}
+    reward = -float(model.test_step(inputs)["word_loss"])  # with the expected context: what training sees, before its update
+    model.train_step(inputs)
+    assert float(model.baseline) == pytest.approx(0.1 * reward, rel=1e-4)
+
+
+def test_samples_fall_as_the_attention_says():
+    attention = tf.constant([0.1, 0.0, 0.6, 0.3])
+    draws = tf.random.stateless_uniform([20_000], [0, 1])
+    counts = np.bincount(sample(tf.repeat(attention[None], 20_000, 0), draws), minlength=4)
+    np.testing.assert_allclose(counts / 20_000, attention, atol=0.015)
+    assert counts[1] == 0
+    assert int(sample(attention[None] * 0.999999, tf.constant([0.9999999]))[0]) == 3, "rounding stays inside"
+
+
+def test_a_sampled_caption_can_be_repeated_and_depends_on_the_image_alone():
+    model = build(decode="sample")
+    features = tf.random.stateless_normal([6, 1, L, 4], [8, 8])
+    captions = tf.tile(CAPTION, [6, 1, 1])
+    together = model({"features": features, "captions": captions})[0]
+    alone = tf.concat([model({"features": features[i : i + 1], "captions": CAPTION})[0] for i in range(6)], 0)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
