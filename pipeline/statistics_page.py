@@ -62,6 +62,8 @@ def _plots(statistics, counts, min_count):
         (sizes, "Sizes of pictures", "width in pixels", "height in pixels"),
     ):
         axis.set(title=title, xlabel=x, ylabel=y)
+        if axis is not words:
+            axis.set(xlim=(0, None), ylim=(0, None))
         axis.legend()
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
