@@ -34,7 +34,7 @@ class Sample(Source):
 
 
 def measure(config, images):
-    """{"loop", "job": images a second of both, "ratio", "images", and the seconds of each component}."""
+    """(images measured, {"loop" and each component: seconds}); the loop's are those of all the images."""
     import numpy as np
 
     from keras_sat.encoder import build_encoder, decode_image
@@ -85,8 +85,7 @@ def measure(config, images):
         arguments = (finished_chunks(names["features"]), names["shards"], config.shard_megabytes << 20, options)
         timed("shards", transform.write_shards, *arguments)
         timed("loop", loop, items[len(items) // 2 :])
-    bare, job = (len(items) / value for value in (seconds["loop"], sum(seconds.values()) - seconds["loop"]))
-    return {"images": len(items), "loop": bare, "job": job, "ratio": job / bare, **seconds}
+    return len(items), seconds
 
 
 @command
@@ -97,12 +96,11 @@ def main(arguments=None):
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of `prepare`")
     args = parser.parse_args(arguments)
     config = configuration.load(args.config, [f"prepare.{text}" for text in args.set]).prepare
-    found = measure(config, args.images)
-    print(", ".join(f"{key} {value:.1f} s" for key, value in list(found.items())[4:]))
-    print(
-        f"{found['images']} images: loop {found['loop']:.2f} images/s, job {found['job']:.2f} images/s, "
-        f"ratio {found['ratio']:.2f}"
-    )
+    images, seconds = measure(config, args.images)
+    print(", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
+    loop = seconds.pop("loop")
+    job = sum(seconds.values())
+    print(f"{images} images: loop {images / loop:.2f} images/s, job {images / job:.2f} images/s, ratio {loop / job:.2f}")
 
 
 if __name__ == "__main__":

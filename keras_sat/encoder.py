@@ -80,11 +80,7 @@ def decode_image(encoded, image_size, resize="squash"):
     Returns:
         uint8 [image_size, image_size, 3], RGB.
     """
-    return fit_picture(decode_picture(encoded), image_size, resize)
-
-
-def fit_picture(pixels, image_size, resize="squash"):
-    """uint8 [H, W, 3] to uint8 [image_size, image_size, 3], see `decode_image`."""
+    pixels = decode_picture(encoded)
     shape = tf.shape(pixels)
     if resize == "crop":
         scale = image_size * 256 / 224 / tf.cast(tf.reduce_min(shape[:2]), tf.float32)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from apache_beam.metrics import Metrics
 from PIL import Image
 
-from keras_sat.encoder import decode_picture, fit_picture
+from keras_sat.encoder import decode_picture
 from keras_sat.errors import UserError
 from keras_sat.proposals import read_boxes_file
 from pipeline import artifacts, beam_runner
@@ -132,7 +132,7 @@ class LoadChunk(beam.DoFn):
         return self._boxes[name]
 
     def _load(self, item):
-        """(the checked record, failures of single captions, hash of the pixels that the CNN will see)."""
+        """(the checked record, failures of single captions, hash of the pixels)."""
         if item.fault:
             raise UserError(item.fault)
         record = self._source.load(item)
@@ -140,7 +140,7 @@ class LoadChunk(beam.DoFn):
             raise UserError("in no split: the corpus lists it in none")
         record.source_id.encode()
         picture = self._picture(record.encoded)
-        content = hashlib.sha256(fit_picture(picture, self._config.encoder.pixels, self._config.encoder.resize).numpy())
+        content = hashlib.sha256(str(picture.shape).encode() + picture.tobytes())
         kept, dropped = {}, []
         for index, (caption, error) in enumerate(check_captions(record.captions, self._config.max_words)):
             if error:
@@ -170,7 +170,7 @@ class LoadChunk(beam.DoFn):
             raise UserError(f"not a picture: {len(encoded)} bytes that begin with {encoded[:8]!r}") from error
         if height * width > self._config.max_pixels:
             raise UserError(f"too many pixels: {height}x{width}, max_pixels is {self._config.max_pixels}")
-        return decode_picture(encoded)
+        return decode_picture(encoded).numpy()
 
 
 def check_captions(captions, max_words):
