@@ -82,6 +82,7 @@ class Prepare:
     left out; more than a share of `max_failures` of unusable images stops the job. So do anomalies against the
     reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
     `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN needs it.
+    `picture_size`: pixels to which the shorter side of a larger picture is shrunk at first (it becomes a JPEG of quality 95).
     """
 
     # Settings that decide whether the job goes on, but nothing of what it makes.
@@ -92,6 +93,7 @@ class Prepare:
     encoder: Encoder = field(default_factory=Encoder)
     proposals: Proposals = field(default_factory=Proposals)
     keep_pictures: bool = True
+    picture_size: int | None = None
     min_count: int = 5
     max_size: int = 10_000
     chunk_images: int = 64

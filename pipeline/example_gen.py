@@ -38,8 +38,12 @@ def run(source, config, folder, options):
     Args:
         source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. options: Beam's.
     Raises:
-        UserError: no image at all, or more unusable ones than `config.max_failures` allows.
+        UserError: no image at all, more unusable ones than `config.max_failures` allows, or pictures to be stored smaller
+            than the CNN takes them.
     """
+    needed = config.proposals.image_size or config.encoder.pixels
+    if config.picture_size and config.picture_size < needed:
+        raise UserError(f"picture_size: {config.picture_size} is less than the {needed} pixels that the CNN takes; raise it")
 
     def build(pipeline):
         items = (
@@ -141,6 +145,9 @@ class LoadChunk(beam.DoFn):
         record.source_id.encode()
         picture = self._picture(record.encoded)
         content = hashlib.sha256(str(picture.shape).encode() + picture.tobytes())
+        if (size := self._config.picture_size) and min(picture.shape[:2]) > size:
+            picture = _shrunk(picture, size)
+            record = dataclasses.replace(record, encoded=tf.io.encode_jpeg(picture, quality=95).numpy())
         kept, dropped = {}, []
         for index, (caption, error) in enumerate(check_captions(record.captions, self._config.max_words)):
             if error:
@@ -171,6 +178,13 @@ class LoadChunk(beam.DoFn):
         if height * width > self._config.max_pixels:
             raise UserError(f"too many pixels: {height}x{width}, max_pixels is {self._config.max_pixels}")
         return decode_picture(encoded).numpy()
+
+
+def _shrunk(picture, size):
+    """uint8 [H, W, 3] with its shorter side of `size` pixels."""
+    scale = size / min(picture.shape[:2])
+    smaller = tf.image.resize(picture, [round(side * scale) for side in picture.shape[:2]], antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8).numpy()
 
 
 def check_captions(captions, max_words):

@@ -240,3 +240,26 @@ def test_turned_pictures_become_the_same_input():
     turned = decode_image(ODD["turned6.jpg"], 32).numpy().astype(int)
     upright = decode_image(corpora.picture(103, quality=95), 32).numpy().astype(int)
     assert np.abs(turned - np.rot90(upright, -1)).mean() < 3
+
+
+def test_pictures_may_be_stored_smaller(tmp_path):
+    sizes = {"wide.jpg": (300, 200), "tall.png": (150, 400), "small.jpg": (100, 140)}
+    for seed, (name, size) in enumerate(sizes.items()):
+        corpora.write(tmp_path / "in" / name, corpora.picture(seed, size, "PNG" if name.endswith("png") else "JPEG"))
+    corpora.write(tmp_path / "in" / "captions.txt", "".join(f"{name}\tA dog .\n" for name in sizes))
+    config = {"dataset": "folder", "source": str(tmp_path / "in"), "shares": {"val": 0.0, "test": 0.0}}
+    with pytest.raises(UserError, match="picture_size: 100 is less than the 128 pixels"):
+        prepare(small_prepare(**config, picture_size=100), tmp_path / "out")
+    for name in ("out", "again"):
+        prepare(small_prepare(**config, picture_size=140), tmp_path / name)
+    assert digests(tmp_path / "out") == digests(tmp_path / "again")
+    found = {r.source_id: r for r in input_pipeline.read_records(open_prepared(tmp_path / "out"), "train")}
+    assert {name: (r.width, r.height) for name, r in found.items()} == {
+        "wide.jpg": (210, 140),
+        "tall.png": (140, 373),
+        "small.jpg": (100, 140),
+    }
+    for name, record in found.items():
+        before = decode_image((tmp_path / "in" / name).read_bytes(), 128).numpy().astype(int)
+        assert np.abs(decode_image(record.encoded, 128).numpy() - before).mean() < 3
+        assert decode_picture(record.encoded).shape[:2] == (record.height, record.width)
