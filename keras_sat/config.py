@@ -82,7 +82,7 @@ class Prepare:
     left out; more than a share of `max_failures` of unusable images stops the job. So do anomalies against the
     reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
     `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN needs it.
-    `picture_size`: pixels to which the shorter side of a larger picture is shrunk at first (it becomes a JPEG of quality 95).
+    `picture_size`: pixels to which the shorter side of a larger picture is shrunk (to a JPEG of quality 95).
     """
 
     # Settings that decide whether the job goes on, but nothing of what it makes.
