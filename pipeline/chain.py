@@ -25,8 +25,9 @@ def run(source, config, wanted, work, output, options):
         source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. wanted: what the manifest must say of
             source and settings. work, output: Paths on one file system. options: Beam's.
     Raises:
-        UserError: unusable source, encoder or quantisation.
+        UserError: unusable source, schema, encoder or quantisation; anomalies.
     """
+    reviewed = schema_gen.load(config.schema) if config.schema else None
     examples, features, final = (work / name for name in ("examples", "features", "final"))
     shutil.rmtree(final, ignore_errors=True)
     for folder in (examples, features, final):
@@ -43,7 +44,7 @@ def run(source, config, wanted, work, output, options):
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
     statistics, reasons = statistics_gen.summarise(counts, vocabulary), statistics_gen.count_failures(failures)
-    schema = schema_gen.load(config.schema) if config.schema else schema_gen.infer(statistics)
+    schema = reviewed or schema_gen.infer(statistics)
     anomalies = example_validator.validate(statistics, reasons, schema)
     write_json(str(work / "anomalies.json"), anomalies)
     example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)

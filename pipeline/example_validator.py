@@ -1,7 +1,7 @@
 """ExampleValidator: statistics against a schema."""
 
 from keras_sat.errors import UserError
-from pipeline.schema_gen import SPLITS
+from pipeline.sources import SPLITS
 
 
 def validate(statistics, failures, schema):
