@@ -26,7 +26,7 @@ def caption_files(run, paths):
     import tensorflow as tf
 
     from keras_sat.decoding import caption_function
-    from keras_sat.encoder import picture_inputs
+    from keras_sat.encoder import decode_picture, picture_inputs
     from keras_sat.evaluation.generate import to_captions
 
     encoder, proposals = run.facts["encoder"], run.facts["proposals"]
@@ -39,7 +39,7 @@ def caption_files(run, paths):
             inputs.append(picture_inputs(encoded, {*names, "pixels"}, encoder, proposals))
             # Regions lie in what the CNN saw: a squashed picture as a whole, a cropped one only inside the crop.
             whole = encoder["resize"] == "squash"
-            shown = tf.io.decode_image(encoded, channels=3, expand_animations=False) if whole else inputs[-1]["pixels"]
+            shown = decode_picture(encoded) if whole else inputs[-1]["pixels"]
             pictures.append((path, np.asarray(shown)))
         except tf.errors.NotFoundError:
             errors.append(UserError(f"{path}: no such file"))

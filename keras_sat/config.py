@@ -50,6 +50,14 @@ class Encoder:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """How much of a corpus that names no splits goes to `val` and `test`, by a hash of the image's id; the rest trains."""
+
+    val: float = 0.1
+    test: float = 0.1
+
+
+@dataclass(frozen=True)
 class Proposals:
     """Boxes that may hold an object, an image's areas beside the cells of its feature map.
 
@@ -70,22 +78,32 @@ class Prepare:
 
     `source` is the corpus' folder; for `scenes`, how many pictures to draw. Words seen `min_count` times in the training
     captions make the vocabulary, at most `max_size` of them. Work is cut into chunks of about `chunk_images` images and
-    stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused; more than a share of
-    `max_failures` of unusable images stops the job. Records keep the encoded picture unless `keep_pictures` is false;
-    fine-tuning the CNN needs it.
+    stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused, captions over `max_words`
+    left out; more than a share of `max_failures` of unusable images stops the job. So do anomalies against the
+    reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
+    `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN needs it.
+    `picture_size`: pixels to which the shorter side of a larger picture is shrunk (to a JPEG of quality 95).
     """
 
-    dataset: Literal["scenes"] = "scenes"
+    # Settings that decide whether the job goes on, but nothing of what it makes.
+    CHECKS = ("max_failures", "schema", "allow_anomalies")
+
+    dataset: Literal["scenes", "flickr8k", "flickr30k", "coco", "karpathy", "folder"] = "scenes"
     source: str = "train=3000,val=300,test=300"
     encoder: Encoder = field(default_factory=Encoder)
     proposals: Proposals = field(default_factory=Proposals)
     keep_pictures: bool = True
+    picture_size: int | None = None
     min_count: int = 5
     max_size: int = 10_000
     chunk_images: int = 64
     shard_megabytes: int = 128
+    shares: Shares = field(default_factory=Shares)
     max_pixels: int = 50_000_000
+    max_words: int = 100
     max_failures: float = 0.05
+    schema: str | None = None
+    allow_anomalies: bool = False
     seed: int = 1
 
 

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_sat.encoder import decode_picture
 from keras_sat.visualize.attention import attention_overlay, to_png
 
 
@@ -26,7 +27,7 @@ class TensorBoard:
             tf.summary.text("captions", "\n".join(["| image | generated | a reference |", "|---|---|---|", *rows]))
             for each in shown:
                 if encoded := self._pictures[each.source_id].encoded:
-                    image = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
+                    image = decode_picture(encoded).numpy()
                     figure = attention_overlay(image, each.words, each.attention, each.boxes)
                     tf.summary.image(f"attention/{each.source_id}", tf.io.decode_png(to_png(figure))[None, ..., :3])
         self._writer.flush()

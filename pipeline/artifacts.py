@@ -54,6 +54,11 @@ def sidecar_of(path):
     return path.removesuffix(".tfrecord") + ".json"
 
 
+def split_of(path):
+    """The split whose name a chunk's or shard's begins with."""
+    return path.rsplit("/", 1)[-1].split("-")[0]
+
+
 def finished_chunks(folder):
     """{chunk file: sidecar} of the finished chunks, in order."""
     names = sorted(name for name in tf.io.gfile.listdir(folder) if re.fullmatch(r".*-of-\d+\.json", name))

@@ -1,9 +1,10 @@
 """The chain of components, from a source to a prepared data set. Loads TensorFlow and Beam; `prepare` is the command."""
 
+import collections
 import hashlib
 import json
 import shutil
-from pathlib import Path
+import time
 
 import tensorflow as tf
 
@@ -11,8 +12,8 @@ from keras_sat.data.prepared import COMPLETED
 from keras_sat.encoder import build_encoder, enlarged, load_encoder, weights_fingerprint
 from keras_sat.errors import UserError
 from keras_sat.text import Vocabulary
-from pipeline import example_gen, statistics_gen, transform
-from pipeline.artifacts import finished_chunks, read_json, write_json, write_text
+from pipeline import example_gen, example_validator, schema_gen, statistics_gen, statistics_page, transform
+from pipeline.artifacts import finished_chunks, read_json, split_of, write_json, write_text
 
 MOST_ERROR = 0.01  # relative, of stored features
 
@@ -24,43 +25,61 @@ def run(source, config, wanted, work, output, options):
         source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. wanted: what the manifest must say of
             source and settings. work, output: Paths on one file system. options: Beam's.
     Raises:
-        UserError: unusable source, encoder or quantisation.
+        UserError: unusable source, schema, encoder or quantisation; anomalies.
     """
+    reviewed = schema_gen.load(config.schema) if config.schema else None
     examples, features, final = (work / name for name in ("examples", "features", "final"))
     shutil.rmtree(final, ignore_errors=True)
     for folder in (examples, features, final):
         folder.mkdir(exist_ok=True)
 
     example_gen.run(source, config, str(examples), options)
-    chunks = finished_chunks(str(examples))
+    failures = collections.defaultdict(list)
+    for path, sidecar in finished_chunks(str(examples)).items():
+        failures[split_of(path)] += sidecar["failures"]
+    chunks = {path: sidecar for path, sidecar in finished_chunks(str(examples)).items() if sidecar["images"]}
     statistics_gen.run(list(chunks), str(work / "counts.json"), options)
     counts = read_json(str(work / "counts.json"))
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
+    statistics, reasons = statistics_gen.summarise(counts, vocabulary), statistics_gen.count_failures(failures)
+    schema = reviewed or schema_gen.infer(statistics)
+    anomalies = example_validator.validate(statistics, reasons, schema)
+    write_json(str(work / "anomalies.json"), anomalies)
+    example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
+
     encoder = _encoder(work / "encoder.keras", lambda: build_encoder(config.encoder, config.seed))
     encoders = {"features": str(work / "encoder.keras")}
     if config.proposals.method != "none" and (size := config.proposals.image_size):
         larger = work / f"encoder_{size}.keras"
         _encoder(larger, lambda: enlarged(encoder, size))
         encoders["region_features"] = str(larger)
+    start, before = time.monotonic(), _images(features)
     transform.add_features(chunks, encoders, config, str(features), options)
+    rate = (_images(features) - before) / (time.monotonic() - start)
     featured = finished_chunks(str(features))
     shards = transform.write_shards(featured, str(final), config.shard_megabytes << 20, options)
 
     manifest = _manifest(config, wanted, encoder, vocabulary, list(featured.values()), shards)
     write_text(str(final / "vocabulary.txt"), vocabulary.to_text())
     write_json(str(final / "manifest.json"), manifest)
-    write_json(str(final / "statistics.json"), statistics_gen.summarise(counts, vocabulary))
-    for split in shards:
-        failures = [json.dumps(f) for path, s in chunks.items() if Path(path).name.startswith(split) for f in s["failures"]]
-        if failures:
-            write_text(str(final / f"failures-{split}.jsonl"), "\n".join(failures) + "\n")
+    write_json(str(final / "statistics.json"), {**statistics, "failures": reasons, "images_a_second": round(rate, 2)})
+    write_text(str(final / "statistics.html"), statistics_page.page(config, statistics, reasons, counts))
+    write_text(str(final / "schema.yaml"), schema_gen.to_yaml(schema))
+    write_json(str(final / "anomalies.json"), anomalies)
+    for split, found in failures.items():
+        if found:
+            write_text(str(final / f"failures-{split}.jsonl"), "".join(json.dumps(failure) + "\n" for failure in found))
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
     write_text(str(final / COMPLETED), manifest["fingerprint"] + "\n")
     final.rename(output)
     shutil.rmtree(work)
     _report(output, manifest)
+
+
+def _images(folder):
+    return sum(sidecar["images"] for sidecar in finished_chunks(str(folder)).values())
 
 
 def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):

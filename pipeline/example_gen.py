@@ -1,31 +1,49 @@
 """ExampleGen: source → checked records, in chunk files.
 
-Only ids are shuffled. A chunk's images are those whose id's hash falls into it, so file names, order and bytes do not
-depend on the listing's order, on workers or on restarts; within a chunk the order is that of the hash, so the data set
-is mixed once and for all.
+Only ids, paths and captions are shuffled. A chunk's images are those whose id's hash falls into it, so file names, order
+and bytes do not depend on the listing's order, on workers or on restarts; within a chunk the order is that of the hash,
+so the data set is mixed once and for all.
 """
 
+import collections
 import dataclasses
 import hashlib
+import io
 
 import apache_beam as beam
 import tensorflow as tf
 from apache_beam.metrics import Metrics
+from PIL import Image
 
-from keras_sat.encoder import decode_image
+from keras_sat.encoder import decode_picture
 from keras_sat.errors import UserError
 from keras_sat.proposals import read_boxes_file
 from pipeline import artifacts, beam_runner
+from pipeline.sources import SPLITS, UNSPLIT, Item, stable_hash
+
+LEAK = "same picture in two splits"
+TWO_SPLITS = "same id in two splits"
+MISSING = "picture missing"
+NO_CAPTION = "no caption"
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow only reads headers here, and `max_pixels` decides
 
 
 def run(source, config, folder, options):
-    """Writes `folder`/SPLIT-i-of-n.tfrecord and a sidecar each: {"images": int, "failures": [{id, stage, error}]}.
+    """Writes `folder`/SPLIT-i-of-n.tfrecord and a sidecar each.
+
+    The sidecar: {"images": int, "failures": [{"id", "stage", "error"}], "contents": {id: hash of its pixels}}. `error` is
+    `reason: detail`; a failure with a "caption" left only that caption out.
 
     Args:
         source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. options: Beam's.
     Raises:
-        UserError: no image at all, or more unusable ones than `config.max_failures` allows.
+        UserError: no image at all, more unusable ones than `config.max_failures` allows, or pictures to be stored smaller
+            than the CNN takes them.
     """
+    needed = config.proposals.image_size or config.encoder.pixels
+    if config.picture_size and config.picture_size < needed:
+        raise UserError(f"picture_size: {config.picture_size} is less than the {needed} pixels that the CNN takes; raise it")
 
     def build(pipeline):
         items = (
@@ -33,6 +51,9 @@ def run(source, config, folder, options):
             | "Partitions" >> beam.Create(source.partitions())
             | "ShareListing" >> beam.Reshuffle()
             | "List" >> beam.FlatMap(source.list_items)
+            | "Id" >> beam.Map(lambda item: (item.id.encode(errors="surrogateescape"), item))
+            | "ById" >> beam.GroupByKey()
+            | "Merge" >> beam.FlatMapTuple(lambda _, parts: merge(list(parts)))
         )
         counts = items | "Split" >> beam.Map(lambda item: item.split) | "Count" >> beam.combiners.Count.PerElement()
         (
@@ -43,16 +64,34 @@ def run(source, config, folder, options):
         )
 
     beam_runner.run(build, options, "reading", folder)
-    _check_failures(artifacts.finished_chunks(folder).values(), config)
+    _keep_apart(folder, options)
+    _check_failures(artifacts.finished_chunks(folder), config)
 
 
-def _hash(item):
-    return int.from_bytes(hashlib.sha256(item.id.encode()).digest()[:8], "big")
+def merge(parts):
+    """One `Item` of what several places say of an image, and items with a fault for what of it is not taken."""
+    parts = sorted(parts, key=lambda part: (part.order, part.split, part.path, part.captions, part.fault))
+    yield from (part for part in parts if part.fault)
+    parts = [part for part in parts if not part.fault]
+    splits = [split for split in SPLITS if split in {part.split for part in parts}]
+    paths = sorted({part.path for part in parts if part.path})
+    split = splits[-1] if splits else UNSPLIT
+    if len(paths) > 1:
+        yield Item(parts[0].id, split, fault=f"duplicate id: {', '.join(paths)}")
+        return
+    for other in splits[:-1]:
+        yield Item(parts[0].id, other, fault=f"{TWO_SPLITS}: kept in {split} only")
+    captions = {}
+    for part in parts:
+        if part.captions and captions.setdefault(part.order, part.captions) is not part.captions:
+            yield Item(part.id, split, captions=part.captions, fault=f"duplicate caption id: {part.order[-1]}")
+    if parts:
+        yield Item(parts[0].id, split, "".join(paths), sum(captions.values(), ()))
 
 
 def _assign(item, counts, chunk_images):
     chunks = -(-counts[item.split] // chunk_images)
-    return f"{item.split}-{_hash(item) % chunks:05d}-of-{chunks:05d}", item
+    return f"{item.split}-{stable_hash(item.id) % chunks:05d}-of-{chunks:05d}", item
 
 
 class LoadChunk(beam.DoFn):
@@ -72,42 +111,168 @@ class LoadChunk(beam.DoFn):
         path = f"{self._folder}/{name}.tfrecord"
         if tf.io.gfile.exists(artifacts.sidecar_of(path)):
             return
-        records, failures = [], []
-        for item in sorted(items, key=lambda item: (_hash(item), item.id)):
+        records, failures, contents = [], [], {}
+        for item in sorted(items, key=lambda item: (stable_hash(item.id), item.id, item.fault, item.captions)):
             try:
-                record = self._source.load(item)
-                self._check(record)
+                record, dropped, content = self._load(item)
+                failures += dropped
                 if self._boxes is not None:
                     record = dataclasses.replace(record, proposals=self._boxes_of(item.id))
                 records.append(serialize(record))
-            except (UserError, OSError, tf.errors.InvalidArgumentError) as error:
-                message = " ".join(str(getattr(error, "message", error)).split())
-                failures.append({"id": item.id, "stage": "ExampleGen", "error": message})
-            Metrics.counter("ExampleGen", "images").inc()
-        artifacts.write_chunk(path, records, {"images": len(records), "failures": failures})
+                contents[item.id] = content
+                Metrics.counter("ExampleGen", "captions").inc(len(record.captions))
+            except (UserError, OSError, tf.errors.OpError, UnicodeEncodeError) as error:
+                left_out = item.captions[0] if item.fault and item.captions else None
+                failures.append(_failure(item.id, _reason(error), left_out))
+            Metrics.counter("ExampleGen", "images_read").inc()
+        for failure in failures:
+            Metrics.counter("ExampleGen", f"failed: {failure['error'].partition(':')[0]}").inc()
+        Metrics.counter("ExampleGen", "images_kept").inc(len(records))
+        artifacts.write_chunk(path, records, {"images": len(records), "failures": failures, "contents": contents})
 
     def _boxes_of(self, name):
         if name not in self._boxes:
             raise UserError(f"no boxes in {self._config.proposals.file}")
         return self._boxes[name]
 
-    def _check(self, record):
-        if not any(caption.strip() for caption in record.captions):
-            raise UserError("no caption")
-        if not record.encoded:
-            raise UserError("empty file")
-        if record.height * record.width > self._config.max_pixels:
-            raise UserError(f"{record.height}x{record.width} pixels, more than max_pixels")
-        decode_image(record.encoded, self._config.encoder.pixels, self._config.encoder.resize)
+    def _load(self, item):
+        """(the checked record, failures of single captions, hash of the pixels)."""
+        if item.fault:
+            raise UserError(item.fault)
+        record = self._source.load(item)
+        if item.split == UNSPLIT:
+            raise UserError("in no split: the corpus lists it in none")
+        record.source_id.encode()
+        picture = self._picture(record.encoded)
+        content = hashlib.sha256(str(picture.shape).encode() + picture.tobytes())
+        if (size := self._config.picture_size) and min(picture.shape[:2]) > size:
+            picture = _shrunk(picture, size)
+            record = dataclasses.replace(record, encoded=tf.io.encode_jpeg(picture, quality=95).numpy())
+        kept, dropped = {}, []
+        for index, (caption, error) in enumerate(check_captions(record.captions, self._config.max_words)):
+            if error:
+                dropped.append(_failure(item.id, error, record.captions[index]))
+            else:
+                kept[index] = caption
+        if not kept:
+            raise UserError(f"{NO_CAPTION}: {'; '.join(f['error'] for f in dropped) or 'the corpus has none for it'}")
+        places = {index: place for place, index in enumerate(kept)}
+        phrases = [dataclasses.replace(p, caption=places[p.caption]) for p in record.phrases if p.caption in places]
+        record = dataclasses.replace(
+            record,
+            captions=tuple(kept.values()),
+            phrases=tuple(phrases),
+            height=picture.shape[0],
+            width=picture.shape[1],
+        )
+        return record, dropped, content.hexdigest()[:16]
+
+    def _picture(self, encoded):
+        """Decoded pixels, once the header says that there are not too many of them."""
+        if not encoded:
+            raise UserError("empty file: 0 bytes")
+        try:
+            width, height = Image.open(io.BytesIO(encoded)).size
+        except Exception as error:  # Pillow's readers raise what they like on damaged headers
+            raise UserError(f"not a picture: {len(encoded)} bytes that begin with {encoded[:8]!r}") from error
+        if height * width > self._config.max_pixels:
+            raise UserError(f"too many pixels: {height}x{width}, max_pixels is {self._config.max_pixels}")
+        return decode_picture(encoded).numpy()
 
 
-def _check_failures(sidecars, config):
+def _shrunk(picture, size):
+    """uint8 [H, W, 3] with its shorter side of `size` pixels."""
+    scale = size / min(picture.shape[:2])
+    smaller = tf.image.resize(picture, [round(side * scale) for side in picture.shape[:2]], antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8).numpy()
+
+
+def check_captions(captions, max_words):
+    """[(caption with single spaces, None) or (None, why it cannot be used)]."""
+    from keras_sat.text import split
+
+    clean = [" ".join(caption.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split()) for caption in captions]
+    checked = []
+    for caption, found, words in zip(captions, clean, split(clean).row_lengths().numpy() if clean else []):
+        error = None
+        if any("\ud800" <= character <= "\udfff" for character in caption):
+            error = "caption not UTF-8: save the captions file as UTF-8"
+        elif not words:
+            error = "caption empty: no words"
+        elif words > max_words:
+            error = f"caption too long: {words} words, max_words is {max_words}"
+        checked.append((None, error) if error else (found, None))
+    return checked
+
+
+def _reason(error):
+    if isinstance(error, FileNotFoundError):
+        return f"{MISSING}: {error.filename or error}"
+    if isinstance(error, tf.errors.OpError):
+        return f"not decodable: {error.message}"
+    if isinstance(error, UnicodeEncodeError):
+        return "id not UTF-8: rename the picture"
+    return str(error) if isinstance(error, UserError) else f"not readable: {error}"
+
+
+def _failure(id, error, caption=None):
+    failure = {"id": id, "stage": "ExampleGen", "error": " ".join(error.split())[:300]}
+    failure |= {} if caption is None else {"caption": caption[:200]}
+    # What is not UTF-8 can be read, but not be written as it is.
+    return {key: text.encode(errors="surrogateescape").decode(errors="backslashreplace") for key, text in failure.items()}
+
+
+def _keep_apart(folder, options):
+    """Pictures of equal content in two splits stay only in the later of train, val, test: what is measured on is kept."""
+
+    def contents(chunk):
+        for id, content in artifacts.read_json(artifacts.sidecar_of(chunk))["contents"].items():
+            yield content, (id, chunk)
+
+    def leaks(_, places):
+        places = sorted(places)
+        kept = max((artifacts.split_of(chunk) for _, chunk in places), key=SPLITS.index)
+        other = min(id for id, chunk in places if artifacts.split_of(chunk) == kept)
+        for id, chunk in places:
+            if artifacts.split_of(chunk) != kept:
+                yield chunk, (id, f"{LEAK}: also {other} in {kept}, kept there")
+
+    def build(pipeline):
+        (
+            pipeline
+            | beam.Create(list(artifacts.finished_chunks(folder)))
+            | beam.Reshuffle()
+            | "Contents" >> beam.FlatMap(contents)
+            | "ByContent" >> beam.GroupByKey()
+            | "Leaks" >> beam.FlatMapTuple(leaks)
+            | "ByChunk" >> beam.GroupByKey()
+            | "Rewrite" >> beam.MapTuple(_rewrite)
+        )
+
+    beam_runner.run(build, options, "comparing")
+
+
+def _rewrite(chunk, leaks):
+    """The chunk once more, without these images. Killed between its two files, the old sidecar names the leak again."""
+    from keras_sat.data.examples import deserialize
+
+    leaks, sidecar = dict(leaks), artifacts.read_json(artifacts.sidecar_of(chunk))
+    records = [record for record in artifacts.read_records(chunk) if deserialize(record).source_id not in leaks]
+    sidecar["failures"] += [_failure(id, error) for id, error in sorted(leaks.items())]
+    sidecar["contents"] = {id: content for id, content in sidecar["contents"].items() if id not in leaks}
+    artifacts.write_chunk(chunk, records, {**sidecar, "images": len(records)})
+
+
+def _check_failures(chunks, config):
+    sidecars = [sidecar for path, sidecar in chunks.items() if artifacts.split_of(path) != UNSPLIT]
     images = sum(sidecar["images"] for sidecar in sidecars)
-    failures = [failure for sidecar in sidecars for failure in sidecar["failures"]]
+    failures = [failure for sidecar in sidecars for failure in sidecar["failures"] if "caption" not in failure]
     if not images and not failures:
         raise UserError(f"{config.source}: no image found")
     if len(failures) > config.max_failures * (images + len(failures)):
+        reasons = collections.Counter(failure["error"].partition(":")[0] for failure in failures).most_common()
         raise UserError(
             f"{len(failures)} of {images + len(failures)} images are unusable, more than max_failures "
-            f"{config.max_failures:g} allows; the first: {failures[0]['id']}: {failures[0]['error']}"
+            f"{config.max_failures:g} allows ({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
+            f"the first: {failures[0]['id']}: {failures[0]['error']}"
         )

@@ -40,7 +40,8 @@ def prepare(config, output, beam_flags=()):
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
     source = open_source(config)
-    wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": dataclasses.asdict(config)}
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
+    wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": settings}
     if config.proposals.file:
         wanted["boxes"] = proposals.fingerprint(config.proposals.file)
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
@@ -95,7 +96,7 @@ def main(arguments=None):
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder to make, such as data/scenes")
     parser.add_argument("--config", metavar="YAML", help="an experiment whose `prepare` section is the start")
     flags = {
-        "dataset": "the corpus' format: scenes",
+        "dataset": "the corpus' format: scenes, flickr8k, flickr30k, coco, karpathy or folder",
         "source": "the corpus' folder; for scenes, how many, such as train=3000,val=300,test=300",
         "encoder.name": "the CNN: scenes_cnn or any of keras.applications",
         "encoder.layer": "the layer whose output is stored",

@@ -3,8 +3,12 @@
 import collections
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 
 from pipeline import artifacts, beam_runner
+from pipeline.sources import SPLITS
+
+RANGES = ("captions_an_image", "words_a_caption", "height", "width")  # as [least, most] in the summary
 
 
 def run(chunks, path, options):
@@ -32,12 +36,13 @@ def _count(chunk):
     from keras_sat.data.examples import deserialize
     from keras_sat.text import split
 
-    name = chunk.rsplit("/", 1)[-1].split("-")[0]
+    name = artifacts.split_of(chunk)
     counts = collections.Counter()
     for record in map(deserialize, artifacts.read_records(chunk)):
         words = [[word.decode() for word in caption] for caption in split(record.captions).to_list()]
         counts.update((name, "words", word) for caption in words for word in caption)
         counts.update((name, "lengths", len(caption) + 1) for caption in words)
+        Metrics.counter("StatisticsGen", "tokens").inc(sum(map(len, words)))
         counts[name, "longest", max(len(caption) + 1 for caption in words)] += 1
         counts[name, "captions", len(words)] += 1
         counts[name, "sizes", f"{record.height}x{record.width}"] += 1
@@ -51,22 +56,46 @@ def _write(counts, path):
     artifacts.write_json(path, tree)
 
 
+def count_failures(failures):
+    """{split: {reason: count}} of {split: failures of ExampleGen}."""
+    reasons = {
+        split: [failure["error"].partition(":")[0] for failure in found] for split, found in failures.items() if found
+    }
+    return {split: dict(collections.Counter(found)) for split, found in reasons.items()}
+
+
 def summarise(counts, vocabulary):
-    """statistics.json: for each split its images, captions, tokens, unknown words, lengths and picture sizes."""
+    """statistics.json: for each split its images, captions, tokens, unknown words, lengths and picture sizes.
+
+    `coverage` is the share of the distinct words that the vocabulary has, `unknown_share` that of the tokens that it lacks.
+    """
     known = set(vocabulary.words)
     summary = {}
-    for split, kinds in counts.items():
+    for split in (split for split in SPLITS if split in counts):
+        kinds = counts[split]
         tokens = sum(kinds["words"].values())
         unknown = sum(count for word, count in kinds["words"].items() if word not in known)
+        heights, widths = zip(*(map(int, size.split("x")) for size in kinds["sizes"]))
         summary[split] = {
             "images": sum(kinds["sizes"].values()),
             "captions": sum(kinds["lengths"].values()),
             "tokens": tokens,
-            "distinct_words": len(kinds["words"]),
+            "unknown_words": unknown,
             "unknown_share": round(unknown / max(tokens, 1), 6),
+            "distinct_words": len(kinds["words"]),
+            "coverage": round(len(known & set(kinds["words"])) / max(len(kinds["words"]), 1), 6),
+            "captions_an_image": _range(map(int, kinds["captions"])),
+            "words_a_caption": _range(int(length) - 1 for length in kinds["lengths"]),
+            "height": _range(heights),
+            "width": _range(widths),
             "lengths": kinds["lengths"],
             "longest": kinds["longest"],
-            "captions_an_image": kinds["captions"],
+            "captions_each": kinds["captions"],
             "sizes": kinds["sizes"],
         }
     return summary
+
+
+def _range(values):
+    values = list(values)
+    return [min(values), max(values)]

@@ -11,8 +11,10 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
+from keras_sat.data import scenes_cnn  # noqa: F401  registers its layers, also where a worker loads the encoder
 from keras_sat.encoder import dequantise, picture_inputs, quantise
 from pipeline import artifacts, beam_runner
+from pipeline.sources import SPLITS
 
 _CNN_BATCH = 32
 
@@ -116,8 +118,8 @@ def write_shards(chunks, folder, shard_bytes, options):
         {split: [{"name", "images", "bytes", "sha256"}]}.
     """
     plan = []
-    for split in sorted({_split(path) for path in chunks}, key=["train", "val", "test"].index):
-        paths = [path for path in chunks if _split(path) == split]
+    for split in sorted({artifacts.split_of(path) for path in chunks}, key=SPLITS.index):
+        paths = [path for path in chunks if artifacts.split_of(path) == split]
         groups = {}
         ends = np.cumsum([chunks[path]["records"] for path in paths])
         for path, end in zip(paths, ends):
@@ -138,10 +140,7 @@ def write_shards(chunks, folder, shard_bytes, options):
     shards = {}
     for target, _ in plan:
         sidecar = artifacts.sidecar_of(target)
-        shards.setdefault(_split(target), []).append({"name": target.rsplit("/", 1)[-1], **artifacts.read_json(sidecar)})
+        name = target.rsplit("/", 1)[-1]
+        shards.setdefault(artifacts.split_of(target), []).append({"name": name, **artifacts.read_json(sidecar)})
         tf.io.gfile.remove(sidecar)
     return shards
-
-
-def _split(path):
-    return path.rsplit("/", 1)[-1].split("-")[0]

@@ -1,17 +1,28 @@
 """Where pictures and captions come from: one reader a corpus."""
 
 import abc
+import hashlib
 from dataclasses import dataclass
+
+SPLITS = ("train", "val", "test")
+UNSPLIT = "unsplit"  # what a corpus holds but gives to no split; it is named among the failures
 
 
 @dataclass(frozen=True)
 class Item:
-    """An image before it is opened: all that may be shuffled. `captions` are those that the listing already knows."""
+    """What one place of a corpus says of an image, before it is opened. Only this is shuffled; it is merged by id.
+
+    split: empty where this place does not say. captions: as found; bytes that are no UTF-8 as surrogates. order: where the
+    caption stands among the image's captions; no two have the same. fault: why the image (with captions: why these) is
+    not taken, as `reason: detail`.
+    """
 
     id: str
-    split: str
+    split: str = ""
     path: str = ""
     captions: tuple[str, ...] = ()
+    order: tuple = ()
+    fault: str = ""
 
 
 class Source(abc.ABC):
@@ -27,7 +38,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def load(self, item):
-        """The item's `keras_sat.data.examples.Record`, encoded picture and captions, without features.
+        """The merged item's `keras_sat.data.examples.Record`: encoded picture, captions and phrases.
 
         Raises:
             OSError: where the picture cannot be read.
@@ -38,8 +49,32 @@ class Source(abc.ABC):
         """A string that changes when the corpus does."""
 
 
+def stable_hash(text):
+    """A 64-bit number that depends on nothing but the text."""
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big")
+
+
+def split_by_hash(id, shares):
+    """The split of an image whose corpus has none: a function of its id and the `config.Shares` alone."""
+    place = stable_hash(f"split {id}") / 2**64
+    return "test" if place < shares.test else "val" if place < shares.test + shares.val else "train"
+
+
 def open_source(config):
     """The reader for a `keras_sat.config.Prepare`."""
+    from pipeline.sources.coco import CocoSource
+    from pipeline.sources.flickr8k import Flickr8kSource
+    from pipeline.sources.flickr30k import Flickr30kSource
+    from pipeline.sources.folder import FolderSource
+    from pipeline.sources.karpathy import KarpathySource
     from pipeline.sources.scenes import ScenesSource
 
-    return {"scenes": ScenesSource}[config.dataset](config)
+    readers = {
+        "scenes": ScenesSource,
+        "flickr8k": Flickr8kSource,
+        "flickr30k": Flickr30kSource,
+        "coco": CocoSource,
+        "karpathy": KarpathySource,
+        "folder": FolderSource,
+    }
+    return readers[config.dataset](config)

@@ -36,7 +36,7 @@ class ScenesSource(Source):
         from keras_sat.data.examples import Record
 
         scene = scenes.draw(item.id, self._seed)
-        return Record(item.id, scene.captions, scene.image, scenes.SIZE, scenes.SIZE, scene.phrases)
+        return Record(item.id, scene.captions, scene.image, phrases=scene.phrases)
 
     def fingerprint(self):
         drawing = hashlib.sha256(inspect.getsource(scenes).encode()).hexdigest()[:16]

@@ -1,0 +1,265 @@
+"""A corpus with planted faults: each is named with its count, and the good examples go through untouched."""
+
+import collections
+import io
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from keras_sat.data import input_pipeline
+from keras_sat.data.prepared import open_prepared
+from keras_sat.encoder import decode_image, decode_picture
+from keras_sat.errors import UserError
+from pipeline.prepare import prepare
+from tests.conftest import small_prepare
+from tests.pipeline import corpora
+from tests.pipeline.test_prepare import digests
+
+
+def huge_png(side=30_000):
+    """A black PNG of side × side pixels in some kilobytes."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    squeeze = zlib.compressobj(9)
+    rows = b"".join(squeeze.compress(bytes(1 + side // 8)) for _ in range(side)) + squeeze.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def exif(seed, orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return corpora.picture(seed, exif=tags, quality=95)
+
+
+def cmyk(seed):
+    file = io.BytesIO()
+    Image.open(io.BytesIO(corpora.picture(seed, format="PNG"))).convert("CMYK").save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def png16(seed):
+    file = io.BytesIO()
+    grey = np.kron(np.random.default_rng(seed).integers(0, 65536, [4, 4]), np.ones([8, 8])).astype(np.uint16)
+    Image.fromarray(grey).save(file, "PNG")
+    return file.getvalue()
+
+
+def animation(seed):
+    file = io.BytesIO()
+    first, *others = (Image.open(io.BytesIO(corpora.picture(seed + 50 * n, format="PNG"))) for n in range(3))
+    first.save(file, "GIF", save_all=True, append_images=others)
+    return file.getvalue()
+
+
+ODD = {  # pictures that are taken
+    "cmyk.jpg": cmyk(100),
+    "sixteen.png": png16(101),
+    "animated.gif": animation(102),
+    **{f"turned{orientation}.jpg": exif(103, orientation) for orientation in (3, 6, 8)},
+}
+BAD = {  # pictures that are not, and why
+    "truncated.jpg": (corpora.picture(120, (400, 300), quality=95)[:3000], "not decodable"),
+    "zero.jpg": (b"", "empty file"),
+    "text.jpg": (b"this is text, not a picture", "not a picture"),
+    "huge.png": (huge_png(), "too many pixels"),
+}
+LONG = "word " * 10_000
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Flickr8k's layout with the faults; returns (folder, {id: split} of what is good)."""
+    folder = tmp_path_factory.mktemp("faulty")
+    names = corpora.flickr8k(folder, train=20, val=6, test=6)
+    good = {name: split for split, each in names.items() for name in each}
+    for name, content in [*ODD.items(), *((name, content) for name, (content, _) in BAD.items())]:
+        corpora.write(folder / "Flicker8k_Dataset" / name, content)
+    corpora.write(folder / "Flicker8k_Dataset" / "copy.jpg", corpora.picture(20))  # val0_a.jpg once more, in training
+    good |= dict.fromkeys(ODD, "train")
+    every = [*ODD, *BAD, "copy.jpg", "nowhere.jpg", "silent.jpg"]
+    corpora.write(folder / "Flicker8k_Dataset" / "silent.jpg", corpora.picture(130))
+    lists = {"train": [*every, names["val"][1]], "dev": [], "test": []}
+    for split, more in lists.items():
+        with open(folder / f"Flickr_8k.{split}Images.txt", "a") as file:
+            file.writelines(name + "\n" for name in more)
+    tokens = corpora.tokens([name for name in every if name != "silent.jpg"]).encode()
+    tokens += corpora.tokens(["unlisted.jpg"], captions=2).encode() + b"no tab here\n"
+    for number, caption in enumerate([b"", b" . ", LONG.encode(), b"caf\xe9 in Latin 1 ."], 5):
+        tokens += b"train0_a.jpg#%d\t%b\n" % (number, caption)
+    tokens += b"train0_a.jpg#9\ttabs\tand\t\tspaces   between .\r\ntrain1_a.jpg#0\tThe same number again .\n"
+    with open(folder / "Flickr8k.token.txt", "ab") as file:
+        file.write(tokens)
+    return folder, good
+
+
+EXPECTED = {
+    "train": {
+        "caption empty": 2,
+        "caption too long": 1,
+        "caption not UTF-8": 1,
+        "duplicate caption id": 1,
+        "no caption": 1,
+        "picture missing": 1,
+        "same id in two splits": 1,
+        "same picture in two splits": 1,
+        **collections.Counter(reason for _, reason in BAD.values()),
+    },
+    "unsplit": {"malformed line": 1, "picture missing": 1},
+}
+
+
+def faulty(corpus, **changes):
+    return small_prepare(dataset="flickr8k", source=str(corpus[0]), max_failures=0.3, **changes)
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "data"
+    prepare(faulty(corpus, allow_anomalies=True), folder)
+    return folder
+
+
+def test_every_fault_is_named_with_its_count(prepared):
+    statistics = json.loads((prepared / "statistics.json").read_text())
+    assert statistics["failures"] == EXPECTED
+    for split, reasons in EXPECTED.items():
+        failures = [json.loads(line) for line in (prepared / f"failures-{split}.jsonl").read_text().splitlines()]
+        assert len(failures) == sum(reasons.values())
+        assert all(failure["stage"] == "ExampleGen" and failure["id"] and failure["error"] for failure in failures)
+    named = {failure["id"]: failure["error"] for failure in failures}
+    assert "unlisted.jpg" in named
+
+
+def test_good_examples_are_untouched(corpus, prepared):
+    folder, good = corpus
+    data = open_prepared(prepared)
+    found = {}
+    for split in ("train", "val", "test"):
+        for record in input_pipeline.read_records(data, split):
+            found[record.source_id] = split
+            assert record.encoded == (folder / "Flicker8k_Dataset" / record.source_id).read_bytes()
+            captions = [corpora.caption(record.source_id, number) for number in range(5)]
+            if record.source_id == "train0_a.jpg":
+                captions.append("tabs and spaces between .")
+            if record.source_id == "train1_a.jpg":
+                assert record.captions[0] in (captions[0], "The same number again .")
+                captions[0] = record.captions[0]
+            assert list(record.captions) == captions
+            assert (record.height, record.width) == decode_picture(record.encoded).shape[:2]
+    assert found == good
+
+
+def test_anomalies_stop_the_run_unless_allowed(corpus, prepared, tmp_path):
+    with pytest.raises(UserError, match=r"4 anomalies .*same id in two splits 1, .*allow_anomalies=true"):
+        prepare(faulty(corpus), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    anomalies = json.loads((tmp_path / ".data.partial" / "anomalies.json").read_text())
+    assert {each["value"]: each["found"] for each in anomalies} == {
+        "same picture in two splits": 1,
+        "same id in two splits": 1,
+        "picture missing": 2,
+        "no caption": 1,
+    }
+    prepare(faulty(corpus, allow_anomalies=True), tmp_path / "data", ["--direct_running_mode=multi_processing"])
+    assert digests(tmp_path / "data") == digests(prepared)
+
+
+def test_too_many_failures_stop_the_run(corpus, tmp_path):
+    config = small_prepare(dataset="flickr8k", source=str(corpus[0]), max_failures=0.1)
+    with pytest.raises(UserError, match=r"8 of 46 images are unusable.*1 too many pixels"):
+        prepare(config, tmp_path / "data")
+
+
+def test_a_reviewed_schema_decides(corpus, prepared, tmp_path):
+    text = (prepared / "schema.yaml").read_text()
+    for reason, count in (("two splits", 1), ("no caption", 1), ("picture missing", 2)):
+        text = text.replace(f"{reason}: 0", f"{reason}: {count}")
+    (tmp_path / "schema.yaml").write_text(text)
+    prepare(faulty(corpus, schema=str(tmp_path / "schema.yaml")), tmp_path / "data")
+    assert json.loads((tmp_path / "data" / "anomalies.json").read_text()) == []
+    (tmp_path / "strict.yaml").write_text("splits: {train: {words_a_caption: [1, 6], images: [1, 99]}}\nfailures: {}\n")
+    with pytest.raises(UserError, match=r"train: words_a_caption \[.*\], expected \[1, 6\]; val: split there, expected not"):
+        prepare(faulty(corpus, schema=str(tmp_path / "strict.yaml")), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "text, part",
+    [
+        ("splits: {}", "`splits` and `failures`"),
+        ("splits: {train: {imges: [1, 2]}}\nfailures: {}", "splits.train.imges"),
+        ("splits: {train: {images: 5}}\nfailures: {}", "least, most"),
+        ("splits: {}\nfailures: {x: many}", "failures.x"),
+    ],
+)
+def test_mistakes_in_a_schema_are_named(tmp_path, text, part):
+    from pipeline import schema_gen
+
+    (tmp_path / "schema.yaml").write_text(text)
+    with pytest.raises(UserError, match=part):
+        schema_gen.load(tmp_path / "schema.yaml")
+
+
+def test_pictures_are_decoded_as_they_are_meant():
+    """As Pillow does: EXIF orientation applied, CMYK converted, 16 bits cut to 8, the first frame of an animation."""
+    for name, encoded in ODD.items():
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded)))
+        if name == "sixteen.png":
+            expected = np.repeat((np.asarray(image) >> 8)[..., None], 3, axis=-1)
+        else:
+            expected = np.asarray(image.convert("RGB"))
+        found = decode_picture(encoded).numpy().astype(int)
+        assert found.shape == expected.shape, name
+        assert np.abs(found - expected).mean() < 3, name
+
+
+def test_damaged_exif_is_no_orientation():
+    """Any byte of the header may be wrong, or the file end there: the picture is taken as it lies, or turned, or refused."""
+    import tensorflow as tf
+
+    from keras_sat.encoder import exif_orientation
+
+    encoded = exif(103, 6)
+    orientation = tf.function(exif_orientation, input_signature=[tf.TensorSpec([], tf.string)])
+    random = np.random.default_rng(0)
+    assert orientation(encoded).numpy() == 6 and orientation(b"").numpy() == 1
+    for _ in range(300):
+        data = bytearray(encoded)
+        data[random.integers(2, 60)] = random.integers(256)
+        assert 1 <= orientation(bytes(data)).numpy() <= 8
+        assert 1 <= orientation(bytes(data[: random.integers(60)])).numpy() <= 8
+
+
+def test_turned_pictures_become_the_same_input():
+    turned = decode_image(ODD["turned6.jpg"], 32).numpy().astype(int)
+    upright = decode_image(corpora.picture(103, quality=95), 32).numpy().astype(int)
+    assert np.abs(turned - np.rot90(upright, -1)).mean() < 3
+
+
+def test_pictures_may_be_stored_smaller(tmp_path):
+    sizes = {"wide.jpg": (300, 200), "tall.png": (150, 400), "small.jpg": (100, 140)}
+    for seed, (name, size) in enumerate(sizes.items()):
+        corpora.write(tmp_path / "in" / name, corpora.picture(seed, size, "PNG" if name.endswith("png") else "JPEG"))
+    corpora.write(tmp_path / "in" / "captions.txt", "".join(f"{name}\tA dog .\n" for name in sizes))
+    config = {"dataset": "folder", "source": str(tmp_path / "in"), "shares": {"val": 0.0, "test": 0.0}}
+    with pytest.raises(UserError, match="picture_size: 100 is less than the 128 pixels"):
+        prepare(small_prepare(**config, picture_size=100), tmp_path / "out")
+    for name in ("out", "again"):
+        prepare(small_prepare(**config, picture_size=140), tmp_path / name)
+    assert digests(tmp_path / "out") == digests(tmp_path / "again")
+    found = {r.source_id: r for r in input_pipeline.read_records(open_prepared(tmp_path / "out"), "train")}
+    assert {name: (r.width, r.height) for name, r in found.items()} == {
+        "wide.jpg": (210, 140),
+        "tall.png": (140, 373),
+        "small.jpg": (100, 140),
+    }
+    for name, record in found.items():
+        before = decode_image((tmp_path / "in" / name).read_bytes(), 128).numpy().astype(int)
+        assert np.abs(decode_image(record.encoded, 128).numpy() - before).mean() < 3
+        assert decode_picture(record.encoded).shape[:2] == (record.height, record.width)
