@@ -1,3 +1,6 @@
+import dataclasses
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -28,6 +31,33 @@ def test_every_shipped_configuration_loads():
         config.load(path)
         header = path.read_text()
         assert header.startswith("#") and "python -m" in header, f"{path}: its header must tell the command"
+
+
+def test_configurations_that_share_a_data_set_prepare_it_alike():
+    first = {}
+    for path in sorted(config.CONFIGS.glob("*.yaml")):
+        experiment = config.load(path)
+        name, prepare = first.setdefault(experiment.data.path, (path.name, experiment.prepare))
+        assert experiment.prepare == prepare, f"{path.name} and {name} both use {experiment.data.path}"
+
+
+def test_configurations_start_from_runs_with_the_same_vocabulary():
+    started = {path: config.load(path) for path in config.CONFIGS.glob("*.yaml") if config.load(path).init_from}
+    assert started
+    for path, experiment in started.items():
+        prepare = config.load(config.CONFIGS / f"{Path(experiment.init_from).name}.yaml").prepare
+        for key in ("dataset", "source", "min_count", "max_size", "seed"):
+            assert getattr(prepare, key) == getattr(experiment.prepare, key), f"{path.name}: {key}"
+
+
+def test_published_hard_attention_is_its_soft_twin_but_for_what_is_hards_own():
+    """The penalty's weight too: the paper has the penalty for soft attention only."""
+    for path in config.CONFIGS.glob("*hard*.yaml"):
+        hard, soft = (config.load(path.with_name(path.name.replace("hard", each))) for each in ("hard", "soft"))
+        assert (hard.prepare, hard.data, hard.train) == (soft.prepare, soft.data, soft.train), path.name
+        for each in dataclasses.fields(soft.model):
+            if each.name not in ("name", "penalty_weight"):
+                assert getattr(hard.model, each.name) == getattr(soft.model, each.name), f"{path.name}: {each.name}"
 
 
 @pytest.mark.parametrize(
