@@ -12,7 +12,7 @@ from keras_sat.text import END, PAD, START
 SHAPE, V = (2, 2, 5), 9
 FEATURES = tf.random.stateless_normal([16, *SHAPE], [1, 2]) * 3
 # Weights far from zero, so that captions differ in words and length.
-MODEL = build_captioner(config.Soft(embedding_size=6, state_size=7, attention_size=4), V, SHAPE, seed=1)
+MODEL = build_captioner(config.Soft(embedding_size=6, state_size=7, attention_size=4), V, {"features": SHAPE}, seed=1)
 MODEL.set_weights([3 * weight for weight in MODEL.get_weights()])
 
 
@@ -31,7 +31,7 @@ def by_hand(model, features, max_length):
 
 @pytest.mark.parametrize("max_length", [3, 12])
 def test_greedy_is_the_loop_by_hand(max_length):
-    found = caption_function(MODEL, max_length)(FEATURES)
+    found = caption_function(MODEL, max_length)({"features": FEATURES})
     assert found["captions"].shape == [16, 1, max_length]
     lengths = set()
     for b in range(16):
@@ -54,7 +54,7 @@ def test_the_score_is_the_teacher_forced_log_probability():
 
 
 def test_nothing_finished_within_the_length_is_still_a_caption():
-    never_ends = build_captioner(dataclasses.replace(MODEL.config, output="linear"), V, SHAPE, seed=1)
+    never_ends = build_captioner(dataclasses.replace(MODEL.config, output="linear"), V, {"features": SHAPE}, seed=1)
     bias = never_ends.read_out._logits.bias
     bias.assign(tf.tensor_scatter_nd_add(bias, [[END]], [-1e6]))
     captions = greedy(never_ends, never_ends.encode({"features": FEATURES}), 5)["captions"].numpy()

@@ -1,5 +1,6 @@
 """The loop: what it writes, and that a stopped run goes on as if nothing had happened."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -63,6 +64,12 @@ def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypat
     assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
 
 
+SMALL = {"embedding_size": 12, "state_size": 16}
+SYSTEMS = {
+    "soft": config.Soft(**SMALL, attention_size=8),
+    "hard": config.Hard(**SMALL, attention_size=8, samples=2, reward_weight=1.0),
+    "areas": config.Areas(**SMALL, train_stride=2),
+}
 TWO_DEVICES = """
 import sys
 import tensorflow as tf
@@ -72,24 +79,31 @@ from keras_sat.data.prepared import open_prepared
 from keras_sat.runs import open_run
 from keras_sat.trainer import Trainer
 from keras_sat.validation import Validation
-run = open_run(sys.argv[1])
-Trainer(run, run.data(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])).fit()
+for folder in sys.argv[1:]:
+    run = open_run(folder)
+    Trainer(run, run.data(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])).fit()
 """
 
 
 def test_two_devices_are_one_device(data, changed, tmp_path):
-    """The same weights and metrics, with dropout on and batches that do not divide, one caption in a batch included."""
+    """The same weights and metrics, with dropout and sampling on and batches that do not divide, one caption in a batch
+    included; hard attention's baseline is a weight too."""
     assert data.statistics["train"]["captions"] % 13
-    experiment = changed(data={"batch_size": 13}, train={"epochs": 1, "optimizer": "sgd", "clip_norm": 1.0})
-    runs = [create_run(tmp_path / name, experiment, data) for name in ("one", "two")]
-    Trainer(runs[0], data).fit()
-    subprocess.run([sys.executable, "-W", "ignore", "-c", TWO_DEVICES, str(runs[1].folder)], check=True)
-    one, two = (run.load_model("last").get_weights() for run in runs)
-    for a, b in zip(one, two):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-    lines = [metrics(run.folder)[0] for run in runs]
-    for name in ("loss", "word_loss", "penalty", "accuracy", "val_loss", "val_word_loss"):
-        assert lines[0][name] == pytest.approx(lines[1][name], abs=2e-5), name
+    base = changed(data={"batch_size": 13}, train={"epochs": 1, "optimizer": "sgd", "clip_norm": 1.0})
+    runs = {}
+    for name, model in SYSTEMS.items():
+        experiment = dataclasses.replace(base, model=model)
+        runs[name] = [create_run(tmp_path / f"{name} {devices}", experiment, data) for devices in ("one", "two")]
+        Trainer(runs[name][0], data).fit()
+    two_devices = [str(two.folder) for _, two in runs.values()]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", TWO_DEVICES, *two_devices], check=True)
+    for name, pair in runs.items():
+        one, two = (run.load_model("last").get_weights() for run in pair)
+        for a, b in zip(one, two):
+            np.testing.assert_allclose(a, b, atol=1e-5, err_msg=name)
+        lines = [metrics(run.folder)[0] for run in pair]
+        for metric in ("loss", "word_loss", "accuracy", "attention_entropy", "val_loss", "val_word_loss"):
+            assert lines[0][metric] == pytest.approx(lines[1][metric], abs=2e-5), (name, metric)
 
 
 CHILD = """
@@ -114,8 +128,12 @@ def last_weights(folder):
 
 
 def test_a_killed_run_resumes_bit_for_bit(changed, tmp_path):
-    """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run."""
+    """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run.
+
+    With hard attention, which has the most to keep: what it samples, and its baseline.
+    """
     experiment = changed(train={"deterministic": True, "checkpoint_minutes": 0.0})
+    experiment = dataclasses.replace(experiment, model=SYSTEMS["hard"])
     assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
     stops = [signal.SIGINT, signal.SIGKILL]
     for stop in stops:

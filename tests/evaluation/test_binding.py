@@ -29,9 +29,9 @@ RECORDS = {"x": Record("x", CAPTIONS, phrases=PHRASES)}
     ],
 )
 def test_attributes_belong_to_their_noun(caption, share):
-    assert misbound_share([Captioned("x", caption, 0.0, None)], RECORDS) == share
+    assert misbound_share([Captioned("x", caption, 0.0, None, None)], RECORDS) == share
 
 
 def test_a_true_caption_misbinds_nothing():
-    captioned = [Captioned("x", caption, 0.0, None) for caption in CAPTIONS]
+    captioned = [Captioned("x", caption, 0.0, None, None) for caption in CAPTIONS]
     assert misbound_share(captioned, RECORDS) == 0
