@@ -31,7 +31,9 @@ def build(form, words, grid, width):
             hidden = self.gru(inputs["words"], state["pooled"], state["hidden"])
             b = self.interaction.region_scores(hidden, annotations)
             a = self.interaction.word_scores(hidden, annotations)
-            scores = a[..., None] + b[:, :, None] + annotations["word_region"]["scores"][:, None]  # [B, N, V, L]
+            scores = (
+                a[..., None] + b[:, :, None] + tf.linalg.matrix_transpose(annotations["word_region"]["scores"])[:, None]
+            )  # [B, N, V, L]
             shape = tf.shape(scores)
             joint = tf.reshape(tf.nn.softmax(tf.reshape(scores, [shape[0], shape[1], -1])), shape)
             read = {"log_probs": tf.math.log(tf.reduce_sum(joint, 3) + 1e-30), "attention": tf.reduce_sum(joint, 2), "a": a}

@@ -59,7 +59,7 @@ class Interaction(keras.layers.Layer):
         """
         once = {"table": table, "regions": regions, "absent": tf.where(present, 0.0, -1e9)}
         if self.word_region:
-            scores = tf.einsum("ve,ble->bvl", table, self._word_region(regions))
+            scores = tf.einsum("ble,ve->blv", self._word_region(regions), table)
             once["word_region"] = log_matmul.prepare(tf.cast(scores, tf.float32))
         return once
 
@@ -82,23 +82,20 @@ class Interaction(keras.layers.Layer):
         """log p(w|h) [B, Q, V]."""
         return tf.nn.log_softmax(a + log_matmul.log_matmul(b, once["word_region"]) if self.word_region else a)
 
-    def regions(self, a, b, once, slots=None):
-        """p(r|h) [B, Q, L]. `slots`: in a loop, the step's part of those of `loop_constants`."""
+    def regions(self, a, b, once, over_words=None):
+        """p(r|h) [B, Q, L]. `over_words`: what computes log Σ_w e^{C_wr + a_w} from a, where it is not `_over_words`."""
         if not self.word_region:
             return tf.nn.softmax(b)
-        if slots is None:
-            return tf.nn.softmax(b + _sum_over_words(a, once["word_region"]))
-        constant = tf.nest.map_structure(tf.stop_gradient, once["word_region"])
-        return tf.nn.softmax(b + _sum_over_words(a, constant) + slots)
+        return tf.nn.softmax(b + (over_words(a) if over_words else _over_words(a, once["word_region"])))
 
     def loop_constants(self, once, shape):
-        """For a loop around `regions` over [B, N, T, L]; its `inputs` are the a of all steps."""
-        return LoopConstants(_sum_over_words, once["word_region"], shape)
+        """C for a loop that calls `regions` at every step, over [B, N, T, L]; its inputs are the a. None without C."""
+        return LoopConstants(_over_words, once["word_region"], shape) if self.word_region else None
 
     def rows(self, tokens, once):
         """C_wr of chosen words: tokens [B, …] → float32 [B, …, L]."""
         if self.word_region:
-            return tf.gather(once["word_region"]["scores"], tokens, batch_dims=1)
+            return tf.gather(tf.linalg.matrix_transpose(once["word_region"]["scores"]), tokens, batch_dims=1)
         return tf.zeros_like(tokens, tf.float32)[..., None]
 
     def regions_of_word(self, rows, b):
@@ -106,5 +103,5 @@ class Interaction(keras.layers.Layer):
         return tf.nn.softmax(rows + b)
 
 
-def _sum_over_words(a, word_region):
-    return log_matmul.log_matmul(a, word_region, transpose=True)
+def _over_words(a, word_region, constant=False):
+    return log_matmul.log_matmul(a, word_region, transpose=True, constant=constant)

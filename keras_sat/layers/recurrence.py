@@ -29,40 +29,45 @@ def scan(step, inputs, state):
 
 
 class LoopConstants:
-    """Constants of a loop whose gradient is taken after it, for all steps in one product instead of a sum of large ones.
+    """Large constants of a loop, whose gradient is taken after it: for all steps in one product, not as a sum over steps.
 
-    In the loop, `function(x_t, stop_gradient(constants)) + slots_t` stands for `function(x_t, constants)`. The slots are
-    zero; the gradient that reaches them goes on to the constants, by what the loop's `inputs` to the function were.
+    TensorFlow would carry a gradient of each constant through all iterations, and add to it each time. Here the loop sees
+    the constants as integers, which have none. Its steps add `slots` to what they compute: zeros that hand the gradient
+    which reaches them on to the constants, by what the loop's `inputs` to the function were.
 
     Args:
-        function: (x [B, Q, ·], constants) → [B, Q, M]. constants: nested tensors.
-        shape: (B, N, T, M), of the slots.
+        function: (x [B, Q, ·], constants, constant=False) → [B, Q, M]; with `constant` it need not differentiate by them.
+        constants: nested tensors. shape: (B, N, T, M), of the slots.
 
     Example:
-        scores = LoopConstants(tf.matmul, matrix, [batch, n, steps, size])
-        outputs = scan(step, {"slots": scores.slots, …}, state)      # step: tf.matmul(x, stop_gradient(matrix)) + slots
-        scores.inputs = outputs["x"]                                 # [B, N, T, ·]
+        constants = LoopConstants(function, matrices, [batch, n, steps, size])
+        outputs = scan(step, {"slots": constants.slots, …}, state)      # step: y = constants(x, slots)
+        constants.inputs = outputs["x"]                                 # [B, N, T, ·]
     """
 
     def __init__(self, function, constants, shape):
-        self._function, self._constants, self._shape = function, constants, shape
+        self._function, self._shape = function, shape
+        self._hidden = tf.nest.map_structure(lambda c: tf.bitcast(c, tf.int32) if c.dtype == tf.float32 else c, constants)
         self.inputs = None
-        self.slots = self._zeros(*tf.nest.flatten(constants))
 
-    @property
-    def _zeros(self):
         @tf.custom_gradient
-        def zeros(*flat):
-            return tf.zeros(self._shape), lambda upstream: self._gradient(flat, upstream)
+        def slots(*flat):
+            return tf.zeros(shape), lambda upstream: self._gradient(tf.nest.pack_sequence_as(constants, flat), upstream)
 
-        return zeros
+        self.slots = slots(*tf.nest.flatten(constants))
 
-    def _gradient(self, flat, upstream):
+    def __call__(self, x, slots):
+        """The function of a step's x [B, N, ·] in the loop, with the step's part of the slots [B, N, M]."""
+        constants = tf.nest.map_structure(lambda c: tf.bitcast(c, tf.float32) if c.dtype == tf.int32 else c, self._hidden)
+        return self._function(x, constants, constant=True) + slots
+
+    def _gradient(self, constants, upstream):
         batch, n, steps, size = tf.unstack(tf.shape(upstream))
+        flat = tf.nest.flatten(constants)
         with tf.GradientTape() as tape:
             tape.watch([each for each in flat if each.dtype.is_floating])
-            x = tf.reshape(self.inputs, [batch, n * steps, tf.shape(self.inputs)[-1]])
-            y = self._function(tf.stop_gradient(x), tf.nest.pack_sequence_as(self._constants, flat))
+            x = tf.stop_gradient(tf.reshape(self.inputs, [batch, n * steps, tf.shape(self.inputs)[-1]]))
+            y = self._function(x, constants)
         return tape.gradient(y, flat, tf.reshape(upstream, [batch, n * steps, size]))
 
 

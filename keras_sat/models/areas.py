@@ -1,5 +1,7 @@
 """Areas of Attention (Pedersoli et al. 2017): words and the regions they come from, in one joint distribution."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -72,11 +74,12 @@ class AreasCaptioner(Captioner):
         batch, n, time = tf.unstack(tf.shape(tokens))
         state = self.initial_state(annotations, n)
         constants = None
-        if self.config.feedback == "marginal" and self.config.word_region:
+        if self.config.feedback == "marginal":
             shape = [batch, n, time, tf.shape(annotations["regions"])[1]]
             constants = self.interaction.loop_constants(annotations, shape)
+        if constants:
             steps["slots"] = constants.slots
-        read = layers.scan(lambda step, state: self._recur(step, state, annotations), steps, state)
+        read = layers.scan(lambda step, state: self._recur(step, state, annotations, constants), steps, state)
         if constants:
             constants.inputs = read["a"]
         read = tf.nest.map_structure(lambda r: tf.reshape(r, [batch, n * time, tf.shape(r)[-1]]), read)
@@ -89,7 +92,7 @@ class AreasCaptioner(Captioner):
             return {}
         return {"rows": self.interaction.rows(tokens, annotations), "started": tokens != START}
 
-    def _recur(self, inputs, state, annotations):
+    def _recur(self, inputs, state, annotations, constants=None):
         """One step of the recurrence; returns what `_distributions` reads, and the state."""
         pooled = state.get("pooled")
         if self.config.feedback == "conditional":
@@ -104,8 +107,8 @@ class AreasCaptioner(Captioner):
             state["region_scores"] = read["b"]
         if self.config.feedback == "marginal":
             read["a"] = self.interaction.word_scores(read["hidden"], annotations)
-            slots = inputs.get("slots")
-            read["attention"] = self.interaction.regions(read["a"], read["b"], annotations, slots)
+            over_words = functools.partial(constants, slots=inputs["slots"]) if constants else None
+            read["attention"] = self.interaction.regions(read["a"], read["b"], annotations, over_words)
             state["pooled"] = self._pool(read["attention"], annotations)
         return read, state
 

@@ -96,7 +96,7 @@ def test_equal_to_the_naive_joint_softmax(terms, path, monkeypatch):
 
 
 def random_scores(scale):
-    return tf.constant(np.random.default_rng(3).uniform(-scale, scale, [2, V, L]), tf.float32)
+    return tf.constant(np.random.default_rng(3).uniform(-scale, scale, [2, L, V]), tf.float32)
 
 
 @pytest.mark.parametrize("scale", [1, 31, 45, 200])
@@ -116,7 +116,7 @@ def test_scores_of_any_size(scale, transpose):
         return y, *tape.gradient(loss, inputs)
 
     def exact(scores, x):
-        scores = tf.linalg.matrix_transpose(scores) if transpose else scores
+        scores = scores if transpose else tf.linalg.matrix_transpose(scores)
         return tf.reduce_logsumexp(scores[:, None] + x[:, :, None], axis=-1)
 
     found = run(tf.float32, lambda s, x: log_matmul.log_matmul(x, log_matmul.prepare(s), transpose))
