@@ -5,6 +5,7 @@ and writes the table (Markdown and JSON) and a plot. This is how ablations and s
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -27,6 +28,9 @@ def compare(experiments, runs, split="test"):
 
     trained, scores = {}, {}
     for name, experiment in experiments.items():
+        start = Path(experiment.init_from or "").name
+        if start in experiments:  # not the run of that name from elsewhere
+            experiment = dataclasses.replace(experiment, init_from=str(runs / start))
         prepare_built_in(experiment)
         trained[name] = train(experiment, runs / name)
         lines = (trained[name].folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

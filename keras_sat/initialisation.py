@@ -2,6 +2,7 @@
 
 import tempfile
 
+import numpy as np
 import tensorflow as tf
 
 from keras_sat.encoder import build_encoder
@@ -16,10 +17,12 @@ def initialise(model, run):
         UserError: the other run does not fit, or the filter's layer is no 3×3 convolution between the right sizes.
     """
     experiment = run.experiment
-    if getattr(experiment.model, "filter_layer", None):
-        _load_filter(model.areas, experiment)
-    if experiment.init_from:
-        _start_from(model, run, open_run(experiment.init_from))
+    other = open_run(experiment.init_from) if experiment.init_from else None
+    layer = getattr(experiment.model, "filter_layer", None)
+    if layer and getattr(other and other.experiment.model, "areas", None) != "transformer":
+        _load_filter(model.areas, layer, run)
+    if other:
+        _start_from(model, run, other)
 
 
 def _start_from(model, run, other):
@@ -28,6 +31,9 @@ def _start_from(model, run, other):
         raise UserError(
             f"init_from: {other.folder} has another vocabulary than {run.folder}; train both on the same data set"
         )
+    mine, its = run.facts["encoder"], other.facts["encoder"]
+    if mine["name"] != its["name"] or (mine["layer"] == its["layer"] and mine["weights"] != its["weights"]):
+        raise UserError(f"init_from: {other.folder} saw its pictures through another CNN ({its['name']}) than {run.folder}")
     path = other.checkpoint()
     with tempfile.TemporaryDirectory() as folder:
         mine = _shapes(tf.train.Checkpoint(model=model).write(f"{folder}/model"))
@@ -48,13 +54,19 @@ def _shapes(path):
     }
 
 
-def _load_filter(transformer, experiment):
-    name = experiment.model.filter_layer
-    encoder = build_encoder(experiment.prepare.encoder, experiment.prepare.seed, layer=name)
-    kernel, *bias = encoder.layers[-1].get_layer(name).get_weights()
+def _load_filter(transformer, layer, run):
+    settings = run.experiment.prepare
+    if settings.encoder.name != run.facts["encoder"]["name"]:
+        raise UserError(
+            f"model.filter_layer: prepare.encoder names {settings.encoder.name}, but the data set was made with "
+            f"{run.facts['encoder']['name']}; make them agree"
+        )
+    weights = build_encoder(settings.encoder, settings.seed, layer=layer).layers[-1].get_layer(layer).get_weights()
+    kernel, *bias = weights or [np.zeros([])]
     if kernel.shape != transformer.filter.shape:
         raise UserError(
-            f"model.filter_layer: {name} has a kernel of {kernel.shape}, the transformer's filter {transformer.filter.shape}"
+            f"model.filter_layer: {layer} has a kernel of shape {kernel.shape}, the transformer's filter "
+            f"{tuple(transformer.filter.shape)}"
         )
     transformer.filter.assign(kernel)
     if bias:

@@ -113,15 +113,18 @@ class Run:
 
     def features(self, pictures):
         """The model's inputs from what `keras_sat.encoder.picture_inputs` gives, {name: [B, …]}."""
-        from keras_sat.encoder import enlarged
-
         inputs = {name: value for name, value in pictures.items() if name in self.facts["inputs"]}
         if "features" in self.facts["inputs"]:
             inputs["features"] = self.encoder.predict_on_batch(pictures["pixels"])
         if "region_features" in self.facts["inputs"]:
-            larger = enlarged(self.encoder, self.facts["proposals"]["image_size"])
-            inputs["region_features"] = larger.predict_on_batch(pictures["region_pixels"])
+            inputs["region_features"] = self._larger_encoder.predict_on_batch(pictures["region_pixels"])
         return inputs
+
+    @functools.cached_property
+    def _larger_encoder(self):
+        from keras_sat.encoder import enlarged
+
+        return enlarged(self.encoder, self.facts["proposals"]["image_size"])
 
 
 def create_run(folder, experiment, data):

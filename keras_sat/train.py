@@ -25,7 +25,7 @@ def train(experiment, folder):
 
     from keras_sat.runs import create_run, open_run
 
-    if experiment.init_from:
+    if experiment.init_from and not (folder / "checkpoints").exists():
         open_run(experiment.init_from)
     run = create_run(folder, experiment, data)
 

@@ -129,15 +129,16 @@ def _bucketed(rows, config, rows_a_batch):
 
 
 def _filled_up(batch, multiple):
-    """The batch with rows of zeros at its end, so that the number of rows is a multiple, and the rows' numbers."""
+    """The batch with empty captions at its end, so that the number of rows is a multiple, and the rows' numbers.
+
+    Their images are the first rows' once more, lest a CNN's batch statistics see images that do not exist.
+    """
     rows = tf.shape(batch["captions"])[0]
-    missing = -rows % multiple
-
-    def fill(tensor):
-        return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1))
-
-    filled = {key: fill(tensor) for key, tensor in batch.items()} if multiple > 1 else batch
-    return filled | {"row": tf.range(rows + missing)}
+    row = tf.range(rows + -rows % multiple)
+    if multiple > 1:
+        batch = {key: tf.gather(tensor, row % rows) for key, tensor in batch.items()}
+        batch["captions"] = tf.where(row[:, None, None] < rows, batch["captions"], PAD)
+    return batch | {"row": row}
 
 
 def _shapes(rows):

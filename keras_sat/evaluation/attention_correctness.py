@@ -65,7 +65,8 @@ def evaluate_attention(model, data, split, vocabulary, captioned, records):
     truth, uniform, generated, pointing, regions_of = [], [], [], [], {}
     for record, attention, regions in _teacher_forced(model, data, split, vocabulary, records):
         regions_of[record.source_id] = regions
-        even = np.full(len(regions), 1 / len(regions))
+        present = np.all(regions[:, 2:] > regions[:, :2], axis=1)  # without the padding of proposals
+        even = present / present.sum()
         for phrase in record.phrases:
             weights = attention[phrase.caption, phrase.end - 1]
             truth.append(mass_in_box(weights, regions, phrase.box))

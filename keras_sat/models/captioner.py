@@ -119,7 +119,8 @@ class Captioner(keras.Model, abc.ABC):
             terms, outputs = self.losses_of(inputs, count, noise)
             loss = tf.add_n(list(terms.values())) + self._weight_decay()
             scaled = self.training.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
-        gradients = tape.gradient(scaled, self.trainable_variables)
+        # Some ablations leave a weight without effect: p(w|h) alone does not depend on θ_rh.
+        gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
         if self._scales_loss:
             gradients = self.training.optimizer.get_unscaled_gradients(gradients)
         # Dense, since Keras would clip the embedding's rows before it adds up the repeated ones.

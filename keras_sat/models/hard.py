@@ -17,7 +17,7 @@ class HardCaptioner(SoftCaptioner):
 
     where R is log p(y|s̃ⁿ, a) or its mean over the words, and b a moving average of R. With some probability the context is
     the expected one instead, as in soft attention. Captioning uses the expected context, the likeliest location or a sample;
-    a sampled location is a function of the image and the step, so a caption can be repeated.
+    a sampled location is a function of the image, the hypothesis and the step, so a caption can be repeated.
 
     Args: see `Captioner`; `config` is a `keras_sat.config.Hard`.
     """
@@ -33,8 +33,9 @@ class HardCaptioner(SoftCaptioner):
         state = super().initial_state(annotations, n)
         if self.config.decode != "sample":
             return state
-        of_image = tf.reduce_sum(tf.bitcast(tf.cast(annotations["summary"], tf.float32), tf.int32), axis=-1)  # [B]
-        seeds = tf.repeat(of_image[:, None], n, axis=1)  # [B, N]
+        # Rounded, since the CNN's last bits depend on the batch's shape.
+        of_image = tf.reduce_sum(tf.cast(tf.round(annotations["summary"] * 256), tf.int32), axis=-1)  # [B]
+        seeds = of_image[:, None] + 7919 * tf.range(n)  # [B, N]: every hypothesis looks for itself
         return (*state, tf.stack([seeds, tf.zeros_like(seeds)], axis=-1))  # the second number counts the steps
 
     def _draws(self, captions, noise):
@@ -97,7 +98,7 @@ class HardCaptioner(SoftCaptioner):
         return rewards
 
     def after_update(self, inputs, captions_in_batch, outputs):
-        """Moves the baseline, so that it never depends on the samples that it is subtracted from."""
+        """Moves the baseline, by each caption's first sample, once they have been used: it must not depend on them."""
         mean_reward = global_sum(tf.reduce_sum(self._rewards(outputs[0], inputs["captions"]))) / captions_in_batch
         decay = self.config.baseline_decay
         self.baseline.assign(decay * self.baseline + (1 - decay) * mean_reward)

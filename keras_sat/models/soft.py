@@ -54,7 +54,7 @@ class SoftCaptioner(Captioner):
         )
 
     def encode(self, inputs, noise=SILENCE):
-        annotations = super().encode(inputs)
+        annotations = super().encode(inputs, noise)
         annotations["regions"] = noise.dropout("regions", annotations["regions"], self.config.feature_dropout)
         annotations["keys"] = self.attend.keys(annotations["regions"])
         return annotations

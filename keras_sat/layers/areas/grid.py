@@ -1,6 +1,7 @@
 import keras
 import tensorflow as tf
 
+from keras_sat.errors import UserError
 from keras_sat.noise import SILENCE
 
 
@@ -17,6 +18,13 @@ class Grid(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # half precision would move the boxes
         self.train_stride = train_stride
         self.test_stride = test_stride
+
+    def build(self, input_shape):
+        height, width = input_shape["features"][1:3]
+        for name in ("train_stride", "test_stride"):
+            if (stride := getattr(self, name)) > min(height, width):
+                raise UserError(f"model.{name}: {stride} leaves no area of a feature map of {height}x{width}")
+        super().build(input_shape)
 
     def call(self, inputs, noise=SILENCE):
         """See `keras_sat.layers.areas`; every region is present."""

@@ -40,7 +40,7 @@ class SpatialTransformer(Grid):
         size = input_shape["features"][-1]
         self.filter = self.add_weight("filter", [3, 3, size, size], initializer=_centre_of_patch)
         self.filter_bias = self.add_weight("filter_bias", [size], initializer="zeros")
-        self.built = True
+        super().build(input_shape)
 
     def affine_maps(self, features):
         """The matrix at each cell, on (y, x) in units of half the anchor; float32 [B, h, w, 2, 3]."""
