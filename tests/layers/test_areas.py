@@ -49,13 +49,10 @@ def test_pooling_is_a_loop_over_cells():
     found = max_pool_boxes(FEATURES, boxes).numpy()
     for b, image in enumerate(boxes.numpy()):
         for m, (ymin, xmin, ymax, xmax) in enumerate(image):
-            touched = [
-                FEATURES[b, y, x]
-                for y in range(5)
-                for x in range(7)
-                if ymin < (y + 1) / 5 - 1e-5 and ymax > y / 5 + 1e-5 and xmin < (x + 1) / 7 - 1e-5 and xmax > x / 7 + 1e-5
-            ]
-            np.testing.assert_array_equal(found[b, m], np.max(touched, axis=0))
+            rows = [y for y in range(5) if ymin <= (y + 0.5) / 5 < ymax] or [int((ymin + ymax) / 2 * 5)]
+            columns = [x for x in range(7) if xmin <= (x + 0.5) / 7 < xmax] or [int((xmin + xmax) / 2 * 7)]
+            inside = [FEATURES[b, y, x] for y in rows for x in columns]
+            np.testing.assert_array_equal(found[b, m], np.max(inside, axis=0))
 
 
 def test_the_pools_gradient_goes_to_the_maximum():

@@ -10,7 +10,7 @@ from keras_sat.noise import SILENCE
 class Proposals(keras.layers.Layer):
     """Object proposals as areas: the feature map, max-pooled over each box to one cell.
 
-    A cell counts where the box touches it.
+    A cell counts where its centre lies in the box: cells that a box merely touches would mix its neighbours in.
 
     Args:
         train_boxes: how many boxes training draws at random, all where an image has fewer.
@@ -42,10 +42,10 @@ def _present(boxes):
 
 
 def max_pool_boxes(features, boxes):
-    """The maximum of each channel over the cells that a box touches.
+    """The maximum of each channel over the cells whose centres lie in a box.
 
     Args:
-        features: [B, h, w, D]. boxes: float32 [B, M, 4] in 0–1; one of no area takes the cell it lies in.
+        features: [B, h, w, D]. boxes: float32 [B, M, 4] in 0–1; one without such a cell takes the cell it lies in.
     Returns:
         [B, M, D].
     """
@@ -53,11 +53,7 @@ def max_pool_boxes(features, boxes):
     # Maxima over all windows of 2^i × 2^j cells; a box is the union of four of them, whatever its size.
     windows = list(itertools.product(range(height.bit_length()), range(width.bit_length())))
     maxima = tf.stack([_maximum(features, 1 << i, 1 << j) for i, j in windows], axis=1)  # [B, windows, h, w, D]
-    scale = tf.constant([height, width], tf.float32)
-    limit = tf.constant([height, width])
-    # Boxes that end at a cell's border should not touch the next one for a rounding error.
-    first = tf.clip_by_value(tf.cast(tf.floor(boxes[..., :2] * scale + 1e-4), tf.int32), 0, limit - 1)  # [B, M, 2]
-    last = tf.clip_by_value(tf.cast(tf.math.ceil(boxes[..., 2:] * scale - 1e-4), tf.int32), first + 1, limit)
+    first, last = _cells_inside(boxes, height, width)
     levels = _floor_log2(last - first)
     window = levels[..., 0] * width.bit_length() + levels[..., 1]  # [B, M]
     far = last - tf.bitwise.left_shift(1, levels)
@@ -69,6 +65,17 @@ def max_pool_boxes(features, boxes):
     ]
     pooled = [tf.gather_nd(maxima, tf.stack([window, y, x], axis=-1), batch_dims=1) for y, x in corners]
     return tf.reduce_max(tf.stack(pooled), axis=0)
+
+
+def _cells_inside(boxes, height, width):
+    """The range of cells, (first, last) int32 [B, M, 2], whose centres lie in each box; if none does, the box's own cell."""
+    scale = tf.constant([height, width], tf.float32)
+    start, end = boxes[..., :2] * scale, boxes[..., 2:] * scale
+    first, last = (tf.cast(tf.math.ceil(each - 0.5), tf.int32) for each in (start, end))
+    own = tf.cast(tf.floor((start + end) / 2), tf.int32)
+    limit = tf.constant([height, width])
+    first = tf.clip_by_value(tf.where(last > first, first, own), 0, limit - 1)
+    return first, tf.clip_by_value(last, first + 1, limit)
 
 
 def _floor_log2(n):
