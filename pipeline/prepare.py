@@ -42,12 +42,14 @@ def prepare(config, output, beam_flags=()):
     source = open_source(config)
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
     wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": settings}
-    if config.proposals.file:
-        wanted["boxes"] = proposals.fingerprint(config.proposals.file)
+    for name, path in (("boxes", config.proposals.file), ("weights", config.encoder.weights)):
+        if (name == "boxes" and path) or Path(path or "").is_file():
+            wanted[name] = proposals.fingerprint(path)
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
     with _locked(output):
         if output.exists():
             _check_same(output, wanted)
+            shutil.rmtree(_partial(output), ignore_errors=True)  # of a job that was killed once all was done
         else:
             proposals.check(config.proposals)
             chain.run(source, config, wanted, _work_folder(output, wanted), output, options)
@@ -65,9 +67,13 @@ def _locked(output):
         yield
 
 
+def _partial(output):
+    return output.parent / f".{output.name}.partial"
+
+
 def _work_folder(output, wanted):
     """Where the work is kept, with what an earlier run from the same settings left there."""
-    work = output.parent / f".{output.name}.partial"
+    work = _partial(output)
     note = work / "wanted.json"
     if work.exists() and not (note.exists() and json.loads(note.read_text()) == wanted):
         print(f"{work}: is from other settings; starting anew")
