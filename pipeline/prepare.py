@@ -42,9 +42,10 @@ def prepare(config, output, beam_flags=()):
     source = open_source(config)
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
     wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": settings}
-    for name, path in (("boxes", config.proposals.file), ("weights", config.encoder.weights)):
-        if (name == "boxes" and path) or Path(path or "").is_file():
-            wanted[name] = proposals.fingerprint(path)
+    if config.proposals.file:
+        wanted["boxes"] = proposals.fingerprint(config.proposals.file)
+    if Path(config.encoder.weights).is_file():
+        wanted["weights"] = proposals.fingerprint(config.encoder.weights)
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
     with _locked(output):
         if output.exists():
