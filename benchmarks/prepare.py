@@ -1,4 +1,4 @@
-"""python -m benchmarks.prepare --images 500 --config configs/flickr8k_soft.yaml --set source=DIR
+"""python -m benchmarks.prepare --images 500 --config configs/xu_flickr8k_soft.yaml --set source=DIR
 
 Images a second of the whole preparation beside the bare rate of decoding + CNN in a loop, in one run: a loop over one half
 of the pictures, the job over all of them, the loop over the other half.
@@ -60,7 +60,9 @@ def measure(config, images):
 
     def loop(items):
         for first in range(0, len(items), 32):
-            pictures = [decode_image(sample.load(item).encoded, pixels) for item in items[first : first + 32]]
+            pictures = [
+                decode_image(sample.load(item).encoded, pixels, config.encoder.resize) for item in items[first : first + 32]
+            ]
             encoder.predict_on_batch(np.stack(pictures))
 
     seconds = {}

@@ -26,7 +26,7 @@ def caption_files(run, paths):
     import tensorflow as tf
 
     from keras_sat.decoding import caption_function
-    from keras_sat.encoder import decode_picture, picture_inputs
+    from keras_sat.encoder import picture_inputs, shown_picture
     from keras_sat.evaluation.generate import to_captions
 
     encoder, proposals = run.facts["encoder"], run.facts["proposals"]
@@ -36,11 +36,8 @@ def caption_files(run, paths):
     for path in paths:
         try:
             encoded = tf.io.read_file(str(path))
-            inputs.append(picture_inputs(encoded, {*names, "pixels"}, encoder, proposals))
-            # Regions lie in what the CNN saw: a squashed picture as a whole, a cropped one only inside the crop.
-            whole = encoder["resize"] == "squash"
-            shown = decode_picture(encoded) if whole else inputs[-1]["pixels"]
-            pictures.append((path, np.asarray(shown)))
+            inputs.append(picture_inputs(encoded, names, encoder, proposals))
+            pictures.append((path, shown_picture(encoded, encoder)))
         except tf.errors.NotFoundError:
             errors.append(UserError(f"{path}: no such file"))
         except tf.errors.OpError:

@@ -93,6 +93,19 @@ def decode_image(encoded, image_size, resize="squash"):
     return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
 
 
+def shown_picture(encoded, encoder):
+    """The picture on which boxes are to be drawn: as a whole where the CNN saw it squashed, else the crop that it saw.
+
+    Args:
+        encoded: scalar string tensor or bytes. encoder: the manifest's section.
+    Returns:
+        uint8 [H, W, 3], RGB.
+    """
+    if encoder["resize"] == "crop":
+        return decode_image(encoded, encoder["image_size"], "crop").numpy()
+    return decode_picture(encoded).numpy()
+
+
 def picture_inputs(encoded, names, encoder, regions=None, given=None):
     """One encoded picture as what a captioner's inputs are made of.
 
@@ -117,7 +130,7 @@ def picture_inputs(encoded, names, encoder, regions=None, given=None):
         if given:
             boxes, scores = given
             if encoder["resize"] == "crop":
-                height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+                height, width, _ = decode_picture(encoded).shape
                 boxes, scores = proposals.cropped(boxes, scores, height, width)
         elif regions["method"] == "file":
             raise UserError("its captioner was trained on boxes from a file and needs such boxes for this picture too")

@@ -86,7 +86,7 @@ def _unreadable(path, error):
 
 
 def fingerprint(path):
-    """SHA-256 of a file of boxes."""
+    """SHA-256 of a file."""
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
@@ -95,8 +95,13 @@ def fingerprint(path):
 
 def cropped(boxes, scores, height, width):
     """A whole picture's boxes and scores as they lie in the encoder's centre crop (see `config.Encoder.resize`)."""
+    return _ordered(in_crop(boxes, height, width), scores, len(boxes))
+
+
+def in_crop(boxes, height, width):
+    """A whole picture's boxes [m, 4] in the crop's own fractions, clipped to it: without area where they lie outside."""
     seen = np.float32(min(height, width) * 224 / 256) / np.float32([height, width, height, width])
-    return _ordered(np.clip((boxes - 0.5) / seen + 0.5, 0, 1).astype(np.float32), scores, len(boxes))
+    return np.clip((np.float32(boxes) - 0.5) / seen + 0.5, 0, 1).astype(np.float32)
 
 
 def _ordered(boxes, scores, most):

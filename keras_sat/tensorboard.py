@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from keras_sat.encoder import decode_picture
 from keras_sat.visualize.attention import attention_overlay, to_png
 
 
@@ -10,12 +9,12 @@ class TensorBoard:
     """Writes an epoch's results.
 
     Args:
-        folder: the run's logs. pictures: validation `Record`s to show.
+        folder: the run's logs. pictures: [(validation `Record`, picture uint8 [H, W, 3] to draw on or None)] to show.
     """
 
     def __init__(self, folder, pictures):
         self._writer = tf.summary.create_file_writer(str(folder))
-        self._pictures = {record.source_id: record for record in pictures}
+        self._pictures = {record.source_id: (record, picture) for record, picture in pictures}
 
     def write(self, results, captioned):
         """Args: results: the epoch's line of metrics.jsonl. captioned: `Captioned` of the validation images."""
@@ -23,11 +22,10 @@ class TensorBoard:
             for name, value in results.items():
                 tf.summary.scalar(f"validation/{name[4:]}" if name.startswith("val_") else f"training/{name}", value)
             shown = [each for each in captioned if each.source_id in self._pictures]
-            rows = [f"| {e.source_id} | {e.caption} | {self._pictures[e.source_id].captions[0]} |" for e in shown]
+            rows = [f"| {e.source_id} | {e.caption} | {self._pictures[e.source_id][0].captions[0]} |" for e in shown]
             tf.summary.text("captions", "\n".join(["| image | generated | a reference |", "|---|---|---|", *rows]))
             for each in shown:
-                if encoded := self._pictures[each.source_id].encoded:
-                    image = decode_picture(encoded).numpy()
+                if (image := self._pictures[each.source_id][1]) is not None:
                     figure = attention_overlay(image, each.words, each.attention, each.boxes)
                     tf.summary.image(f"attention/{each.source_id}", tf.io.decode_png(to_png(figure))[None, ..., :3])
         self._writer.flush()

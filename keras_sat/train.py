@@ -47,15 +47,31 @@ def train(experiment, folder):
     return run
 
 
-def prepare_built_in(experiment):
-    """Prepares the built-in data set where the experiment asks for it: missing, it is made; made otherwise, refused."""
-    if experiment.prepare.dataset == "scenes":
+def prepare_built_in(experiment, path=None):
+    """Prepares the built-in data set where the experiment asks for it: missing, it is made; made otherwise, refused.
+
+    It asks for it by its `prepare` section or, without one, by a folder whose name begins with `scenes`; whatever else lies
+    in the folder is left as it is.
+
+    Args:
+        path: the experiment's file, for the message.
+    Raises:
+        UserError: the data set is not there and not built in, or was made otherwise.
+    """
+    folder, section = Path(experiment.data.path), experiment.prepare
+    if section.dataset == "scenes" and (folder.name.startswith("scenes") or section != configuration.Prepare()):
         from pipeline.prepare import prepare
 
         try:
-            prepare(experiment.prepare, experiment.data.path)
+            prepare(section, folder)
         except UserError as error:
-            raise UserError(f"{error}, or say --data {experiment.data.path} to take it as it is") from error
+            if not folder.exists():
+                raise
+            reason = str(error).partition("; choose another --output")[0]
+            raise UserError(f"{reason}; take it as it is with --data {folder}, or another --set data.path=DIR") from error
+    elif not folder.exists():
+        what = f"--config {path}" if path else f"--dataset {section.dataset}"
+        raise UserError(f"{folder}: no such data set; make it: python -m pipeline.prepare {what} --output {folder}")
 
 
 def load_experiment(model, path, data, overrides):
@@ -85,7 +101,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     experiment = load_experiment(args.model, args.config, args.data, args.set)
     if not args.data:
-        prepare_built_in(experiment)
+        prepare_built_in(experiment, args.config)
     name = Path(args.config).stem if args.config else f"scenes_{experiment.model.name}"
     train(experiment, Path(args.run or f"runs/{name}"))
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from keras_sat.data import input_pipeline
 from keras_sat.decoding import caption_function
+from keras_sat.encoder import shown_picture
 from keras_sat.evaluation.generate import caption_split, normalised_references
 from keras_sat.evaluation.scorers import score
 
@@ -24,7 +25,9 @@ class Validation:
         self._limit = experiment.train.validation_images
         records = list(input_pipeline.read_records(data, "val", self._limit))
         self._references = normalised_references(records)
-        self.pictures = records[: experiment.train.pictures]
+        encoder = data.manifest["encoder"]
+        shown = records[: experiment.train.pictures]
+        self.pictures = [(each, shown_picture(each.encoded, encoder) if each.encoded else None) for each in shown]
         self._metrics = ["bleu", "cider"] + ["meteor"] * (experiment.train.select_by == "meteor")
         self._generate = caption_function(model, experiment.decoding.max_length)
         signature = [self._batches().element_spec]

@@ -27,27 +27,16 @@ def run(source, config, wanted, work, output, options):
     Raises:
         UserError: unusable source, schema, encoder or quantisation; anomalies.
     """
-    reviewed = schema_gen.load(config.schema) if config.schema else None
     examples, features, final = (work / name for name in ("examples", "features", "final"))
     shutil.rmtree(final, ignore_errors=True)
     for folder in (examples, features, final):
         folder.mkdir(exist_ok=True)
-
-    example_gen.run(source, config, str(examples), options)
-    failures = collections.defaultdict(list)
-    for path, sidecar in finished_chunks(str(examples)).items():
-        failures[split_of(path)] += sidecar["failures"]
-    chunks = {path: sidecar for path, sidecar in finished_chunks(str(examples)).items() if sidecar["images"]}
-    statistics_gen.run(list(chunks), str(work / "counts.json"), options)
-    counts = read_json(str(work / "counts.json"))
-    if "train" not in counts:
-        raise UserError(f"{config.source}: no training split, so no vocabulary")
-    vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
-    statistics, reasons = statistics_gen.summarise(counts, vocabulary), statistics_gen.count_failures(failures)
-    schema = reviewed or schema_gen.infer(statistics)
-    anomalies = example_validator.validate(statistics, reasons, schema)
-    write_json(str(work / "anomalies.json"), anomalies)
-    example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
+    try:
+        found = _read(source, config, str(examples), work, options)
+    except UserError:
+        example_gen.forget_failures(str(examples), str(features))
+        raise
+    chunks, counts, failures, vocabulary, statistics, reasons, schema, anomalies = found
 
     encoder = _encoder(work / "encoder.keras", lambda: build_encoder(config.encoder, config.seed))
     encoders = {"features": str(work / "encoder.keras")}
@@ -76,6 +65,27 @@ def run(source, config, wanted, work, output, options):
     final.rename(output)
     shutil.rmtree(work)
     _report(output, manifest)
+
+
+def _read(source, config, folder, work, options):
+    """From the source to checked chunks in `folder`, and all that is known of them before the CNN runs."""
+    reviewed = schema_gen.load(config.schema) if config.schema else None
+    example_gen.run(source, config, folder, options)
+    failures = collections.defaultdict(list)
+    for path, sidecar in finished_chunks(folder).items():
+        failures[split_of(path)] += sidecar["failures"]
+    chunks = {path: sidecar for path, sidecar in finished_chunks(folder).items() if sidecar["images"]}
+    statistics_gen.run(list(chunks), str(work / "counts.json"), options)
+    counts = read_json(str(work / "counts.json"))
+    if "train" not in counts:
+        raise UserError(f"{config.source}: no training split, so no vocabulary")
+    vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
+    statistics, reasons = statistics_gen.summarise(counts, vocabulary), statistics_gen.count_failures(failures)
+    schema = reviewed or schema_gen.infer(statistics)
+    anomalies = example_validator.validate(statistics, reasons, schema)
+    write_json(str(work / "anomalies.json"), anomalies)
+    example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
+    return chunks, counts, failures, vocabulary, statistics, reasons, schema, anomalies
 
 
 def _images(folder):

@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import hashlib
 import io
+import math
 
 import apache_beam as beam
 import tensorflow as tf
@@ -25,6 +26,7 @@ LEAK = "same picture in two splits"
 TWO_SPLITS = "same id in two splits"
 MISSING = "picture missing"
 NO_CAPTION = "no caption"
+IN_NO_SPLIT = "in no split"
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow only reads headers here, and `max_pixels` decides
 
@@ -32,8 +34,9 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow only reads headers here, and `max_pixels
 def run(source, config, folder, options):
     """Writes `folder`/SPLIT-i-of-n.tfrecord and a sidecar each.
 
-    The sidecar: {"images": int, "failures": [{"id", "stage", "error"}], "contents": {id: hash of its pixels}}. `error` is
-    `reason: detail`; a failure with a "caption" left only that caption out.
+    The sidecar: {"images": int, "failures": [{"id", "stage", "error"}], "contents": {id: hash of its pixels}}, and where
+    leaks were taken out, "leaked": [their hashes]. `error` is `reason: detail`; a failure with a "caption" left only that
+    caption out.
 
     Args:
         source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. options: Beam's.
@@ -41,7 +44,8 @@ def run(source, config, folder, options):
         UserError: no image at all, more unusable ones than `config.max_failures` allows, or pictures to be stored smaller
             than the CNN takes them.
     """
-    needed = config.proposals.image_size or config.encoder.pixels
+    needed = max(config.encoder.pixels, config.proposals.image_size or 0)
+    needed = math.ceil(needed * 256 / 224) if config.encoder.resize == "crop" else needed
     if config.picture_size and config.picture_size < needed:
         raise UserError(f"picture_size: {config.picture_size} is less than the {needed} pixels that the CNN takes; raise it")
 
@@ -75,7 +79,7 @@ def merge(parts):
     parts = [part for part in parts if not part.fault]
     splits = [split for split in SPLITS if split in {part.split for part in parts}]
     paths = sorted({part.path for part in parts if part.path})
-    split = splits[-1] if splits else UNSPLIT
+    split = splits[-1] if splits else max([part.otherwise for part in parts if part.otherwise], default=UNSPLIT)
     if len(paths) > 1:
         yield Item(parts[0].id, split, fault=f"duplicate id: {', '.join(paths)}")
         return
@@ -132,16 +136,16 @@ class LoadChunk(beam.DoFn):
 
     def _boxes_of(self, name):
         if name not in self._boxes:
-            raise UserError(f"no boxes in {self._config.proposals.file}")
+            raise UserError(f"no boxes: not in {self._config.proposals.file}")
         return self._boxes[name]
 
     def _load(self, item):
         """(the checked record, failures of single captions, hash of the pixels)."""
         if item.fault:
             raise UserError(item.fault)
-        record = self._source.load(item)
         if item.split == UNSPLIT:
-            raise UserError("in no split: the corpus lists it in none")
+            raise UserError(f"{IN_NO_SPLIT}: the corpus lists it in none")
+        record = self._source.load(item)
         record.source_id.encode()
         picture = self._picture(record.encoded)
         content = hashlib.sha256(str(picture.shape).encode() + picture.tobytes())
@@ -209,7 +213,8 @@ def _reason(error):
     if isinstance(error, FileNotFoundError):
         return f"{MISSING}: {error.filename or error}"
     if isinstance(error, tf.errors.OpError):
-        return f"not decodable: {error.message}"
+        # The one line of TensorFlow's message that is about the picture: above it the call stack, below it the graph.
+        return f"not decodable: {error.message.partition('[[{{node')[0].strip().splitlines()[-1]}"
     if isinstance(error, UnicodeEncodeError):
         return "id not UTF-8: rename the picture"
     return str(error) if isinstance(error, UserError) else f"not readable: {error}"
@@ -259,20 +264,40 @@ def _rewrite(chunk, leaks):
     leaks, sidecar = dict(leaks), artifacts.read_json(artifacts.sidecar_of(chunk))
     records = [record for record in artifacts.read_records(chunk) if deserialize(record).source_id not in leaks]
     sidecar["failures"] += [_failure(id, error) for id, error in sorted(leaks.items())]
+    sidecar["leaked"] = sidecar.get("leaked", []) + [sidecar["contents"][id] for id in sorted(leaks)]
     sidecar["contents"] = {id: content for id, content in sidecar["contents"].items() if id not in leaks}
     artifacts.write_chunk(chunk, records, {**sidecar, "images": len(records)})
 
 
 def _check_failures(chunks, config):
-    sidecars = [sidecar for path, sidecar in chunks.items() if artifacts.split_of(path) != UNSPLIT]
-    images = sum(sidecar["images"] for sidecar in sidecars)
-    failures = [failure for sidecar in sidecars for failure in sidecar["failures"] if "caption" not in failure]
-    if not images and not failures:
-        raise UserError(f"{config.source}: no image found")
-    if len(failures) > config.max_failures * (images + len(failures)):
-        reasons = collections.Counter(failure["error"].partition(":")[0] for failure in failures).most_common()
+    images = sum(sidecar["images"] for sidecar in chunks.values())
+    failures = [failure for sidecar in chunks.values() for failure in sidecar["failures"] if "caption" not in failure]
+    counted = [failure for failure in failures if not failure["error"].startswith(IN_NO_SPLIT)]
+    if not images and not counted:
+        raise UserError(f"{config.source}: no image found{f' ({_reasons(failures)})' if failures else ''}")
+    if len(counted) > config.max_failures * (images + len(counted)):
         raise UserError(
-            f"{len(failures)} of {images + len(failures)} images are unusable, more than max_failures "
-            f"{config.max_failures:g} allows ({', '.join(f'{count} {reason}' for reason, count in reasons)}); "
-            f"the first: {failures[0]['id']}: {failures[0]['error']}"
+            f"{len(counted)} of {images + len(counted)} images and lines are unusable, more than max_failures "
+            f"{config.max_failures:g} allows ({_reasons(counted)}); the first: {counted[0]['id']}: {counted[0]['error']}"
         )
+
+
+def _reasons(failures):
+    counts = collections.Counter(failure["error"].partition(":")[0] for failure in failures)
+    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+
+
+def forget_failures(folder, others):
+    """Lets the next call read the chunks again in which an image failed, and those with the pictures that leaked.
+
+    Args:
+        others: a folder with what was made of these chunks, under the same names.
+    """
+    chunks = artifacts.finished_chunks(folder)
+    leaked = {content for sidecar in chunks.values() for content in sidecar.get("leaked", [])}
+    for path, sidecar in chunks.items():
+        failed = any("caption" not in failure for failure in sidecar["failures"])
+        if failed or leaked & set(sidecar["contents"].values()):
+            for name in (artifacts.sidecar_of(path), f"{others}/{artifacts.sidecar_of(path).rsplit('/', 1)[-1]}"):
+                if tf.io.gfile.exists(name):
+                    tf.io.gfile.remove(name)

@@ -44,10 +44,13 @@ def prepare(config, output, beam_flags=()):
     wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": settings}
     if config.proposals.file:
         wanted["boxes"] = proposals.fingerprint(config.proposals.file)
+    if Path(config.encoder.weights).is_file():
+        wanted["weights"] = proposals.fingerprint(config.encoder.weights)
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
     with _locked(output):
         if output.exists():
             _check_same(output, wanted)
+            shutil.rmtree(_partial(output), ignore_errors=True)  # of a job that was killed once all was done
         else:
             proposals.check(config.proposals)
             chain.run(source, config, wanted, _work_folder(output, wanted), output, options)
@@ -65,9 +68,13 @@ def _locked(output):
         yield
 
 
+def _partial(output):
+    return output.parent / f".{output.name}.partial"
+
+
 def _work_folder(output, wanted):
     """Where the work is kept, with what an earlier run from the same settings left there."""
-    work = output.parent / f".{output.name}.partial"
+    work = _partial(output)
     note = work / "wanted.json"
     if work.exists() and not (note.exists() and json.loads(note.read_text()) == wanted):
         print(f"{work}: is from other settings; starting anew")

@@ -63,6 +63,7 @@ def _data_lineage(data):
     """The components whose outputs a prepared data set holds."""
     manifest = data.manifest
     examples = {"source": manifest["source"], "settings": _hash(manifest["settings"])}
+    examples |= {"boxes": manifest["boxes"]} if "boxes" in manifest else {}
     parents = {"ExampleGen": _hash(examples)}
     encoder = {"vocabulary": manifest["vocabulary"]["fingerprint"], "encoder": manifest["encoder"]["weights"]}
     described = {

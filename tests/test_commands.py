@@ -44,6 +44,11 @@ def test_help_imports_no_tensorflow(module):
         (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
         (["--data", "nowhere/scenes"], ["nowhere/scenes", "pipeline.prepare"]),
         (["--data", "nowhere"], ["nowhere", "pipeline.prepare"]),
+        (["--set", "data.path=data/my_typo"], ["data/my_typo: no such data set", "--dataset scenes --output data/my_typo"]),
+        (
+            ["--config", "configs/xu_flickr8k_soft.yaml", "--set", "data.path=nowhere"],
+            ["nowhere: no such", "python -m pipeline.prepare --config configs/xu_flickr8k_soft.yaml --output nowhere"],
+        ),
     ],
 )
 def test_configuration_mistakes_come_before_tensorflow(arguments, parts, tmp_path):

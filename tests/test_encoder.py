@@ -1,7 +1,10 @@
+import io
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_sat.config import Encoder
 from keras_sat.encoder import (
@@ -12,6 +15,7 @@ from keras_sat.encoder import (
     load_encoder,
     picture_inputs,
     quantise,
+    shown_picture,
     weights_fingerprint,
 )
 from keras_sat.errors import UserError
@@ -102,6 +106,19 @@ def test_inputs_of_one_picture():
     np.testing.assert_array_equal(moved, [[0.5, 0.5, 1, 1]] + 8 * [[0] * 4])
     with pytest.raises(UserError, match="from a file"):
         picture_inputs(encoded, ("boxes",), encoder, regions | {"method": "file"})
+
+
+def test_a_turned_pictures_boxes_are_those_of_the_picture_as_it_is_seen():
+    """256 x 512 pixels that EXIF turns to 512 x 256, of which the crop shows y from 144 to 368 and x from 16 to 240."""
+    tags, file = Image.Exif(), io.BytesIO()
+    tags[0x0112] = 6
+    Image.new("RGB", (512, 256), "red").save(file, "JPEG", exif=tags)
+    given = np.float32([[144 / 512, 16 / 256, 256 / 512, 128 / 256]]), np.float32([1])
+    encoder, regions = {"image_size": 32, "resize": "crop"}, {"method": "file", "most": 1, "image_size": None}
+    found = picture_inputs(file.getvalue(), ("boxes",), encoder, regions, given)["boxes"]
+    np.testing.assert_allclose(found, [[0, 0, 0.5, 0.5]], atol=1e-6)
+    assert shown_picture(file.getvalue(), encoder).shape == (32, 32, 3)
+    assert shown_picture(file.getvalue(), {"resize": "squash"}).shape == (512, 256, 3)
 
 
 def test_every_cnn_of_keras_applications_has_its_preprocessing():

@@ -68,7 +68,13 @@ class PreparedData:
         """
         if split not in self.manifest["splits"]:
             known = [name for name in ("train", "val", "test") if name in self.manifest["splits"]]
-            raise UserError(f"{self.folder}: has no split {split!r}, only {', '.join(known)}")
+            mend = {
+                "folder": f"prepare it with a larger --set shares.{split}=SHARE or a column `split`",
+                "flickr30k": f"prepare it with a larger --set shares.{split}=SHARE, or list it in Flickr30k Entities' files",
+                "scenes": f"prepare it with --source {','.join(f'{name}=NUMBER' for name in [*known, split])}",
+            }
+            mend = mend.get(self.manifest.get("dataset"), "its corpus lists none") if split in ("val", "test") else ""
+            raise UserError(f"{self.folder}: has no split {split!r}, only {', '.join(known)}{mend and f'; {mend}'}")
         paths = []
         for shard in self.manifest["splits"][split]:
             path = self.folder / shard["name"]

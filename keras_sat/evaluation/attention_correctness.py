@@ -3,10 +3,13 @@
 Reference: Liu et al. 2017, "Attention correctness in neural image captioning", section 3.
 """
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
+from keras_sat.proposals import in_crop
 from keras_sat.text import split as split_words
 
 
@@ -50,6 +53,14 @@ def describe_attention(captioned):
     return {name: float(np.mean(values)) for name, values in named.items() if values}
 
 
+def phrases_in_crop(record):
+    """The `Record` with its phrases' boxes as they lie in the encoder's crop, without those of what it does not show."""
+    boxes = [in_crop([phrase.box], record.height, record.width)[0] for phrase in record.phrases]
+    moved = [dataclasses.replace(phrase, box=tuple(box.tolist())) for phrase, box in zip(record.phrases, boxes)]
+    seen = [phrase for phrase in moved if phrase.box[2] > phrase.box[0] and phrase.box[3] > phrase.box[1]]
+    return dataclasses.replace(record, phrases=tuple(seen))
+
+
 def evaluate_attention(model, data, split, vocabulary, captioned, records):
     """Mean attention correctness of a split, or {} where it has no boxes.
 
@@ -60,6 +71,8 @@ def evaluate_attention(model, data, split, vocabulary, captioned, records):
         the true captions, on the generated ones, of uniform attention (on the true ones); and the share of nouns of the
         generated captions whose strongest region lies on the object.
     """
+    if data.manifest["encoder"]["resize"] == "crop":
+        records = {name: phrases_in_crop(record) for name, record in records.items()}
     if not any(record.phrases for record in records.values()):
         return {}
     truth, uniform, generated, pointing, regions_of = [], [], [], [], {}

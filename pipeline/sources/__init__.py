@@ -4,6 +4,8 @@ import abc
 import hashlib
 from dataclasses import dataclass
 
+from keras_sat.errors import UserError
+
 SPLITS = ("train", "val", "test")
 UNSPLIT = "unsplit"  # what a corpus holds but gives to no split; it is named among the failures
 
@@ -12,9 +14,9 @@ UNSPLIT = "unsplit"  # what a corpus holds but gives to no split; it is named am
 class Item:
     """What one place of a corpus says of an image, before it is opened. Only this is shuffled; it is merged by id.
 
-    split: empty where this place does not say. captions: as found; bytes that are no UTF-8 as surrogates. order: where the
-    caption stands among the image's captions; no two have the same. fault: why the image (with captions: why these) is
-    not taken, as `reason: detail`.
+    split: empty where this place does not say; otherwise: the split where no place says one. captions: as found; bytes that
+    are no UTF-8 as surrogates. order: where the caption stands among the image's captions; no two have the same. fault: why
+    the image (with captions: why these) is not taken, as `reason: detail`.
     """
 
     id: str
@@ -23,6 +25,7 @@ class Item:
     captions: tuple[str, ...] = ()
     order: tuple = ()
     fault: str = ""
+    otherwise: str = ""
 
 
 class Source(abc.ABC):
@@ -61,7 +64,11 @@ def split_by_hash(id, shares):
 
 
 def open_source(config):
-    """The reader for a `keras_sat.config.Prepare`."""
+    """The reader for a `keras_sat.config.Prepare`.
+
+    Raises:
+        UserError: a source that the reader, or Beam, cannot open.
+    """
     from pipeline.sources.coco import CocoSource
     from pipeline.sources.flickr8k import Flickr8kSource
     from pipeline.sources.flickr30k import Flickr30kSource
@@ -77,4 +84,7 @@ def open_source(config):
         "karpathy": KarpathySource,
         "folder": FolderSource,
     }
-    return readers[config.dataset](config)
+    try:
+        return readers[config.dataset](config)
+    except ValueError as error:  # Beam's: no file system for such a path
+        raise UserError(f"{config.source}: cannot be opened ({error})") from error

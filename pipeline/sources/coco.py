@@ -6,7 +6,7 @@ Reference: Chen et al. 2015, "Microsoft COCO captions: data collection and evalu
 from apache_beam.io.filesystems import FileSystems
 
 from keras_sat.errors import UserError
-from pipeline.sources import Item, files
+from pipeline.sources import UNSPLIT, Item, files
 
 YEARS = ("2017", "2014")
 
@@ -42,7 +42,10 @@ class CocoSource(files.FileSource):
         split, array = partition
         keys = ("id", "file_name") if array == "images" else ("id", "image_id", "caption")
         for value in files.json_array(self._captions[split], array, keys):
-            if array == "images":
+            if not isinstance(value[keys[-1]], str):
+                fault = f"malformed line: {keys[-1]} of {array} {value['id']} is {value[keys[-1]]!r}, no text"
+                yield Item(f"{self._captions[split]}@{array} {value['id']}", UNSPLIT, fault=fault)
+            elif array == "images":
                 yield Item(str(value["id"]), split, FileSystems.join(self._pictures[split], value["file_name"]))
             else:
                 yield Item(str(value["image_id"]), split, captions=(value["caption"],), order=(value["id"],))

@@ -11,6 +11,7 @@ from keras_sat.errors import UserError
 from pipeline.sources import Source
 
 _RANGE = 4 << 20  # bytes of a captions file that one worker lists
+_KEY = 1000  # characters in which an array's key and its bracket are found
 
 
 class FileSource(Source):
@@ -23,6 +24,8 @@ class FileSource(Source):
 
         if not item.path:
             raise FileNotFoundError(f"the corpus has captions for it, but does not list it ({self.listings[0]})")
+        if "\0" in item.path:
+            raise UserError("not readable: a NUL character in its name")
         return Record(item.id, item.captions, read(item.path))
 
     def fingerprint(self):
@@ -102,7 +105,7 @@ def json_array(path, key, keys):
             text, pending = text + block[:cut].decode("utf-8", "surrogateescape"), block[cut:]
             if position is None:
                 found = re.search(rf'(?<!\\)"{key}"\s*:\s*\[', text)
-                position = found.end() if found else None
+                text, position = (text, found.end()) if found else (text[-_KEY:], None)
             while position is not None:
                 element = re.compile(r"[\s,]*").match(text, position).end()
                 if text[element : element + 1] == "]":

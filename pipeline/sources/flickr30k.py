@@ -71,7 +71,7 @@ class Flickr30kSource(files.FileSource):
 def csv_item(line, offset, file, path_of):
     """The item of a line `IMAGE.jpg| N| caption`."""
     image, number, caption = (part.strip() for part in [*line.split("|", 2), "", ""][:3])
-    if not number.isdigit():
+    if not number.isdecimal():
         return Item(f"{file}@{offset}", UNSPLIT, fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg| N| caption")
     return Item(image, "", path_of(image), (caption,), (int(number),))
 
@@ -96,6 +96,8 @@ def read_boxes(xml, name):
     try:
         root = ElementTree.fromstring(xml)
         height, width = (float(root.find(f"size/{side}").text) for side in ("height", "width"))
+        if not (height > 0 and width > 0):
+            raise ValueError(f"its picture has {height:g}x{width:g} pixels")
         corners = {}
         for thing in root.iter("object"):
             box = thing.find("bndbox")

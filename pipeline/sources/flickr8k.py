@@ -49,6 +49,6 @@ def token_item(line, offset, file, path_of):
     """The item of a line `IMAGE.jpg#N<tab>caption`."""
     place, tab, caption = line.partition("\t")
     image, sharp, number = place.rpartition("#")
-    if not (tab and sharp and number.isdigit()):
+    if not (tab and sharp and number.isdecimal()):
         return Item(f"{file}@{offset}", UNSPLIT, fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg#N<tab>caption")
     return Item(image, "", path_of(image), (caption,), (int(number),))

@@ -21,7 +21,7 @@ class FolderSource(files.FileSource):
     captions.jsonl    objects of these keys; `captions` may be a list
     captions.txt      IMAGE<tab>caption
 
-    An image without a split is given one by a hash of its path.
+    An image to which no line gives a split is given one by a hash of its path.
 
     Raises:
         UserError: a folder without such a file, or a csv without these columns.
@@ -40,17 +40,23 @@ class FolderSource(files.FileSource):
     def list_items(self, part):
         read = {"csv": _read_csv, "jsonl": _read_jsonl, "txt": _read_txt}[self._file.rsplit(".", 1)[-1]]
         for place, row in read(part):
-            image, caption, split = (_value(row, names) for names in (IMAGE, CAPTION, ("split",)))
-            if not image or not isinstance(image, str) or not isinstance(caption, str | list):
-                fault = f"malformed line: expected {IMAGE[0]} and {CAPTION[0]}, found {row}"
+            image, captions, split = (_value(row, names) for names in (IMAGE, CAPTION, ("split",)))
+            captions = [captions] if isinstance(captions, str) else captions
+            if not image or not isinstance(image, str) or not _are_texts(captions):
+                fault = f"malformed line: expected {IMAGE[0]} and {CAPTION[0]}, found {row.get('line', row)}"
                 yield Item(f"{self._file}@{place}", UNSPLIT, fault=fault)
-            elif split and split not in SPLITS:
+                continue
+            split = split.strip().lower() if isinstance(split, str) else split
+            if split and (not isinstance(split, str) or split not in SPLITS):
                 yield Item(image, UNSPLIT, fault=f"unknown split: {split!r}, expected train, val or test")
-            else:
-                split = SPLITS[split] if split else split_by_hash(image, self._shares)
-                path = FileSystems.join(self._folder, image)
-                for index, text in enumerate([caption] if isinstance(caption, str) else caption):
-                    yield Item(image, split, path, (str(text),), (place, index))
+                continue
+            path, by_hash = FileSystems.join(self._folder, image), split_by_hash(image, self._shares)
+            for index, text in enumerate(captions):
+                yield Item(image, SPLITS.get(split or "", ""), path, (text,), (place, index), otherwise=by_hash)
+
+
+def _are_texts(captions):
+    return isinstance(captions, list) and captions and all(isinstance(caption, str) for caption in captions)
 
 
 def _value(row, names):
@@ -69,7 +75,11 @@ def _read_csv(part):
     rows = csv.reader(texts, delimiter=delimiter)
     try:
         for row in rows:
-            yield rows.line_num, dict(zip(columns, row))
+            if len(row) > len(columns):
+                fault = f"{len(row)} cells in {len(columns)} columns (a caption with a {delimiter!r} needs quotes): {row}"
+                yield rows.line_num, {"line": fault}
+            else:
+                yield rows.line_num, dict(zip(columns, row))
     except csv.Error as error:
         raise UserError(f"{path}: not CSV at line {rows.line_num + 1} ({error}); is a quote not closed?") from error
 

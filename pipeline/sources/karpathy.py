@@ -40,7 +40,7 @@ class KarpathySource(files.FileSource):
 
     def list_items(self, partition):
         for image in files.json_array(partition, "images", ("filename", "split", "sentences")):
-            id, split = str(image.get("cocoid", image["filename"])), SPLITS.get(image["split"])
+            id, split = str(image.get("cocoid", image["filename"])), SPLITS.get(str(image["split"]))
             if split is None:
                 yield Item(id, UNSPLIT, fault=f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}")
                 continue

@@ -14,6 +14,7 @@ from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
 from keras_sat.encoder import decode_image, decode_picture
 from keras_sat.errors import UserError
+from pipeline import chain
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare
 from tests.pipeline import corpora
@@ -111,7 +112,7 @@ EXPECTED = {
         "same picture in two splits": 1,
         **collections.Counter(reason for _, reason in BAD.values()),
     },
-    "unsplit": {"malformed line": 1, "picture missing": 1},
+    "unsplit": {"malformed line": 1, "in no split": 1},
 }
 
 
@@ -164,7 +165,7 @@ def test_anomalies_stop_the_run_unless_allowed(corpus, prepared, tmp_path):
     assert {each["value"]: each["found"] for each in anomalies} == {
         "same picture in two splits": 1,
         "same id in two splits": 1,
-        "picture missing": 2,
+        "picture missing": 1,
         "no caption": 1,
     }
     prepare(faulty(corpus, allow_anomalies=True), tmp_path / "data", ["--direct_running_mode=multi_processing"])
@@ -173,13 +174,13 @@ def test_anomalies_stop_the_run_unless_allowed(corpus, prepared, tmp_path):
 
 def test_too_many_failures_stop_the_run(corpus, tmp_path):
     config = small_prepare(dataset="flickr8k", source=str(corpus[0]), max_failures=0.1)
-    with pytest.raises(UserError, match=r"8 of 46 images are unusable.*1 too many pixels"):
+    with pytest.raises(UserError, match=r"9 of 47 images and lines are unusable.*1 too many pixels.*1 malformed line"):
         prepare(config, tmp_path / "data")
 
 
 def test_a_reviewed_schema_decides(corpus, prepared, tmp_path):
     text = (prepared / "schema.yaml").read_text()
-    for reason, count in (("two splits", 1), ("no caption", 1), ("picture missing", 2)):
+    for reason, count in (("two splits", 1), ("no caption", 1), ("picture missing", 1)):
         text = text.replace(f"{reason}: 0", f"{reason}: {count}")
     (tmp_path / "schema.yaml").write_text(text)
     prepare(faulty(corpus, schema=str(tmp_path / "schema.yaml")), tmp_path / "data")
@@ -242,6 +243,76 @@ def test_turned_pictures_become_the_same_input():
     assert np.abs(turned - np.rot90(upright, -1)).mean() < 3
 
 
+def own(folder, lines, pictures=4, file="captions.csv"):
+    """A folder of pictures 0.jpg, … with these captions; returns what prepares it."""
+    for seed in range(pictures):
+        corpora.write(folder / f"{seed}.jpg", corpora.picture(seed))
+    corpora.write(folder / file, "".join(line + "\n" for line in lines))
+    return {"dataset": "folder", "source": str(folder), "shares": {"val": 0.0, "test": 0.0}, "chunk_images": 1}
+
+
+@pytest.mark.parametrize("limit, message", [(0.05, "1 of 4 .*1 picture missing"), (0.5, "1 anomalies .*picture missing 1")])
+def test_mended_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
+    config = small_prepare(
+        **own(tmp_path / "in", ["image,caption", *(f"{n}.jpg,A dog ." for n in range(4))]), max_failures=limit
+    )
+    picture = tmp_path / "in" / "2.jpg"
+    content = picture.read_bytes()
+    picture.unlink()
+    with pytest.raises(UserError, match=message):
+        prepare(config, tmp_path / "data")
+    chunks = (tmp_path / ".data.partial" / "examples").glob("*.json")
+    before = {chunk: chunk.stat().st_mtime_ns for chunk in chunks if json.loads(chunk.read_text())["images"]}
+    picture.write_bytes(content)
+    after, read = {}, chain._read
+
+    def noting(*args):
+        found = read(*args)
+        after.update({chunk: chunk.stat().st_mtime_ns for chunk in before})
+        return found
+
+    monkeypatch.setattr(chain, "_read", noting)
+    prepare(config, tmp_path / "data")
+    assert after == before, "what was good is not read again"
+    assert open_prepared(tmp_path / "data").images("train") == 4
+
+
+def test_a_mended_leak_is_one_no_more(tmp_path):
+    lines = ["image,caption,split", *(f"{n}.jpg,A dog .,{'val' if n == 3 else 'train'}" for n in range(4))]
+    config = small_prepare(**own(tmp_path / "in", lines), max_failures=0.5)
+    corpora.write(tmp_path / "in" / "3.jpg", corpora.picture(0))
+    with pytest.raises(UserError, match="same picture in two splits 1"):
+        prepare(config, tmp_path / "data")
+    corpora.write(tmp_path / "in" / "3.jpg", corpora.picture(3))
+    prepare(config, tmp_path / "data")
+    assert open_prepared(tmp_path / "data").images("train") == 3
+
+
+def test_malformed_lines_count(tmp_path):
+    lines = ["image,caption,split", "0.jpg,A dog,a cat,train", '1.jpg,"A dog, a cat",TRAIN ', "2.jpg,A dog,exam"]
+    with pytest.raises(UserError, match=r"2 of 3 .*\(1 .*, 1 .*\); the first: .*(unknown split|malformed line)"):
+        prepare(small_prepare(**own(tmp_path / "in", lines)), tmp_path / "data")
+    with pytest.raises(UserError, match=r"1 of 1 .*malformed line.*4 cells in 3 columns.*needs quotes"):
+        prepare(small_prepare(**own(tmp_path / "all", lines[:2])), tmp_path / "other")
+
+
+ROWS = [  # captions.jsonl, and what becomes of it
+    ({"image": "0\0.jpg", "caption": "A dog ."}, "not readable: a NUL character"),
+    ({"image": "0.jpg", "caption": "A dog .", "split": ["train"]}, "unknown split"),
+    ({"image": "0.jpg", "captions": []}, "malformed line"),
+    ({"image": "0.jpg", "captions": [None, 5]}, "malformed line"),
+]
+
+
+@pytest.mark.parametrize("row, reason", ROWS)
+def test_a_bad_row_is_a_failure(tmp_path, row, reason):
+    lines = [json.dumps(row), *(json.dumps({"image": f"{n}.jpg", "caption": "A dog ."}) for n in range(1, 4))]
+    prepare(small_prepare(**own(tmp_path / "in", lines, file="captions.jsonl"), max_failures=0.5), tmp_path / "data")
+    (failures,) = [path.read_text() for path in (tmp_path / "data").glob("failures-*.jsonl")]
+    assert json.loads(failures)["error"].startswith(reason)
+    assert open_prepared(tmp_path / "data").images("train") == 3
+
+
 def test_pictures_may_be_stored_smaller(tmp_path):
     sizes = {"wide.jpg": (300, 200), "tall.png": (150, 400), "small.jpg": (100, 140)}
     for seed, (name, size) in enumerate(sizes.items()):
@@ -250,6 +321,16 @@ def test_pictures_may_be_stored_smaller(tmp_path):
     config = {"dataset": "folder", "source": str(tmp_path / "in"), "shares": {"val": 0.0, "test": 0.0}}
     with pytest.raises(UserError, match="picture_size: 100 is less than the 128 pixels"):
         prepare(small_prepare(**config, picture_size=100), tmp_path / "out")
+    crop, larger = {"weights": "none", "resize": "crop"}, {"method": "edgeboxes", "image_size": 192}
+    for size, changes in (
+        (146, {"encoder": crop}),
+        (191, {"proposals": larger}),
+        (219, {"encoder": crop, "proposals": larger}),
+    ):
+        with pytest.raises(UserError, match=f"picture_size: {size} is less than the {size + 1} pixels"):
+            prepare(small_prepare(**config, **changes, picture_size=size), tmp_path / "out")
+    with pytest.raises(UserError, match="picture_size: 127 is less than the 128 pixels"):
+        prepare(small_prepare(**config, proposals={**larger, "image_size": 96}, picture_size=127), tmp_path / "out")
     for name in ("out", "again"):
         prepare(small_prepare(**config, picture_size=140), tmp_path / name)
     assert digests(tmp_path / "out") == digests(tmp_path / "again")

@@ -133,6 +133,10 @@ def test_a_second_call_changes_nothing_and_other_settings_are_refused(data_folde
     assert "already prepared" in capsys.readouterr().out
     with pytest.raises(UserError, match="other settings"):
         prepare(small_prepare(seed=2), data_folder)
+    leftover = data_folder.parent / f".{data_folder.name}.partial"
+    leftover.mkdir()  # killed between its last two steps
+    prepare(small_prepare(), data_folder)
+    assert not leftover.exists()
     assert digests(data_folder) == before
 
 

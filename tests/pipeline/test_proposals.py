@@ -105,8 +105,8 @@ def test_an_image_that_the_file_lacks_is_a_failure(boxes_file, tmp_path):
     boxes_file.write_text("\n".join(boxes_file.read_text().splitlines()[1:]))
     prepare(from_file(boxes_file, max_failures=0.2), tmp_path / "data")
     failure = json.loads((tmp_path / "data" / "failures-train.jsonl").read_text())
-    assert failure == {"id": "train-000000", "stage": "ExampleGen", "error": f"no boxes in {boxes_file}"}
-    with pytest.raises(UserError, match=f"1 of 8 .*train-000000: no boxes in {boxes_file}"):
+    assert failure == {"id": "train-000000", "stage": "ExampleGen", "error": f"no boxes: not in {boxes_file}"}
+    with pytest.raises(UserError, match=f"1 of 8 .*train-000000: no boxes: not in {boxes_file}"):
         prepare(from_file(boxes_file), tmp_path / "strict")
 
 

@@ -8,6 +8,8 @@ from keras_sat.config import Shares
 from keras_sat.errors import UserError
 from pipeline import example_gen
 from pipeline.sources import files, open_source, split_by_hash
+from pipeline.sources.flickr8k import token_item
+from pipeline.sources.flickr30k import csv_item, read_boxes
 from tests.conftest import small_prepare
 from tests.pipeline import corpora
 
@@ -152,6 +154,46 @@ def test_folder(tmp_path, file):
     assert [" ".join(text.split()) for text in found["a.jpg"][1].captions] == ['A dog, and a "cat" .', "Two dogs ."]
     assert found["b/c.jpg"][1].captions == ("One ball .",)
     assert found["b/c.jpg"][1].encoded == corpora.picture(1)
+
+
+def test_a_split_that_one_line_names(tmp_path):
+    corpora.write(tmp_path / "captions.csv", "image,caption,split\n" + "".join(f"{n}.jpg,A dog .,\n" for n in range(30)))
+    with open(tmp_path / "captions.csv", "a") as file:
+        file.writelines(f"{n}.jpg,A cat .,Test\n" for n in range(20))
+    for n in range(30):
+        corpora.write(tmp_path / f"{n}.jpg", corpora.picture(n))
+    found, _ = read("folder", tmp_path)
+    by_hash = {f"{n}.jpg": split_by_hash(f"{n}.jpg", Shares()) for n in range(20, 30)}
+    assert splits(found) == {f"{n}.jpg": "test" for n in range(20)} | by_hash
+    assert not any(item.fault for item, _ in found.values())
+
+
+@pytest.mark.parametrize("read_line, line", [(token_item, "a.jpg#²\tA dog ."), (csv_item, "a.jpg| ²| A dog .")])
+def test_numbers_that_are_none(read_line, line):
+    assert read_line(line, 0, "file", str).fault.startswith("malformed line")
+
+
+def test_entities_without_a_size(tmp_path):
+    xml = "<annotation><size><width>0</width><height>9</height></size></annotation>"
+    with pytest.raises(UserError, match=r"boxes not readable: Annotations/a.xml .*9x0"):
+        read_boxes(xml, "a")
+
+
+def test_captions_of_coco_that_are_none(tmp_path):
+    notes = [{"image_id": 1, "id": 5, "caption": None}, {"image_id": 1, "id": 6, "caption": "A dog ."}]
+    content = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": notes}
+    corpora.write(tmp_path / "annotations" / "captions_train2017.json", json.dumps(content))
+    corpora.write(tmp_path / "train2017" / "1.jpg", corpora.picture(0))
+    found, _ = read("coco", tmp_path)
+    assert found["1"][1].captions == ("A dog .",)
+    assert [item.fault for item, _ in found.values() if item.fault] == [
+        "malformed line: caption of annotations 5 is None, no text"
+    ]
+
+
+def test_a_source_that_beam_cannot_open():
+    with pytest.raises(UserError, match="nosuch://bucket: cannot be opened"):
+        open_source(small_prepare(dataset="folder", source="nosuch://bucket"))
 
 
 def test_shares_of_the_hash_splits():
