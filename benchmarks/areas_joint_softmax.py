@@ -27,7 +27,7 @@ def build(form, words, grid, width):
     class WrittenOut(AreasCaptioner):
         """p(w, r|h) as a tensor a step, as one would write equation 2 down."""
 
-        def _recur(self, inputs, state, annotations):
+        def _recur(self, inputs, state, annotations, constants=None):
             hidden = self.gru(inputs["words"], state["pooled"], state["hidden"])
             b = self.interaction.region_scores(hidden, annotations)
             a = self.interaction.word_scores(hidden, annotations)
