@@ -26,12 +26,11 @@ def caption_files(run, paths):
     import tensorflow as tf
 
     from keras_sat.decoding import caption_function
-    from keras_sat.encoder import picture_inputs, shown_picture
+    from keras_sat.encoder import PICTURES, picture_inputs, shown_picture
     from keras_sat.evaluation.generate import to_captions
 
     encoder, proposals = run.facts["encoder"], run.facts["proposals"]
-    names = {"features": "pixels", "region_features": "region_pixels"}
-    names = [names.get(name, name) for name in run.facts["inputs"]]
+    names = [PICTURES.get(name, name) for name in run.facts["inputs"]]
     pictures, inputs, errors = [], [], []
     for path in paths:
         try:

@@ -106,6 +106,10 @@ def shown_picture(encoded, encoder):
     return decode_picture(encoded).numpy()
 
 
+# A captioner's inputs that the CNN makes, and what it makes them of.
+PICTURES = {"features": "pixels", "region_features": "region_pixels"}
+
+
 def picture_inputs(encoded, names, encoder, regions=None, given=None):
     """One encoded picture as what a captioner's inputs are made of.
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import time
+from types import SimpleNamespace
 
 import tensorflow as tf
 
@@ -32,12 +33,10 @@ def run(source, config, wanted, work, output, options):
     for folder in (examples, features, final):
         folder.mkdir(exist_ok=True)
     try:
-        found = _read(source, config, str(examples), work, options)
+        read = _read(source, config, str(examples), work, options)
     except UserError:
         example_gen.forget_failures(str(examples), str(features))
         raise
-    chunks, counts, failures, vocabulary, statistics, reasons, schema, anomalies = found
-
     encoder = _encoder(work / "encoder.keras", lambda: build_encoder(config.encoder, config.seed))
     encoders = {"features": str(work / "encoder.keras")}
     if config.proposals.method != "none" and (size := config.proposals.image_size):
@@ -45,19 +44,21 @@ def run(source, config, wanted, work, output, options):
         _encoder(larger, lambda: enlarged(encoder, size))
         encoders["region_features"] = str(larger)
     start, before = time.monotonic(), _images(features)
-    transform.add_features(chunks, encoders, config, str(features), options)
+    transform.add_features(read.chunks, encoders, config, str(features), options)
     rate = (_images(features) - before) / (time.monotonic() - start)
     featured = finished_chunks(str(features))
     shards = transform.write_shards(featured, str(final), config.shard_megabytes << 20, options)
 
-    manifest = _manifest(config, wanted, encoder, vocabulary, list(featured.values()), shards)
-    write_text(str(final / "vocabulary.txt"), vocabulary.to_text())
+    manifest = _manifest(config, wanted, encoder, read.vocabulary, list(featured.values()), shards)
+    write_text(str(final / "vocabulary.txt"), read.vocabulary.to_text())
     write_json(str(final / "manifest.json"), manifest)
-    write_json(str(final / "statistics.json"), {**statistics, "failures": reasons, "images_a_second": round(rate, 2)})
-    write_text(str(final / "statistics.html"), statistics_page.page(config, statistics, reasons, counts))
-    write_text(str(final / "schema.yaml"), schema_gen.to_yaml(schema))
-    write_json(str(final / "anomalies.json"), anomalies)
-    for split, found in failures.items():
+    statistics = {**read.statistics, "failures": read.reasons, "images_a_second": round(rate, 2)}
+    write_json(str(final / "statistics.json"), statistics)
+    page = statistics_page.page(config, read.statistics, read.reasons, read.counts)
+    write_text(str(final / "statistics.html"), page)
+    write_text(str(final / "schema.yaml"), schema_gen.to_yaml(read.schema))
+    write_json(str(final / "anomalies.json"), read.anomalies)
+    for split, found in read.failures.items():
         if found:
             write_text(str(final / f"failures-{split}.jsonl"), "".join(json.dumps(failure) + "\n" for failure in found))
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
@@ -71,10 +72,10 @@ def _read(source, config, folder, work, options):
     """From the source to checked chunks in `folder`, and all that is known of them before the CNN runs."""
     reviewed = schema_gen.load(config.schema) if config.schema else None
     example_gen.run(source, config, folder, options)
-    failures = collections.defaultdict(list)
-    for path, sidecar in finished_chunks(folder).items():
+    finished, failures = finished_chunks(folder), collections.defaultdict(list)
+    for path, sidecar in finished.items():
         failures[split_of(path)] += sidecar["failures"]
-    chunks = {path: sidecar for path, sidecar in finished_chunks(folder).items() if sidecar["images"]}
+    chunks = {path: sidecar for path, sidecar in finished.items() if sidecar["images"]}
     statistics_gen.run(list(chunks), str(work / "counts.json"), options)
     counts = read_json(str(work / "counts.json"))
     if "train" not in counts:
@@ -85,7 +86,16 @@ def _read(source, config, folder, work, options):
     anomalies = example_validator.validate(statistics, reasons, schema)
     write_json(str(work / "anomalies.json"), anomalies)
     example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
-    return chunks, counts, failures, vocabulary, statistics, reasons, schema, anomalies
+    return SimpleNamespace(
+        chunks=chunks,
+        counts=counts,
+        failures=failures,
+        vocabulary=vocabulary,
+        statistics=statistics,
+        reasons=reasons,
+        schema=schema,
+        anomalies=anomalies,
+    )
 
 
 def _images(folder):

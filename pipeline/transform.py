@@ -12,7 +12,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
 from keras_sat.data import scenes_cnn  # noqa: F401  registers its layers, also where a worker loads the encoder
-from keras_sat.encoder import dequantise, picture_inputs, quantise
+from keras_sat.encoder import PICTURES, dequantise, picture_inputs, quantise
 from pipeline import artifacts, beam_runner
 from pipeline.sources import SPLITS
 
@@ -53,8 +53,7 @@ def _decode(chunk, config, encoders):
 
     encoder = {"image_size": config.encoder.pixels, "resize": config.encoder.resize}
     regions = None if config.proposals.method == "none" else dataclasses.asdict(config.proposals)
-    pictures = {"features": "pixels", "region_features": "region_pixels"}
-    names = [pictures[name] for name in encoders] + (["boxes", "scores"] if regions else [])
+    names = [PICTURES[name] for name in encoders] + (["boxes", "scores"] if regions else [])
     records = map(deserialize, artifacts.read_records(chunk))
     images = [picture_inputs(record.encoded, names, encoder, regions, record.proposals) for record in records]
     sizes = {"features": config.encoder.pixels, "region_features": config.proposals.image_size}
@@ -62,7 +61,7 @@ def _decode(chunk, config, encoders):
         "chunk": chunk,
         "proposals": [(image["boxes"][: len(image["scores"])], image["scores"]) if regions else None for image in images],
         **{
-            name: np.reshape([image[pictures[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
+            name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
             for name, size in sizes.items()
             if name in encoders
         },

@@ -46,7 +46,7 @@ class LoopConstants:
     """
 
     def __init__(self, function, constants, shape):
-        self._function, self._shape = function, shape
+        self._function = function
         self._hidden = tf.nest.map_structure(lambda c: tf.bitcast(c, tf.int32) if c.dtype == tf.float32 else c, constants)
         self.inputs = None
 

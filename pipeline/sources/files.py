@@ -76,6 +76,11 @@ def ranges(path):
     return [(path, start, min(start + _RANGE, size)) for start in range(0, size, _RANGE)]
 
 
+def partitions(lists, captions):
+    """The ranges of splits' lists {split: path} and of a captions file, as [(split or "captions", range)]."""
+    return [(kind, part) for kind, path in [*lists.items(), ("captions", captions)] for part in ranges(path)]
+
+
 def lines(path, start=0, end=float("inf")):
     """(offset, line) of the lines that begin in a range of bytes, without their ends; not UTF-8 becomes surrogates."""
     with open_file(path) as file:

@@ -39,8 +39,7 @@ class Flickr30kSource(files.FileSource):
         self.listings = (self._captions, *self._lists.values())
 
     def partitions(self):
-        lists = [(split, part) for split, path in self._lists.items() for part in files.ranges(path)]
-        return lists + [("captions", part) for part in files.ranges(self._captions)]
+        return files.partitions(self._lists, self._captions)
 
     def list_items(self, partition):
         kind, part = partition

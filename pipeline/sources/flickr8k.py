@@ -30,8 +30,7 @@ class Flickr8kSource(files.FileSource):
         self.listings = (self._tokens, *self._lists.values())
 
     def partitions(self):
-        lists = [(split, part) for split, path in self._lists.items() for part in files.ranges(path)]
-        return lists + [("captions", part) for part in files.ranges(self._tokens)]
+        return files.partitions(self._lists, self._tokens)
 
     def list_items(self, partition):
         kind, part = partition
