@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from keras_sat import ensembles
 from keras_sat.errors import UserError, command
 from keras_sat.files import atomic
 
@@ -46,7 +47,7 @@ def caption_files(run, paths):
     if not pictures:
         return [], errors
     model, vocabulary = run.load_model(), run.vocabulary()
-    generate = caption_function(model, run.experiment.decoding.max_length)
+    generate = caption_function(model, run.experiment.decoding)
     captioned = []
     for first in range(0, len(pictures), _BATCH):
         batch = inputs[first : first + _BATCH]
@@ -59,13 +60,11 @@ def caption_files(run, paths):
 @command
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m keras_sat.caption", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--run", required=True, metavar="DIR", help="a trained run")
+    ensembles.add_arguments(parser, "several caption together, as an ensemble")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, GIF or BMP files")
     parser.add_argument("--overlay", metavar="PNG", help="draw where the captioner looked")
     args = parser.parse_args(arguments)
-    from keras_sat.runs import open_run
-
-    run = open_run(args.run)
+    run = ensembles.with_arguments(ensembles.open_runs(args.run), args)
     captioned, errors = caption_files(run, args.images)
     for path, picture, each in captioned:
         print(f"{path}\t{each.caption}")

@@ -299,9 +299,34 @@ class Training:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How captions are generated."""
+    """How captions are generated, in evaluation, in `keras_sat.caption` and in the exported model.
 
+    method               `beam` search, or `sample`: words are drawn from their distribution
+    beam                 K, hypotheses an image: a beam of 1 is greedy decoding; of so many samples the likeliest comes first
+    length_penalty       α: finished captions are ranked by log p / length^α, so that 0 prefers short ones
+    max_length           words of a caption at most, its end counted as one; min_length: words at least, without its end
+    no_repeat_ngram      n: no n words stand twice in a caption (0 = any may)
+    unknown              whether the unknown word may be generated
+    temperature          of samples: below 1, likely words become likelier
+    top_k, top_p         samples are of the k likeliest words (0 = of all), and of the fewest that hold the share p
+    seed                 of samples, which are a function of it and of the image
+    """
+
+    method: Literal["beam", "sample"] = "beam"
+    beam: int = 3
+    length_penalty: float = 0.0
     max_length: int = 25
+    min_length: int = 1
+    no_repeat_ngram: int = 0
+    unknown: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 1
+
+    def greedy(self):
+        """These settings for the quick look that training takes at its captions."""
+        return dataclasses.replace(self, method="beam", beam=1)
 
 
 @dataclass(frozen=True)
@@ -362,6 +387,16 @@ def from_values(values, source="configuration"):
 
 
 as_dict = dataclasses.asdict
+
+
+def with_decoding(experiment, overrides):
+    """A trained experiment with other decoding settings; overrides as for `load`, of the section `decoding` alone."""
+    for override in overrides:
+        if not (override if isinstance(override, str) else override[0]).startswith("decoding."):
+            raise UserError(f"--set {override}: the run is trained; only decoding.* can be changed")
+    values = settings.apply({"decoding": as_dict(experiment)["decoding"]}, overrides)
+    decoding = settings.build(Decoding, values["decoding"], "--set", prefix="decoding.")
+    return dataclasses.replace(experiment, decoding=decoding)
 
 
 def to_yaml(experiment):

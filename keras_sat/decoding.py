@@ -1,49 +1,189 @@
-"""Captions from a captioner, in the graph, through the captioner's contract alone."""
+"""Captions from a captioner, in the graph, through the captioner's contract alone: beam search and sampling.
 
+    found = generate(model, model.encode(inputs), config.Decoding(beam=5, length_penalty=0.7), best=3)
+    found["captions"]        # int32 [B, 3, T]
+
+Either is one loop over at most T steps, whose hypotheses share an image's annotations. An image's captions do not depend on
+the others of its batch.
+"""
+
+import numpy as np
 import tensorflow as tf
 
-from keras_sat.text import END, PAD, START
+from keras_sat.noise import image_draws, image_seeds
+from keras_sat.text import END, PAD, START, UNKNOWN
+
+_IMPOSSIBLE = -np.inf
 
 
-def greedy(model, annotations, max_length):
-    """The most probable word at every step.
+def generate(model, annotations, config, best=1):
+    """The best captions of images, and where the captioner looked for the first of them.
 
     Args:
-        model: a `Captioner`. annotations: of B images, from `model.encode`.
-        max_length: T, the most ids a caption may have, END included. A caption that long may lack its END.
+        model: a `Captioner` or an `Ensemble`. annotations: of B images, from `model.encode`.
+        config: a `keras_sat.config.Decoding`; T is its `max_length`, K its `beam`.
+        best: how many captions an image, at most K.
     Returns:
-        {"captions": int32 [B, 1, T], padded with PAD after END; "scores": [B, 1], log p of the caption;
-        "attention": [B, 1, T, L], zero at padding}.
+        {"captions": int32 [B, best, T], best first, padded with PAD after END; one of T words lacks its END;
+        "log_probs": [B, best], log p of the caption; "scores": [B, best], what they are ranked by: log p / length^α;
+        "attention": [B, T, L] of the first caption, zero at padding; "boxes": [B, L, 4]}. Where there are fewer captions
+        than `best` at all, the rest is empty and its scores are −inf.
     """
-    batch = tf.shape(annotations["boxes"])[0]
-    regions = annotations["boxes"].shape[1]
-    words = tf.TensorArray(tf.int32, max_length, element_shape=[None, 1])
-    weights = tf.TensorArray(tf.float32, max_length, element_shape=[None, 1, regions])
+    search = _sample if config.method == "sample" else _beam_search
+    captions, log_probs = search(model, annotations, config, best)
+    return {
+        "captions": captions,
+        "log_probs": log_probs,
+        "scores": log_probs / tf.maximum(_lengths(captions), 1) ** config.length_penalty,
+        "attention": _attend(model, annotations, captions[:, 0]),
+        "boxes": annotations["boxes"],
+    }
 
-    def step(t, tokens, done, scores, state, words, weights):
-        log_probs, attention, state = model.step(tokens, state, annotations)
-        tokens = tf.where(done, PAD, tf.argmax(log_probs, axis=-1, output_type=tf.int32))  # [B, 1]
-        scores += tf.where(done, 0.0, tf.reduce_max(log_probs, axis=-1))
-        words = words.write(t, tokens)
-        weights = weights.write(t, tf.where(done[..., None], 0.0, attention))
-        return t + 1, tokens, done | (tokens == END), scores, state, words, weights
 
-    def unfinished(t, tokens, done, *_):
-        return ~tf.reduce_all(done)
+def caption_function(model, config, best=1):
+    """`generate`, compiled, as a function of the model's inputs {name: [B, …]}."""
+    return tf.function(lambda inputs: generate(model, model.encode(inputs), config, best), [model.input_specs()])
 
-    start = (0, tf.fill([batch, 1], START), tf.fill([batch, 1], False), tf.zeros([batch, 1]))
-    *_, scores, _, words, weights = tf.while_loop(
-        unfinished, step, (*start, model.initial_state(annotations, 1), words, weights), maximum_iterations=max_length
+
+def _beam_search(model, annotations, config, best):
+    """At every step all hypotheses are extended. Of the K best extensions, those with END are finished; K others go on.
+
+    An image is done when no hypothesis that goes on can come to stand among its `best` finished ones any more. Where fewer
+    finish within T, unfinished ones follow.
+    """
+    batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
+    alpha = config.length_penalty if beam > 1 else 0.0  # a beam of 1 is greedy decoding
+
+    def step(t, words, alive, finished, state):
+        log_probs, _, state = model.step(words, state, annotations)
+        size = log_probs.shape[-1]
+        extended = alive["log_probs"][..., None] + _allowed(log_probs, alive["captions"], t, config)  # [B, K, V]
+        # Each hypothesis has one END: of 2K extensions, K at least go on.
+        log_probs, places = tf.math.top_k(tf.reshape(extended, [-1, beam * size]), 2 * beam)
+        parents, words = places // size, places % size
+        captions = _write(_take(alive["captions"], parents), t, words)  # [B, 2K, T]
+
+        ended = tf.where(words == END, log_probs, _IMPOSSIBLE)[:, :beam]
+        ended = {"scores": ended / tf.cast(t + 1, tf.float32) ** alpha, "log_probs": ended, "captions": captions[:, :beam]}
+        finished = {name: tf.concat([finished[name], ended[name]], axis=1) for name in ended}
+        finished = _take(finished, tf.math.top_k(finished["scores"], best).indices)
+
+        log_probs, going_on = tf.math.top_k(tf.where(words == END, _IMPOSSIBLE, log_probs), beam)
+        alive = {"log_probs": log_probs, "captions": _take(captions, going_on)}
+        if beam > 1:
+            state = _take(state, _take(parents, going_on))
+        return t + 1, _take(words, going_on), alive, finished, state
+
+    def some_open(t, words, alive, finished, state):
+        # The most that a hypothesis can still reach: further words cost nothing, and it becomes as long as can be.
+        bound = alive["log_probs"][:, 0] / float(length) ** alpha
+        return tf.reduce_any(bound > finished["scores"][:, -1])
+
+    def nothing(n):
+        return {"log_probs": tf.fill([batch, n], _IMPOSSIBLE), "captions": tf.fill([batch, n, length], PAD)}
+
+    alive, finished = nothing(beam), nothing(best)
+    alive["log_probs"] = tf.where(tf.range(beam) == 0, 0.0, alive["log_probs"])  # all begin alike: one will do
+    finished["scores"] = finished["log_probs"]
+    start = (0, tf.fill([batch, beam], START), alive, finished, model.initial_state(annotations, beam))
+    _, _, alive, finished, _ = tf.while_loop(some_open, step, start, maximum_iterations=length)
+
+    count = tf.reduce_sum(tf.cast(finished["log_probs"] > _IMPOSSIBLE, tf.int32), axis=1, keepdims=True)
+    ranks = tf.range(best)
+    order = tf.where(ranks < count, ranks, best + ranks - count)  # the finished ones, then those that went on
+    found = _take({name: tf.concat([finished[name], alive[name]], axis=1) for name in alive}, order)
+    return tf.where(found["log_probs"][..., None] > _IMPOSSIBLE, found["captions"], PAD), found["log_probs"]
+
+
+def _sample(model, annotations, config, best):
+    """K captions drawn word by word, the likeliest first. The draws are a function of the image and the seed."""
+    batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
+    seeds = image_seeds(annotations["summary"])
+    draws = image_draws(tf.stack([seeds, tf.fill([batch], config.seed)], axis=-1), [length, beam])  # [B, T, K]
+
+    def step(t, words, done, captions, log_probs, state):
+        log_p, _, state = model.step(words, state, annotations)
+        allowed = _allowed(log_p, captions, t, config)
+        words = tf.where(done, PAD, _draw(allowed, draws[:, t], config))
+        log_probs += tf.where(done, 0.0, tf.gather(allowed, words, batch_dims=2))
+        return t + 1, words, done | (words == END), _write(captions, t, words), log_probs, state
+
+    start = (
+        tf.fill([batch, beam], START),
+        tf.fill([batch, beam], False),
+        tf.fill([batch, beam, length], PAD),
+        tf.zeros([batch, beam]),
     )
-    captions = tf.ensure_shape(tf.transpose(words.stack(), [1, 2, 0]), [None, 1, max_length])
-    return {"captions": captions, "scores": scores, "attention": tf.transpose(weights.stack(), [1, 2, 0, 3])}
+    *_, captions, log_probs, _ = tf.while_loop(
+        lambda t, words, done, *_: ~tf.reduce_all(done),
+        step,
+        (0, *start, model.initial_state(annotations, beam)),
+        maximum_iterations=length,
+    )
+    log_probs, order = tf.math.top_k(log_probs, best)
+    return _take(captions, order), log_probs
 
 
-def caption_function(model, max_length):
-    """A compiled function from the model's inputs, {name: [B, …]}, to what `greedy` returns and "boxes" [B, L, 4]."""
+def _draw(log_probs, draws, config):
+    """Words [B, K] of distributions [B, K, V], changed by the temperature and cut to their likeliest words."""
+    size = log_probs.shape[-1]
+    scores, words = tf.math.top_k(log_probs / config.temperature, min(config.top_k or size, size))
+    probs = tf.nn.softmax(scores)
+    kept = tf.cumsum(probs, axis=-1, exclusive=True) < config.top_p  # the fewest words that hold the share top_p
+    cumulative = tf.cumsum(tf.where(kept, probs, 0.0), axis=-1)
+    passed = kept & (cumulative <= draws[..., None] * cumulative[..., -1:])
+    places, most = (tf.reduce_sum(tf.cast(each, tf.int32), axis=-1) for each in (passed, kept & (probs > 0)))
+    return tf.gather(words, tf.minimum(places, most - 1), batch_dims=2)
 
-    def generate(inputs):
-        annotations = model.encode(inputs)
-        return greedy(model, annotations, max_length) | {"boxes": annotations["boxes"]}
 
-    return tf.function(generate, [model.input_specs()])
+def _allowed(log_probs, captions, t, config):
+    """log p [B, K, V] of the word at step t after captions [B, K, T]; −inf for what the settings forbid.
+
+    Where they forbid every word, the caption may end.
+    """
+    size = log_probs.shape[-1]
+    ids = tf.range(size)
+    forbidden = (ids == PAD) | (ids == START) | ((ids == UNKNOWN) & (not config.unknown))
+    allowed = tf.where(forbidden | ((ids == END) & (t < config.min_length)), _IMPOSSIBLE, log_probs)
+    if config.no_repeat_ngram:
+        allowed = _without_repeats(allowed, captions, t, config.no_repeat_ngram)
+    none = tf.reduce_all(tf.math.is_inf(allowed), axis=-1, keepdims=True)
+    return tf.where(none & (ids == END), log_probs, allowed)
+
+
+def _without_repeats(log_probs, captions, t, n):
+    """Forbids the words that would complete an n-gram that the caption holds already."""
+    starts = np.arange(captions.shape[-1] - n + 1)
+    grams = tf.gather(captions, starts[:, None] + np.arange(n), axis=-1)  # [B, K, T−n+1, n]
+    latest = tf.gather(captions, tf.maximum(t - n + 1 + np.arange(n - 1), 0), axis=-1)[:, :, None]  # the n−1 words before t
+    complete = tf.constant(starts + n, tf.int32) <= t
+    repeated = complete & tf.reduce_all(grams[..., :-1] == latest, axis=-1)
+    words = tf.where(repeated, grams[..., -1], PAD)  # PAD is forbidden anyway
+    batch, beam, count = tf.unstack(tf.shape(words))
+    places = tf.stack([*tf.meshgrid(tf.range(batch), tf.range(beam), tf.range(count), indexing="ij")[:2], words], axis=-1)
+    return tf.tensor_scatter_nd_update(log_probs, places, tf.fill([batch, beam, count], _IMPOSSIBLE))
+
+
+def _attend(model, annotations, captions):
+    """The attention [B, T, L] with which captions [B, T] are read, in one teacher-forced pass."""
+    words = captions != PAD
+    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(words, tf.int32), axis=-1)), 1)
+    _, attention = model.unroll(annotations, captions[:, None, :longest])
+    attention = tf.pad(attention[:, 0], [[0, 0], [0, captions.shape[1] - longest], [0, 0]])
+    attention = tf.ensure_shape(attention, [None, captions.shape[1], annotations["boxes"].shape[1]])
+    return tf.where(words[..., None], attention, 0.0)
+
+
+def _lengths(captions):
+    """Ids of captions [..., T], END included, as float32."""
+    return tf.reduce_sum(tf.cast(captions != PAD, tf.float32), axis=-1)
+
+
+def _write(captions, t, words):
+    """Captions [B, n, T] with words [B, n] at step t."""
+    return tf.where(tf.range(captions.shape[-1]) == t, words[..., None], captions)
+
+
+def _take(tensors, places):
+    """Of nested tensors [B, n, …] the hypotheses at places [B, m]."""
+    return tf.nest.map_structure(lambda each: tf.gather(each, places, batch_dims=1), tensors)

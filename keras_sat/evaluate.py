@@ -7,6 +7,7 @@ captions give to another.
 
 import argparse
 
+from keras_sat import ensembles
 from keras_sat.errors import command
 from keras_sat.evaluation.scorers import METRICS, check_metrics
 
@@ -21,6 +22,7 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
         {"bleu1": …, "cider": …, "correctness_truth": …}, fractions.
     """
     from keras_sat.data import input_pipeline
+    from keras_sat.decoding import caption_function
     from keras_sat.evaluation import report
     from keras_sat.evaluation.attention_correctness import describe_attention, evaluate_attention
     from keras_sat.evaluation.binding import misbound_share
@@ -31,7 +33,8 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
     data.shards(split)
     model = run.load_model()
     with data.reading(split):
-        captioned = caption_split(model, data, split, vocabulary, run.experiment.decoding, limit)
+        generate = caption_function(model, run.experiment.decoding)
+        captioned = caption_split(generate, model, data, split, vocabulary, limit)
         records = {record.source_id: record for record in input_pipeline.read_records(data, split, limit)}
         attention = evaluate_attention(model, data, split, vocabulary, captioned, records)
     captions = {each.source_id: each.caption for each in captioned}
@@ -46,20 +49,22 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
 @command
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m keras_sat.evaluate", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--run", required=True, metavar="DIR", help="a trained run")
+    ensembles.add_arguments(parser, "several are evaluated side by side")
+    parser.add_argument("--ensemble", action="store_true", help="evaluate the runs as one captioner, too")
     parser.add_argument("--split", default="test", help="train, val or test (default)")
     parser.add_argument("--data", metavar="DIR", help="the prepared data set (default: the one the run was trained on)")
     parser.add_argument("--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images")
     args = parser.parse_args(arguments)
-    from keras_sat.runs import open_run
-
-    run = open_run(args.run)
-    scores = evaluate(run, args.split, check_metrics(args.metrics.split(",")), args.limit, args.data)
+    metrics = check_metrics(args.metrics.split(","))
+    groups = [[folder] for folder in args.run] + [args.run] * (args.ensemble and len(args.run) > 1)
+    runs = [ensembles.with_arguments(ensembles.open_runs(group), args) for group in groups]
+    scores = {run.folder.name: evaluate(run, args.split, metrics, args.limit, args.data) for run in runs}
     from keras_sat.evaluation.report import table
 
-    print(table({f"{run.folder.name}, {args.split}": scores}))
-    print(f"\n{run.folder}/evaluation/{args.split}.json, {args.split}_captions.json")
+    print(f"{args.split} split, percent\n\n{table(scores)}\n")
+    for run in runs:
+        print(f"{run.folder}/evaluation/{args.split}.json, {args.split}_captions.json")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,19 @@ class Noise:
         return tf.where(keep, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype))
 
 
+def image_seeds(summary):
+    """int32 [B], a number of each image that depends on its summary [B, S] alone, not on the batch it is in."""
+    # Rounded, since the CNN's last bits do depend on the batch.
+    rounded = tf.cast(tf.round(summary * 16), tf.int32)
+    factors = tf.random.stateless_uniform(tf.shape(summary)[-1:], [0, 0], None, None, tf.int32)
+    return tf.reduce_sum(rounded * factors, axis=-1)
+
+
+def image_draws(seeds, shape):
+    """Uniform draws in [0, 1), float32 [B, *shape], each image's by its own seed: seeds integer [B, 2]."""
+    return tf.map_fn(lambda seed: tf.random.stateless_uniform(shape, seed), seeds, fn_output_signature=tf.float32)
+
+
 class Silence:
     """The noise of inference: none."""
 

@@ -193,7 +193,8 @@ def _reopen(folder, experiment, facts):
     run = open_run(folder)
     old, new = (_flat(configuration.as_dict(each)) for each in (run.experiment, experiment))
     for key, value in new.items():
-        if value != old.get(key) and key.removeprefix("train.") not in _MAY_CHANGE and not key.startswith("prepare."):
+        fixed = key.removeprefix("train.") not in _MAY_CHANGE and not key.startswith(("prepare.", "decoding."))
+        if fixed and value != old.get(key):
             raise UserError(
                 f"{folder}: was started with {key}={old.get(key)}, not {value}; to resume it leave that out, to start anew "
                 "choose another --run"

@@ -16,7 +16,11 @@ from keras_sat.errors import UserError, nearest
 
 def read(path, overrides):
     """Nested dictionaries from a YAML file (None: nothing) and overrides, see `config.load`."""
-    values = _read_yaml(Path(path)) if path else {}
+    return apply(_read_yaml(Path(path)) if path else {}, overrides)
+
+
+def apply(values, overrides):
+    """Nested dictionaries, changed by overrides."""
     for override in overrides:
         if isinstance(override, tuple):
             _set(values, override[0].split("."), override[1])
@@ -102,11 +106,12 @@ def _convert(hint, value, source, key):
 
 _AT_LEAST_ONE = (
     *("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs", ".most"),
-    *("_stride", "train_boxes", "samples"),
+    *("_stride", "train_boxes", "samples", ".beam"),
 )
+_ABOVE_ZERO = (".temperature", ".top_p")
 _MAY_BE_ZERO = ("train.validation_images",)
 _BELOW_ONE = ("_dropout", "label_smoothing", "baseline_decay")
-_AT_MOST_ONE = ("model.expectation",)
+_AT_MOST_ONE = ("model.expectation", "decoding.top_p")
 
 
 def _in_range(value, source, key):
@@ -114,6 +119,7 @@ def _in_range(value, source, key):
     if isinstance(value, float | int) and not isinstance(value, bool):
         at_least_one = key.endswith(_AT_LEAST_ONE) and key not in _MAY_BE_ZERO
         too_large = (key.endswith(_BELOW_ONE) and value >= 1) or (key in _AT_MOST_ONE and value > 1)
-        if not value >= at_least_one or too_large:
+        too_small = not value >= at_least_one or (key.endswith(_ABOVE_ZERO) and not value)
+        if too_small or too_large:
             raise UserError(f"{source}: {key}: {value} is out of range")
     return value

@@ -29,15 +29,13 @@ class Validation:
         shown = records[: experiment.train.pictures]
         self.pictures = [(each, shown_picture(each.encoded, encoder) if each.encoded else None) for each in shown]
         self._metrics = ["bleu", "cider"] + ["meteor"] * (experiment.train.select_by == "meteor")
-        self._generate = caption_function(model, experiment.decoding.max_length)
+        self._generate = caption_function(model, experiment.decoding.greedy())
         signature = [self._batches().element_spec]
         self._test_step = tf.function(lambda batch: strategy.run(model.test_step, (batch,)), input_signature=signature)
 
     def __call__(self):
         """Returns ({"bleu4": float, …, "loss": float}, the `Captioned` of every image)."""
-        captioned = caption_split(
-            self._model, self._data, "val", self._vocabulary, self._experiment.decoding, self._limit, generate=self._generate
-        )
+        captioned = caption_split(self._generate, self._model, self._data, "val", self._vocabulary, self._limit)
         captions = {each.source_id: each.caption for each in captioned}
         scores, _ = score(captions, self._references, self._metrics, tokenise=False)
         return scores | self._likelihood(), captioned

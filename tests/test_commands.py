@@ -128,11 +128,12 @@ def test_mistakes_of_evaluate(run, tmp_path):
 
 def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
     """A picture from a file gets the caption that evaluation gives it from stored features."""
+    from keras_sat.decoding import caption_function
     from keras_sat.evaluation.generate import caption_split
 
-    expected = {
-        c.source_id: c.caption for c in caption_split(run.load_model(), data, "test", vocabulary, run.experiment.decoding)
-    }
+    model = run.load_model()
+    generate = caption_function(model, run.experiment.decoding)
+    expected = {c.source_id: c.caption for c in caption_split(generate, model, data, "test", vocabulary)}
     paths = []
     for record in input_pipeline.read_records(data, "test", 3):
         paths.append(tmp_path / f"{record.source_id}.png")

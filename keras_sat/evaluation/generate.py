@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
-from keras_sat.decoding import caption_function
 from keras_sat.progress import progress_bar
 
 
@@ -25,16 +24,15 @@ class Captioned:
         return self.caption.split()
 
 
-def caption_split(model, data, split, vocabulary, config, limit=0, batch_size=64, generate=None):
+def caption_split(generate, model, data, split, vocabulary, limit=0, batch_size=64):
     """Generates a caption for each image of a split.
 
     Args:
-        model: a `Captioner`. data: a `PreparedData`. config: the `decoding` section of an experiment.
-        limit: only so many images (0 = all). generate: a `caption_function` made before, to trace it once.
+        generate: a `keras_sat.decoding.caption_function` of the model, a `Captioner` or an `Ensemble`.
+        data: a `PreparedData`. limit: only so many images (0 = all).
     Returns:
         A list of `Captioned`, in stored order.
     """
-    generate = generate or caption_function(model, config.max_length)
     captioned = []
     total = min(limit, data.images(split)) if limit else data.images(split)
     with progress_bar(total=total, desc=f"captioning {split}", unit=" images", leave=False) as bar:
@@ -48,9 +46,9 @@ def caption_split(model, data, split, vocabulary, config, limit=0, batch_size=64
 def to_captions(ids, generated, vocabulary):
     """The `Captioned` of what `decoding` generated for images with these ids."""
     captions = vocabulary.decode(generated["captions"][:, 0]).numpy()
-    scores, attention = (generated[name][:, 0].numpy() for name in ("scores", "attention"))
-    rows = zip(ids, captions, scores, attention, generated["boxes"].numpy())
-    return [Captioned(i, c.decode(), float(s), a[: len(c.split())], b) for i, c, s, a, b in rows]
+    log_probs, attention = generated["log_probs"][:, 0].numpy(), generated["attention"].numpy()
+    rows = zip(ids, captions, log_probs, attention, generated["boxes"].numpy())
+    return [Captioned(i, c.decode(), float(p), a[: len(c.split())], b) for i, c, p, a, b in rows]
 
 
 def normalised_references(records):

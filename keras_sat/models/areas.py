@@ -62,9 +62,8 @@ class AreasCaptioner(Captioner):
         read, state = self._recur(inputs, state, annotations)
         return *self._distributions(read, annotations), state
 
-    def call(self, inputs, noise=SILENCE):
-        annotations = self.encode(inputs, noise)
-        tokens = shift_right(inputs["captions"])
+    def unroll(self, annotations, captions, noise=SILENCE):
+        tokens = shift_right(captions)
         words = noise.dropout("words", self.embedding(tokens), self.config.embedding_dropout)
         steps = {"words": self.gru.project(words), **self._of_words(tokens, annotations)}
         if self.config.state_dropout and noise is not SILENCE:

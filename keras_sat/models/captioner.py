@@ -23,7 +23,8 @@ class Captioner(keras.Model, abc.ABC):
         log_probs, attention, state = model.step(tokens, state, annotations)      tokens [B, N] → [B, N, V], [B, N, L]
         log_probs, attention = model(inputs)               teacher forced: captions [B, N, T] → [B, N, T, V], [B, N, T, L]
 
-    `model(inputs)` gives the same numbers as T calls of `step`. The first token is START.
+    `model(inputs)` gives the same numbers as T calls of `step`; `unroll` is the same on images that are encoded already.
+    The first token is START.
 
     Inputs: {"features": float32 [B, h, w, D]}, or {"pixels": uint8 [B, S, S, 3]} where the CNN stands in the graph, and
     what else `input_shapes` names; to train, "captions" int32 [B, N, T] (ending with END, padded with PAD) and "row" int32
@@ -63,7 +64,11 @@ class Captioner(keras.Model, abc.ABC):
     def step(self, tokens, state, annotations): ...
 
     @abc.abstractmethod
-    def call(self, inputs, noise=SILENCE): ...
+    def unroll(self, annotations, captions, noise=SILENCE):
+        """Teacher forced: captions [B, N, T] → log_probs [B, N, T, V], attention [B, N, T, L]."""
+
+    def call(self, inputs, noise=SILENCE):
+        return self.unroll(self.encode(inputs, noise), inputs["captions"], noise)
 
     def encode(self, inputs, noise=SILENCE):
         """The annotations of images: the areas are the regions, the mean of the whole feature map is the summary."""

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras_sat.losses import attention_entropy, caption_mask, word_log_probs
 from keras_sat.models.captioner import global_sum
 from keras_sat.models.soft import SoftCaptioner
-from keras_sat.noise import SILENCE
+from keras_sat.noise import SILENCE, image_draws, image_seeds
 
 
 class HardCaptioner(SoftCaptioner):
@@ -17,7 +17,7 @@ class HardCaptioner(SoftCaptioner):
 
     where R is log p(y|s̃ⁿ, a) or its mean over the words, and b a moving average of R. With some probability the context is
     the expected one instead, as in soft attention. Captioning uses the expected context, the likeliest location or a sample;
-    a sampled location is a function of the image, the hypothesis and the step, so a caption can be repeated.
+    a sampled location is a function of the image and the step, so a caption can be repeated.
 
     Args: see `Captioner`; `config` is a `keras_sat.config.Hard`.
     """
@@ -33,9 +33,7 @@ class HardCaptioner(SoftCaptioner):
         state = super().initial_state(annotations, n)
         if self.config.decode != "sample":
             return state
-        # Rounded, since the CNN's last bits depend on the batch's shape.
-        of_image = tf.reduce_sum(tf.cast(tf.round(annotations["summary"] * 256), tf.int32), axis=-1)  # [B]
-        seeds = of_image[:, None] + 7919 * tf.range(n)  # [B, N]: every hypothesis looks for itself
+        seeds = tf.repeat(image_seeds(annotations["summary"])[:, None], n, axis=1)  # [B, N]
         return (*state, tf.stack([seeds, tf.zeros_like(seeds)], axis=-1))  # the second number counts the steps
 
     def _draws(self, captions, noise):
@@ -59,10 +57,8 @@ class HardCaptioner(SoftCaptioner):
         if self.config.decode == "argmax":
             return tf.one_hot(tf.argmax(attention, axis=-1), tf.shape(attention)[-1]), more
         (seeds,) = more
-        draws = tf.map_fn(
-            lambda seed: tf.random.stateless_uniform([], seed), tf.reshape(seeds, [-1, 2]), fn_output_signature=tf.float32
-        )
-        locations = sample(attention, tf.reshape(draws, tf.shape(seeds)[:2]))
+        draws = image_draws(seeds[:, 0], [])  # all hypotheses of an image are at the same step
+        locations = sample(attention, tf.repeat(draws[:, None], tf.shape(attention)[1], axis=1))
         return tf.one_hot(locations, tf.shape(attention)[-1]), [seeds + [0, 1]]
 
     meter_names = (*SoftCaptioner.meter_names, "entropy")

@@ -43,9 +43,8 @@ class ShowAndTellCaptioner(Captioner):
             states.append(each)
         return self.read_out(None, hidden, None), self.attend(hidden, annotations["regions"]), tuple(states)
 
-    def call(self, inputs, noise=SILENCE):
-        annotations = self.encode(inputs, noise)
-        tokens = shift_right(inputs["captions"])
+    def unroll(self, annotations, captions, noise=SILENCE):
+        tokens = shift_right(captions)
         hidden = noise.dropout("words", self._embed(tokens, annotations), self.config.embedding_dropout)
         states = self.initial_state(annotations, tf.shape(tokens)[1])
         for index, (lstm, state) in enumerate(zip(self.lstms, states)):

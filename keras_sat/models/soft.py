@@ -69,9 +69,7 @@ class SoftCaptioner(Captioner):
         (hidden, context, attention), state = self._recur(inputs, state, annotations)
         return self.read_out(words, hidden, context), attention, state
 
-    def call(self, inputs, noise=SILENCE):
-        annotations = self.encode(inputs, noise)
-        captions = inputs["captions"]
+    def unroll(self, annotations, captions, noise=SILENCE):
         words = noise.dropout("words", self.embedding(shift_right(captions)), self.config.embedding_dropout)
         hidden, context, attention = layers.scan(
             lambda step, state: self._recur(step, state, annotations),

@@ -244,9 +244,9 @@ def test_grid_boxes_tile_the_picture():
 
 def test_every_system_captions_in_the_graph(model):
     """Compiled for any number of images; the shapes that decoding relies on are known."""
-    generate = caption_function(model, max_length=4)
+    generate = caption_function(model, config.Decoding(max_length=4))
     found = generate(model.inputs_of(INPUTS))
     assert found["captions"].shape == [4, 1, 4]
-    np.testing.assert_array_equal(found["attention"].shape, [4, 1, 4, found["boxes"].shape[1]])
+    np.testing.assert_array_equal(found["attention"].shape, [4, 4, found["boxes"].shape[1]])
     alone = generate({name: value[2:3] for name, value in model.inputs_of(INPUTS).items()})
     np.testing.assert_array_equal(alone["captions"][0], found["captions"][2])

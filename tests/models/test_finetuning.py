@@ -82,6 +82,7 @@ def test_stage_two_starts_from_stage_one_and_learns_from_the_layer_on(finetuned,
 def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     """With its own CNN: as `evaluate` captions the records."""
     from keras_sat.caption import caption_files
+    from keras_sat.decoding import caption_function
     from keras_sat.evaluation.generate import caption_split
 
     records = list(input_pipeline.read_records(data, "val"))
@@ -89,7 +90,9 @@ def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     for path, record in zip(paths, records):
         path.write_bytes(record.encoded)
     captioned, errors = caption_files(finetuned, paths)
-    expected = caption_split(finetuned.load_model(), data, "val", finetuned.vocabulary(), finetuned.experiment.decoding)
+    model = finetuned.load_model()
+    generate = caption_function(model, finetuned.experiment.decoding)
+    expected = caption_split(generate, model, data, "val", finetuned.vocabulary())
     assert not errors and [c.caption for _, _, c in captioned] == [each.caption for each in expected]
 
 
