@@ -28,11 +28,11 @@ def main(arguments=None):
     from keras_sat.compare import compare
     from keras_sat.evaluation.report import table
 
-    runs, scores = compare(experiments, output / "runs")
-    scores = table({TITLES[name]: each for name, each in scores.items()})
+    runs, evaluations = compare(experiments, output / "runs")
+    scores = table({TITLES[name]: each for name, each in evaluations.items()})
     (output / "scores.md").write_text(scores + "\n", encoding="utf-8")
     pictures = draw(next(iter(runs.values())), output / "pictures")
-    print(f"\nscenes, test split, percent\n\n{scores}\n")
+    print(f"\nscenes, test split, percent, 95% confidence intervals\n\n{scores}\n")
     print(f"Where the captioner looks: {pictures[0]} and {len(pictures) - 1} more beside it")
     print(f"Scores: {output}/scores.md   TensorBoard: tensorboard --logdir {output}/runs")
     print(f"Everything took {(time.monotonic() - started) / 60:.1f} minutes")

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_sat.data import input_pipeline
 from keras_sat.progress import progress_bar
+from keras_sat.text import normalize
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,11 @@ def to_captions(ids, generated, vocabulary):
     return [Captioned(i, c.decode(), float(p), a[: len(c.split())], b) for i, c, p, a, b in rows]
 
 
-def normalised_references(records):
-    """{source id: captions, words separated by spaces}, tokenised as the captioner's own words are."""
-    from keras_sat.text import normalize
+def normalised(captions):
+    """Captions as lists of strings, words separated by spaces, tokenised as the captioner's own words are."""
+    return [caption.decode() for caption in normalize(tf.constant(list(captions))).numpy()]
 
-    return {r.source_id: [text.decode() for text in normalize(tf.constant(r.captions)).numpy()] for r in records}
+
+def normalised_references(records):
+    """{source id: the record's captions, `normalised`}."""
+    return {record.source_id: normalised(record.captions) for record in records}
