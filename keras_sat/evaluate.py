@@ -35,9 +35,10 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
     target = run.folder / "evaluation"
     report.write(target, split, run.folder.name, evaluation)
     if gallery:
-        from keras_sat.visualize.gallery import write_gallery
+        from keras_sat.visualize.gallery import stored_pictures, write_gallery
 
-        write_gallery(target / f"{split}_gallery.html", f"{run.folder.name}, {split}", evaluation, captioned, data, split)
+        title = f"{run.folder.name}, {split} split"
+        write_gallery(target / f"{split}_gallery.html", title, evaluation, captioned, stored_pictures(data, split))
     return evaluation
 
 
@@ -130,7 +131,8 @@ def main(arguments=None):
     if args.results:
         data = open_prepared(args.data) if args.data else runs[0].data()
         systems |= {path: evaluate_results(path, data, args.split, metrics) for path in args.results}
-    written = [f"{run.folder}/evaluation/{args.split}.json" for run in runs]
+    kinds = [".json", "_captions.json", "_images.csv", *["_gallery.html"] * args.gallery]
+    written = [f"{run.folder}/evaluation/{args.split}{', '.join(kinds)}" for run in runs]
     if len(systems) > 1 or args.output:
         output = Path(args.output or "comparison")
         text = write_comparison(output, systems)

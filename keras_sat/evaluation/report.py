@@ -82,12 +82,16 @@ def _markdown(systems, names, systems_as, sign=""):
 def _cell(name, numbers, sign):
     if not numbers:
         return ""
+    value, *ends = formatted(name, numbers, sign)
+    if sign and (numbers[1] > 0 or numbers[2] < 0):
+        value = f"**{value}**"
+    return f"{value} ({ends[0]} to {ends[1]})" if ends else value
+
+
+def formatted(name, numbers, sign=""):
+    """Numbers of the score of this name as texts: in percent, or what its label says."""
     factor, decimals = (1, _DECIMALS[name]) if name in _DECIMALS else (100, 1)
-    value, *ends = (f"{factor * number:{sign}.{decimals}f}" for number in numbers)
-    if not ends:
-        return value
-    _, low, high = numbers
-    return f"**{value}** ({ends[0]} to {ends[1]})" if sign and (low > 0 or high < 0) else f"{value} ({ends[0]} to {ends[1]})"
+    return [f"{factor * number:{sign}.{decimals}f}" for number in numbers]
 
 
 def write(folder, split, title, evaluation):

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 _COLUMNS = 6
-_BOXES = 20
+BOXES = 20  # drawn at most, the strongest
 _BOX_COLOUR = "#ff2fa0"
 
 
@@ -32,7 +32,7 @@ def attention_overlay(image, words, attention, boxes):
     for axis in axes:
         axis.axis("off")
     axes[0].imshow(image)
-    grid = _grid_of(boxes)
+    grid = grid_of(boxes)
     for axis, word, weights in zip(axes[1:], words, attention):
         axis.imshow(_lit(image, np.reshape(weights, grid)) if grid else image)
         if not grid:
@@ -41,7 +41,7 @@ def attention_overlay(image, words, attention, boxes):
     return figure
 
 
-def _grid_of(boxes):
+def grid_of(boxes):
     """(h, w) of the grid that the boxes are, row by row, or None."""
     height, width = len(np.unique(boxes[:, 0])), len(np.unique(boxes[:, 1]))
     y, x = np.meshgrid(np.arange(height) / height, np.arange(width) / width, indexing="ij")
@@ -50,7 +50,7 @@ def _grid_of(boxes):
 
 
 def _draw_boxes(axis, boxes, weights):
-    for index in np.argsort(weights)[-_BOXES:]:  # the strongest, on top of the others
+    for index in np.argsort(weights)[-BOXES:]:  # the strongest, on top of the others
         ymin, xmin, ymax, xmax = boxes[index]
         style = {"linewidth": 6 * weights[index], "edgecolor": _BOX_COLOUR, "facecolor": "none"}
         axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, **style))
