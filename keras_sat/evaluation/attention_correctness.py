@@ -28,6 +28,11 @@ def most_in_box(regions, box):
     return float(np.max(_share_inside(regions, np.asarray(box))))
 
 
+def present(regions):
+    """Which of the regions [L, 4] are there, bool [L]: the padding of proposals has no area."""
+    return np.all(regions[:, 2:] > regions[:, :2], axis=1)
+
+
 def points_at(attention, regions, box):
     """Whether the strongest region overlaps the box (the pointing game, with a region's area for tolerance)."""
     return bool(_share_inside(regions, np.asarray(box))[np.argmax(attention)] > 0)
@@ -86,14 +91,13 @@ def evaluate_attention(model, data, split, vocabulary, captioned, records):
     regions_of, measured = {}, collections.defaultdict(lambda: {name: [] for name in records})
 
     def measure(kind, name, weights, box):
-        regions, present = regions_of[name]
+        regions, there = regions_of[name]
         measured[kind][name].append(mass_in_box(weights, regions, box))
-        measured[f"{kind}_uniform"][name].append(mass_in_box(present / present.sum(), regions, box))
-        measured[f"{kind}_best"][name].append(most_in_box(regions[present], box))
+        measured[f"{kind}_uniform"][name].append(mass_in_box(there / there.sum(), regions, box))
+        measured[f"{kind}_best"][name].append(most_in_box(regions[there], box))
 
     for record, attention, regions in _teacher_forced(model, data, split, vocabulary, records):
-        present = np.all(regions[:, 2:] > regions[:, :2], axis=1)  # without the padding of proposals
-        regions_of[record.source_id] = regions, present
+        regions_of[record.source_id] = regions, present(regions)
         for phrase in record.phrases:
             measure("truth", record.source_id, attention[phrase.caption, phrase.end - 1], phrase.box)
     for each in captioned:

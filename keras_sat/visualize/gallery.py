@@ -18,11 +18,12 @@ from keras_sat.encoder import shown_picture
 from keras_sat.evaluation.report import ROWS, formatted
 from keras_sat.files import write_text
 from keras_sat.visualize.attention import BOXES, grid_of
+from keras_sat.visualize.comparison import QUALITY
 
 EACH = 12  # images of a kind
-_RANKED_BY = ("cider", "spice", "meteor", "rouge", "bleu4")
+
 _SCORES = {  # with their names on a card
-    **{name: ROWS[name] for name in _RANKED_BY},
+    **{name: ROWS[name] for name in QUALITY},
     "generated": "in the box",
     "pointing": "strongest on the object",
     "misbound": "misbound",
@@ -62,7 +63,7 @@ def write_gallery(path, title, evaluation, captioned, pictures):
 
 def choose(evaluation, seed=1):
     """[(heading, image ids)]: the best by the first score there is of CIDEr-D, SPICE, …, the worst, and random others."""
-    name = next(name for name in _RANKED_BY if name in evaluation.scores)
+    name = next(name for name in QUALITY if name in evaluation.scores)
     scores = evaluation.each()[name]
     order = sorted(scores, key=lambda image: (-scores[image], image))
     count = min(EACH, -(-len(order) // 3))
