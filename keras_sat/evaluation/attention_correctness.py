@@ -18,14 +18,15 @@ def mass_in_box(attention, regions, box):
     """The attention mass inside a box; a region that is partly inside counts by its share of area.
 
     Args:
-        attention: [L], adds up to 1. regions: [L, 4] boxes (ymin, xmin, ymax, xmax). box: one of the same form.
+        attention: [L], adds up to 1. regions: [L, 4] boxes (ymin, xmin, ymax, xmax). box: one of the same form, or several
+            [M, 4] of which the union counts.
     """
-    return float(np.sum(attention * _share_inside(regions, np.asarray(box))))
+    return float(np.sum(attention * _share_inside(regions, box)))
 
 
 def most_in_box(regions, box):
     """The largest mass that any attention over these regions can put inside a box: all of it on the best region."""
-    return float(np.max(_share_inside(regions, np.asarray(box))))
+    return float(np.max(_share_inside(regions, box)))
 
 
 def present(regions):
@@ -35,18 +36,19 @@ def present(regions):
 
 def points_at(attention, regions, box):
     """Whether the strongest region overlaps the box (the pointing game, with a region's area for tolerance)."""
-    return bool(_share_inside(regions, np.asarray(box))[np.argmax(attention)] > 0)
+    return bool(_share_inside(regions, box)[np.argmax(attention)] > 0)
 
 
 def nouns_of(words, phrases):
-    """The words of a generated caption whose box is known, as [(word index, box)].
+    """The words of a generated caption that name something whose boxes are known, as [(word index, boxes)].
 
-    A word counts where a phrase of the image has it as its noun; of several such boxes, the first phrase's is taken.
+    A word counts where a phrase of the image has it as its noun. Which of several such things it means, none can tell: the
+    boxes of all of them count.
     """
-    boxes = {}
+    boxes = collections.defaultdict(set)
     for phrase in phrases:
-        boxes.setdefault(phrase.noun, phrase.box)
-    return [(index, boxes[word]) for index, word in enumerate(words) if word in boxes]
+        boxes[phrase.noun].add(phrase.box)
+    return [(index, sorted(boxes[word])) for index, word in enumerate(words) if word in boxes]
 
 
 def describe_attention(captioned):
@@ -98,8 +100,11 @@ def evaluate_attention(model, data, split, vocabulary, captioned, records):
 
     for record, attention, regions in _teacher_forced(model, data, split, vocabulary, records):
         regions_of[record.source_id] = regions, present(regions)
+        boxes = collections.defaultdict(list)  # a phrase such as "two dogs" comes once a box
         for phrase in record.phrases:
-            measure("truth", record.source_id, attention[phrase.caption, phrase.end - 1], phrase.box)
+            boxes[phrase.caption, phrase.end - 1].append(phrase.box)
+        for noun, each in boxes.items():
+            measure("truth", record.source_id, attention[noun], each)
     for each in captioned:
         name = each.source_id
         for index, box in nouns_of(each.words, records[name].phrases):
@@ -128,7 +133,15 @@ def _teacher_forced(model, data, split, vocabulary, records):
         yield from zip(chosen, attention.numpy(), boxes.numpy())
 
 
-def _share_inside(regions, box):
-    overlap = np.minimum(regions[:, 2:], box[2:]) - np.maximum(regions[:, :2], box[:2])
+def _share_inside(regions, boxes):
+    """The share of each region's area [L] that lies in the union of boxes, exactly: cut along all edges of the boxes."""
+    boxes = np.reshape(boxes, [-1, 4])
+    covered, overlaps = [], []
+    for low, high in ((0, 2), (1, 3)):  # y, then x
+        edges = np.unique(boxes[:, [low, high]])
+        covered.append((boxes[:, [low]] <= edges[:-1]) & (edges[1:] <= boxes[:, [high]]))  # [M, intervals]
+        overlap = np.minimum(regions[:, [high]], edges[1:]) - np.maximum(regions[:, [low]], edges[:-1])
+        overlaps.append(np.maximum(overlap, 0))  # [L, intervals]
+    union = np.any(covered[0][:, :, None] & covered[1][:, None], axis=0)  # [intervals of y, of x]
     area = np.prod(regions[:, 2:] - regions[:, :2], axis=1)
-    return np.prod(np.maximum(overlap, 0), axis=1) / np.maximum(area, 1e-12)
+    return np.einsum("ly,yx,lx->l", overlaps[0], union, overlaps[1]) / np.maximum(area, 1e-12)
