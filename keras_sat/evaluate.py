@@ -31,14 +31,19 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
     data.shards(split)
     if gallery:
         data.check_inputs(["pixels"])
-    captioned, evaluation = evaluate_model(run.load_model(), run, data, split, metrics, limit)
+    model = run.load_model()
+    captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit)
     target = run.folder / "evaluation"
     report.write(target, split, run.folder.name, evaluation)
     if gallery:
+        from keras_sat.evaluation.generate import explain_split
         from keras_sat.visualize.gallery import stored_pictures, write_gallery
 
-        title = f"{run.folder.name}, {split} split"
-        write_gallery(target / f"{split}_gallery.html", title, evaluation, captioned, stored_pictures(data, split))
+        def explain(chosen):
+            return explain_split(model, data, split, run.vocabulary(), chosen)
+
+        path, title = target / f"{split}_gallery.html", f"{run.folder.name}, {split} split"
+        write_gallery(path, title, evaluation, captioned, stored_pictures(data, split), explain)
     return evaluation
 
 

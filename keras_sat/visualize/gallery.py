@@ -17,7 +17,7 @@ from PIL import Image
 from keras_sat.encoder import shown_picture
 from keras_sat.evaluation.report import ROWS, formatted
 from keras_sat.files import write_text
-from keras_sat.visualize.attention import BOXES, grid_of
+from keras_sat.visualize.attention import BOXES, grid_of, notes
 from keras_sat.visualize.comparison import QUALITY
 
 EACH = 12  # images of a kind
@@ -31,17 +31,19 @@ _SCORES = {  # with their names on a card
 _PIXELS = 400  # the longer side of a picture
 
 
-def write_gallery(path, title, evaluation, captioned, pictures):
+def write_gallery(path, title, evaluation, captioned, pictures, explain=lambda captioned: {}):
     """Writes the page.
 
     Args:
         evaluation: an `Evaluation`. captioned: its images' `Captioned`.
         pictures: function from a set of image ids to {image id: uint8 [H, W, 3] as the captioner saw it}.
+        explain: function from a list of `Captioned` to {image id: {name: [a number for each word]}}, such as gates.
     """
     kinds = choose(evaluation)
     chosen = {image for _, images in kinds for image in images}
     by_id = {each.source_id: each for each in captioned if each.source_id in chosen}
-    shown, each, attention = pictures(chosen), evaluation.each(), []
+    shown, explained = pictures(chosen), explain(list(by_id.values()))
+    each, attention = evaluation.each(), []
     sections = []
     for heading, images in kinds:
         cards = []
@@ -49,7 +51,7 @@ def write_gallery(path, title, evaluation, captioned, pictures):
             known = [name for name in _SCORES if name in each and not math.isnan(each[name][image])]
             scores = {name: each[name][image] for name in known}
             cards.append(_card(by_id[image], evaluation.references[image], scores, shown[image]))
-            attention.append(_attention(by_id[image]))
+            attention.append(_attention(by_id[image], explained.get(image, {})))
         sections.append(f"<section><h2>{heading}</h2><ul class=cards>{''.join(cards)}</ul></section>")
     template = resources.files(__package__).joinpath("gallery.html").read_text(encoding="utf-8")
     page = Template(template).substitute(
@@ -105,7 +107,7 @@ def _card(captioned, references, scores, picture):
     listed = (f"<li>{html.escape(text)}</li>" for text in references)
     rows = (f"<div><dt>{_SCORES[name]}</dt><dd>{formatted(name, (value,))[0]}</dd></div>" for name, value in scores.items())
     return f"""<li class=card>
-<div class=stage><img alt="{html.escape(captioned.caption)}" src="{_jpeg(picture)}"><canvas></canvas></div>
+<div class=stage><img alt="{html.escape(captioned.caption)}" {_jpeg(picture)}><canvas></canvas><output></output></div>
 <div class=body>
 <div class=words role=group aria-label="generated caption">{" ".join(words)}</div>
 <ul class=references aria-label=references>{"".join(listed)}</ul>
@@ -115,20 +117,21 @@ def _card(captioned, references, scores, picture):
 
 
 def _jpeg(picture):
-    """The picture as a data URL."""
+    """The attributes of an <img> that holds the picture."""
     image, file = Image.fromarray(picture), io.BytesIO()
     image.thumbnail((_PIXELS, _PIXELS))
     image.save(file, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'width={image.width} height={image.height} src="data:image/jpeg;base64,{data}"'
 
 
-def _attention(captioned):
+def _attention(captioned, facts):
     """What the page's script paints: of each word a grid's light, a byte a cell, or the strongest boxes with weights."""
-    grid = grid_of(captioned.boxes)
+    grid, written = grid_of(captioned.boxes), notes(facts, len(captioned.words))
     if grid:
         light = captioned.attention / np.maximum(captioned.attention.max(axis=-1, keepdims=True), 1e-9)
         cells = np.round(255 * np.clip(light, 0, 1)).astype(np.uint8)
-        return {"grid": grid, "words": [base64.b64encode(each.tobytes()).decode() for each in cells]}
+        return {"grid": grid, "notes": written, "words": [base64.b64encode(each.tobytes()).decode() for each in cells]}
     strongest = np.argsort(captioned.attention, axis=-1)[:, -BOXES:]
     rows = [np.column_stack([captioned.boxes[at], w[at]]) for at, w in zip(strongest, captioned.attention)]
-    return {"grid": None, "words": [np.round(each, 3).tolist() for each in rows]}
+    return {"grid": None, "notes": written, "words": [np.round(each, 3).tolist() for each in rows]}
