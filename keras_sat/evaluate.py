@@ -12,6 +12,7 @@ from pathlib import Path
 
 from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError, command
+from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.scorers import METRICS, check_metrics, default_metrics
 
 
@@ -32,8 +33,8 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
     if gallery:
         data.check_inputs(["pixels"])
     model = run.load_model()
-    captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit)
     target = run.folder / "evaluation"
+    captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit, target / f"{split}_captions.json")
     report.write(target, split, run.folder.name, evaluation)
     if gallery:
         from keras_sat.evaluation.generate import explain_split
@@ -47,18 +48,23 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
     return evaluation
 
 
-def evaluate_model(model, run, data, split, metrics=METRICS, limit=0):
-    """Captions a split with a model of a run and measures captions and attention; writes nothing.
+def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=None):
+    """Captions a split with a model of a run and measures captions and attention.
 
+    Args:
+        results: a file for the captions in COCO's results format, written before they are scored: scoring may fail.
     Returns:
         ([`Captioned` of each image], `Evaluation`).
     """
     from keras_sat.evaluation.attention_correctness import describe_attention, evaluate_attention
     from keras_sat.evaluation.generate import caption_split
+    from keras_sat.evaluation.results_file import write_results
 
     vocabulary = run.vocabulary()
     with data.reading(split):
         captioned = caption_split(model, data, split, vocabulary, run.experiment.decoding, limit)
+        if results:
+            write_results(results, {each.source_id: each.caption for each in captioned})
         records = _records(data, split, limit)
         attention = evaluate_attention(model, data, split, vocabulary, captioned, records)
     return captioned, _measure(captioned, records, data, metrics, attention | describe_attention(captioned))
@@ -124,6 +130,7 @@ def main(arguments=None):
         raise UserError("say what to evaluate: --run DIR, or --results JSON with --data DIR")
     if args.results and args.limit:
         raise UserError("--limit: a results file is scored as a whole; leave it out")
+    java_on_path()  # which the Penn Treebank tokeniser needs, rather than after all captions are written
     from keras_sat.evaluation.report import table, write_comparison
     from keras_sat.runs import open_run
 

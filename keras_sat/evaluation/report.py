@@ -5,7 +5,6 @@ import io
 import json
 
 from keras_sat.evaluation import resampling
-from keras_sat.evaluation.results_file import write_results
 from keras_sat.evaluation.scorers import LABELS
 from keras_sat.files import write_text
 
@@ -95,8 +94,7 @@ def formatted(name, numbers, sign=""):
 
 
 def write(folder, split, title, evaluation):
-    """Writes a system's SPLIT.json, SPLIT_captions.json (COCO's results format) and SPLIT_images.csv."""
-    write_results(folder / f"{split}_captions.json", evaluation.captions)
+    """Writes a system's SPLIT.json and SPLIT_images.csv."""
     write_text(folder / f"{split}_images.csv", _images({title: evaluation}))
     write_text(folder / f"{split}.json", _json(_described(evaluation)))
 

@@ -1,4 +1,8 @@
+import json
+import shutil
+
 from keras_sat.data import input_pipeline
+from keras_sat.data.prepared import open_prepared
 from keras_sat.evaluation import diversity
 from keras_sat.evaluation.generate import normalised
 
@@ -20,3 +24,12 @@ def test_values_of_captions():
 def test_training_captions_are_all_of_them(data):
     expected = {text for record in input_pipeline.read_records(data, "train") for text in normalised(record.captions)}
     assert diversity.training_captions(data) == expected
+
+
+def test_data_without_a_training_split_is_evaluated_all_the_same(data, capsys):
+    splits = {name: shards for name, shards in data.manifest["splits"].items() if name != "train"}
+    folder = data.folder.parent / "without_train"
+    shutil.copytree(data.folder, folder)
+    (folder / "manifest.json").write_text(json.dumps({**data.manifest, "splits": splits, "fingerprint": "another"}))
+    assert diversity.training_captions(open_prepared(folder)) == set()
+    assert "has no split 'train'" in capsys.readouterr().err
