@@ -13,6 +13,7 @@ from pathlib import Path
 from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError, command
 from keras_sat.evaluation.java import java_on_path
+from keras_sat.evaluation.results_file import read_results, write_results
 from keras_sat.evaluation.scorers import METRICS, check_metrics, default_metrics
 
 
@@ -58,7 +59,6 @@ def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=No
     """
     from keras_sat.evaluation.attention_correctness import describe_attention, evaluate_attention
     from keras_sat.evaluation.generate import caption_split
-    from keras_sat.evaluation.results_file import write_results
 
     vocabulary = run.vocabulary()
     with data.reading(split):
@@ -70,19 +70,18 @@ def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=No
     return captioned, _measure(captioned, records, data, metrics, attention | describe_attention(captioned))
 
 
-def evaluate_results(path, data, split="test", metrics=METRICS):
-    """The `Evaluation` of captions in a file of COCO's results format.
+def evaluate_captions(captions, data, split="test", metrics=METRICS, source="captions"):
+    """The `Evaluation` of captions {image id: caption} of any origin; `source`: what messages call it.
 
     Raises:
-        UserError: no such file, or its captions are not of this split.
+        UserError: they are not of this split.
     """
     from keras_sat.evaluation.generate import Captioned
-    from keras_sat.evaluation.results_file import check_split, read_results
+    from keras_sat.evaluation.results_file import check_split
 
-    captions = read_results(path)
     with data.reading(split):
         records = _records(data, split)
-        check_split(path, captions, data, split, records)
+        check_split(source, captions, data, split, records)
     captioned = [Captioned(image, caption, float("nan"), None, None) for image, caption in captions.items()]
     return _measure(captioned, {image: records[image] for image in captions}, data, metrics)
 
@@ -131,6 +130,7 @@ def main(arguments=None):
     if args.results and args.limit:
         raise UserError("--limit: a results file is scored as a whole; leave it out")
     java_on_path()  # which the Penn Treebank tokeniser needs, rather than after all captions are written
+    results = {path: read_results(path) for path in args.results}
     from keras_sat.evaluation.report import table, write_comparison
     from keras_sat.runs import open_run
 
@@ -142,7 +142,7 @@ def main(arguments=None):
         systems[title] = evaluate(run, args.split, metrics, args.limit, args.data, args.gallery)
     if args.results:
         data = open_prepared(args.data) if args.data else runs[0].data()
-        systems |= {path: evaluate_results(path, data, args.split, metrics) for path in args.results}
+        systems |= {path: evaluate_captions(each, data, args.split, metrics, path) for path, each in results.items()}
     kinds = [".json", "_captions.json", "_images.csv", *["_gallery.html"] * args.gallery]
     written = [f"{run.folder}/evaluation/{args.split}{', '.join(kinds)}" for run in runs]
     if len(systems) > 1 or args.output:

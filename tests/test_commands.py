@@ -150,8 +150,9 @@ def test_mistakes_of_evaluate(run, data_folder, tmp_path):
     assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--split", "dev"), "dev", "train, val, test")
     assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--metrics", "blue"), "blue", "bleu")
     results = tmp_path / "others.json"
-    write_results(results, {"val-000001": "a red ring"})
     arguments = ["--results", results, "--data", data_folder]
+    assert_one_line(call("keras_sat.evaluate", *arguments), results, "cannot be read")
+    write_results(results, {"val-000001": "a red ring"})
     assert_one_line(call("keras_sat.evaluate", *arguments), results, "val-000001", "--split val")
 
 
