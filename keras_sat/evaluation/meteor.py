@@ -63,12 +63,12 @@ class _Watched(Meteor):
     def __init__(self, patience, bar):
         super().__init__()
         self.segments = []
-        self._patience, self._bar = patience, bar
+        self._patience, self._bar, self._silent = patience, bar, False
         self._timer = threading.Timer(0, lambda: None)
 
     def _stat(self, hypothesis_str, reference_list):
         self._timer.cancel()
-        self._timer = threading.Timer(self._patience, self.meteor_p.kill)
+        self._timer = threading.Timer(self._patience, self._give_up)
         self._timer.daemon = True
         self._timer.start()
         segment = super()._stat(hypothesis_str, reference_list)
@@ -76,17 +76,21 @@ class _Watched(Meteor):
         self._bar.update(1)
         return segment
 
+    def _give_up(self):
+        self._silent = True
+        self.meteor_p.kill()
+
     def end(self):
-        """Ends the process; returns what it said of its errors."""
+        """Ends the process; returns why it may have failed."""
         self._timer.cancel()
         if self.lock.locked():  # by a computation that failed: pycocoevalcap's __del__ would wait for it for ever
             self.lock.release()
         self.meteor_p.kill()
         with contextlib.suppress(OSError):
             self.meteor_p.stdin.close()
-        said = self.meteor_p.stderr.read().decode(errors="replace").split("\n")
+        said = self.meteor_p.stderr.read().decode(errors="replace").strip().partition("\n")[0]
         self.meteor_p.wait()
-        return next((line for line in said if line.strip()), "")
+        return f"no answer for {self._patience} seconds" if self._silent else said or "without a word"
 
 
 @contextlib.contextmanager
@@ -96,9 +100,9 @@ def _process(patience, images):
         try:
             yield scorer
         except (ValueError, OSError) as error:  # half an answer, or a broken pipe
-            said = scorer.end() or f"no answer for {patience} seconds"
             raise UserError(
-                f"METEOR's Java process failed ({said}); it needs 2 GB of memory, or leave meteor out"
+                f"METEOR's Java process failed ({scorer.end()}); it needs 2 GB of memory; "
+                "leave it out with --metrics bleu,rouge,cider"
             ) from error
         finally:
             scorer.end()
