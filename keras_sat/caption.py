@@ -48,7 +48,7 @@ def caption_files(run, paths):
     if not pictures:
         return [], errors
     model, vocabulary = run.load_model(), run.vocabulary()
-    generate = caption_function(model, run.experiment.decoding.max_length)
+    generate = caption_function(model, run.experiment.decoding)
     captioned, facts = [], []
     for first in range(0, len(pictures), _BATCH):
         batch = inputs[first : first + _BATCH]

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from keras_sat import ensembles
 from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError, command
 from keras_sat.evaluation.java import java_on_path
@@ -57,12 +58,14 @@ def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=No
     Returns:
         ([`Captioned` of each image], `Evaluation`).
     """
+    from keras_sat.decoding import caption_function
     from keras_sat.evaluation.attention_correctness import describe_attention, evaluate_attention
     from keras_sat.evaluation.generate import caption_split
 
     vocabulary = run.vocabulary()
     with data.reading(split):
-        captioned = caption_split(model, data, split, vocabulary, run.experiment.decoding, limit)
+        generate = caption_function(model, run.experiment.decoding)
+        captioned = caption_split(generate, model, data, split, vocabulary, limit)
         if results:
             write_results(results, {each.source_id: each.caption for each in captioned})
         records = _records(data, split, limit)
@@ -115,7 +118,8 @@ def _measure(captioned, records, data, metrics, attention=None):
 def main(arguments=None):
     default, note = default_metrics()
     parser = argparse.ArgumentParser(prog="python -m keras_sat.evaluate", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--run", action="append", default=[], metavar="DIR", help="a trained run; several: side by side")
+    ensembles.add_arguments(parser, "several are evaluated side by side", required=False)
+    parser.add_argument("--ensemble", action="store_true", help="evaluate the runs as one captioner, too")
     parser.add_argument("--results", action="append", default=[], metavar="JSON", help="captions in COCO's results format")
     parser.add_argument("--split", default="test", help="train, val or test (default)")
     parser.add_argument("--data", metavar="DIR", help="the prepared data set (default: the one the run was trained on)")
@@ -132,9 +136,9 @@ def main(arguments=None):
     java_on_path()  # which the Penn Treebank tokeniser needs, rather than after all captions are written
     results = {path: read_results(path) for path in args.results}
     from keras_sat.evaluation.report import table, write_comparison
-    from keras_sat.runs import open_run
 
-    runs = [open_run(folder) for folder in args.run]
+    groups = [[folder] for folder in args.run] + [args.run] * (args.ensemble and len(args.run) > 1)
+    runs = [ensembles.with_arguments(ensembles.open_runs(group), args) for group in groups]
     names = [run.folder.name for run in runs]
     systems = {}
     for run, name in zip(runs, names):

@@ -90,7 +90,9 @@ def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     for path, record in zip(paths, records):
         path.write_bytes(record.encoded)
     captioned, errors = caption_files(finetuned, paths)
-    expected = caption_split(finetuned.load_model(), data, "val", finetuned.vocabulary(), finetuned.experiment.decoding)
+    model = finetuned.load_model()
+    generate = caption_function(model, finetuned.experiment.decoding)
+    expected = caption_split(generate, model, data, "val", finetuned.vocabulary())
     assert not errors and [c.caption for _, _, c, _ in captioned] == [each.caption for each in expected]
 
 
