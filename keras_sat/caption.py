@@ -21,14 +21,15 @@ def caption_files(run, paths):
     Args:
         run: a `keras_sat.runs.Run`. paths: image files.
     Returns:
-        ([(path, picture uint8 [H, W, 3] to draw on, `Captioned`)], [`UserError` of each file that is no picture]).
+        ([(path, picture uint8 [H, W, 3] to draw on, `Captioned`, what `explain_captions` tells of it)],
+        [`UserError` of each file that is no picture]).
     """
     import numpy as np
     import tensorflow as tf
 
     from keras_sat.decoding import caption_function
     from keras_sat.encoder import PICTURES, picture_inputs, shown_picture
-    from keras_sat.evaluation.generate import to_captions
+    from keras_sat.evaluation.generate import explain_captions, to_captions
 
     encoder, proposals = run.facts["encoder"], run.facts["proposals"]
     names = [PICTURES.get(name, name) for name in run.facts["inputs"]]
@@ -48,13 +49,14 @@ def caption_files(run, paths):
         return [], errors
     model, vocabulary = run.load_model(), run.vocabulary()
     generate = caption_function(model, run.experiment.decoding)
-    captioned = []
+    captioned, facts = [], []
     for first in range(0, len(pictures), _BATCH):
         batch = inputs[first : first + _BATCH]
         stacked = run.features({name: np.stack([each[name] for each in batch]) for name in names})
         ids = [str(path) for path, _ in pictures[first : first + _BATCH]]
         captioned += to_captions(ids, generate(stacked), vocabulary)
-    return [(*picture, each) for picture, each in zip(pictures, captioned)], errors
+        facts += explain_captions(model, stacked, captioned[first:], vocabulary)
+    return [(*picture, *each) for picture, *each in zip(pictures, captioned, facts)], errors
 
 
 @command
@@ -66,13 +68,13 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     run = ensembles.with_arguments(ensembles.open_runs(args.run), args)
     captioned, errors = caption_files(run, args.images)
-    for path, picture, each in captioned:
+    for path, picture, each, facts in captioned:
         print(f"{path}\t{each.caption}")
         if args.overlay:
             target = Path(args.overlay)
             if len(args.images) > 1:
                 target = target.with_stem(f"{target.stem}-{1 + args.images.index(path)}")
-            save_overlay(target, picture, each)
+            save_overlay(target, picture, each, facts)
             print(target)
     for error in errors[:-1]:
         print(f"error: {error}", file=sys.stderr)
@@ -80,14 +82,13 @@ def main(arguments=None):
         raise errors[-1]
 
 
-def save_overlay(path, picture, captioned):
-    """Draws a `Captioned` to a PNG file."""
+def save_overlay(path, picture, captioned, facts):
+    """Draws a `Captioned`, and what `explain_captions` tells of it, to a PNG file."""
     from keras_sat.visualize.attention import attention_overlay, to_png
 
+    figure = attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes, facts)
     with atomic(path) as temporary:
-        temporary.write_bytes(
-            to_png(attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes), dpi=100)
-        )
+        temporary.write_bytes(to_png(figure, dpi=100))
 
 
 if __name__ == "__main__":

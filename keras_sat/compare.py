@@ -1,7 +1,8 @@
 """python -m keras_sat.compare configs/scenes_soft.yaml configs/scenes_hard.yaml --output comparison
 
 Trains experiments one after the other (a run that is there already is taken as it is), evaluates all of them on one split,
-and writes the table (Markdown and JSON) and a plot. This is how ablations and systems are compared on one footing.
+and writes the table (Markdown and JSON) and a plot, with confidence intervals and the paired differences to the first one.
+This is how ablations and systems are compared on one footing.
 """
 
 import argparse
@@ -12,7 +13,6 @@ from pathlib import Path
 
 from keras_sat import config as configuration
 from keras_sat.errors import UserError, command
-from keras_sat.files import write_text
 
 
 def compare(experiments, runs, split="test"):
@@ -21,12 +21,12 @@ def compare(experiments, runs, split="test"):
     Args:
         experiments: {name: `config.Experiment`}. runs: the folder of the runs, each under its name.
     Returns:
-        ({name: `Run`}, {name: scores}); among the scores "epoch_seconds", the median training time of an epoch.
+        ({name: `Run`}, {name: `Evaluation`}); among the facts "epoch_seconds", the median training time of an epoch.
     """
     from keras_sat.evaluate import evaluate
     from keras_sat.train import prepare_built_in, train
 
-    trained, scores = {}, {}
+    trained, evaluations = {}, {}
     for name, experiment in experiments.items():
         start = Path(experiment.init_from or "").name
         if start in experiments:  # not the run of that name from elsewhere
@@ -35,8 +35,9 @@ def compare(experiments, runs, split="test"):
         trained[name] = train(experiment, runs / name)
         lines = (trained[name].folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         seconds = statistics.median(json.loads(line)["training_seconds"] for line in lines)
-        scores[name] = {**evaluate(trained[name], split), "epoch_seconds": seconds}
-    return trained, scores
+        evaluation = evaluate(trained[name], split)
+        evaluations[name] = dataclasses.replace(evaluation, facts={**evaluation.facts, "epoch_seconds": seconds})
+    return trained, evaluations
 
 
 @command
@@ -54,17 +55,15 @@ def main(arguments=None):
         if name in experiments:
             raise UserError(f"{path}: another experiment is called {name} too; rename one of the files")
         experiments[name] = configuration.load(path, args.set)
-    _, scores = compare(experiments, Path(args.runs), args.split)
+    _, evaluations = compare(experiments, Path(args.runs), args.split)
 
-    from keras_sat.evaluation.report import table
+    from keras_sat.evaluation.report import HEADLINE, write_comparison
     from keras_sat.visualize.comparison import save_comparison
 
     output = Path(args.output)
-    text = table(scores, systems_as="rows")
-    write_text(output / "table.md", text + "\n")
-    write_text(output / "table.json", json.dumps(scores, indent=1) + "\n")
-    save_comparison(output / "plot.png", scores)
-    print(f"\n{args.split} split, percent\n\n{text}\n\n{output}/table.md, table.json, plot.png")
+    text = write_comparison(output, evaluations, HEADLINE, systems_as="rows")
+    save_comparison(output / "plot.png", evaluations)
+    print(f"\n{args.split} split, percent, 95% confidence intervals\n\n{text}\n\n{output}/table.md, table.json, plot.png")
 
 
 if __name__ == "__main__":

@@ -28,11 +28,11 @@ def main(arguments=None):
     from keras_sat.compare import compare
     from keras_sat.evaluation.report import table
 
-    runs, scores = compare(experiments, output / "runs")
-    scores = table({TITLES[name]: each for name, each in scores.items()})
+    runs, evaluations = compare(experiments, output / "runs")
+    scores = table({TITLES[name]: each for name, each in evaluations.items()})
     (output / "scores.md").write_text(scores + "\n", encoding="utf-8")
     pictures = draw(next(iter(runs.values())), output / "pictures")
-    print(f"\nscenes, test split, percent\n\n{scores}\n")
+    print(f"\nscenes, test split, percent, 95% confidence intervals\n\n{scores}\n")
     print(f"Where the captioner looks: {pictures[0]} and {len(pictures) - 1} more beside it")
     print(f"Scores: {output}/scores.md   TensorBoard: tensorboard --logdir {output}/runs")
     print(f"Everything took {(time.monotonic() - started) / 60:.1f} minutes")
@@ -49,9 +49,9 @@ def draw(run, folder):
         paths.append(folder / f"{record.source_id}.png")
         paths[-1].write_bytes(record.encoded)
     overlays = []
-    for path, picture, captioned in caption_files(run, paths)[0]:
+    for path, picture, captioned, facts in caption_files(run, paths)[0]:
         overlays.append(path.with_stem(path.stem + "-attention"))
-        save_overlay(overlays[-1], picture, captioned)
+        save_overlay(overlays[-1], picture, captioned, facts)
     return overlays
 
 

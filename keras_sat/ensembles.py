@@ -59,9 +59,10 @@ def open_runs(folders):
     return RunEnsemble(folder, runs[0].experiment, {"proposals": None, **facts, "inputs": inputs}, runs)
 
 
-def add_arguments(parser, several):
-    """Adds --run, --beam and --set; `several`: what it means to name several runs."""
-    parser.add_argument("--run", action="append", required=True, metavar="DIR", help=f"a trained run; {several}")
+def add_arguments(parser, several, required=True):
+    """Adds --run, --beam and --set; `several`: what it means to name several runs. `required`: there must be a run."""
+    runs = {"action": "append", "default": [], "metavar": "DIR", "required": required}
+    parser.add_argument("--run", **runs, help=f"a trained run; {several}")
     parser.add_argument("--beam", type=int, metavar="K", help="hypotheses an image (1: greedy)")
     setting = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
     parser.add_argument("--set", **setting, help="such as decoding.length_penalty=0.7")

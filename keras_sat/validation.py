@@ -37,8 +37,8 @@ class Validation:
         """Returns ({"bleu4": float, …, "loss": float}, the `Captioned` of every image)."""
         captioned = caption_split(self._generate, self._model, self._data, "val", self._vocabulary, self._limit)
         captions = {each.source_id: each.caption for each in captioned}
-        scores, _ = score(captions, self._references, self._metrics, tokenise=False)
-        return scores | self._likelihood(), captioned
+        scores = score(captions, self._references, self._metrics, tokenise=False)
+        return {name: each.value for name, each in scores.items()} | self._likelihood(), captioned
 
     def _batches(self):
         config = self._experiment.data

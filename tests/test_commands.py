@@ -1,5 +1,7 @@
 """The commands as a user meets them: processes, exit codes, and one clear line for every mistake."""
 
+import csv
+import json
 import os
 import re
 import resource
@@ -10,8 +12,10 @@ import sys
 import pytest
 
 from keras_sat.data import input_pipeline
+from keras_sat.evaluation.results_file import read_results, write_results
 
-COMMANDS = ("keras_sat.train", "keras_sat.evaluate", "keras_sat.caption", "keras_sat.demo", "pipeline.prepare")
+COMMANDS = ("keras_sat.train", "keras_sat.evaluate", "keras_sat.regions", "keras_sat.compare", "keras_sat.caption")
+COMMANDS += ("keras_sat.demo", "pipeline.prepare")
 
 
 def call(module, *arguments, **kwargs):
@@ -112,18 +116,55 @@ def test_a_corrupt_shard_while_evaluating(run, data_folder, tmp_path):
     assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--data", folder), shard, "corrupt")
 
 
-def test_evaluate(run):
-    result = call("keras_sat.evaluate", "--run", run.folder, "--split", "test")
+def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, tmp_path):
+    references = {record.source_id: record.captions for record in input_pipeline.read_records(data, "test")}
+    results = tmp_path / "others.json"
+    write_results(results, {image: texts[0] for image, texts in references.items()})
+    output = ["--output", tmp_path / "comparison"]
+    result = call("keras_sat.evaluate", "--run", run.folder, "--results", results, "--gallery", *output)
     assert result.returncode == 0, result.stderr
-    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "uniform attention"):
-        assert re.search(rf"{label} \| \d+\.\d", result.stdout), result.stdout
-    assert (run.folder / "evaluation/test.json").exists() and (run.folder / "evaluation/test_captions.json").exists()
+    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "Words a caption"):
+        cells = re.search(rf"^\| {label} \| (.*) \| (.*) \|$", result.stdout, re.MULTILINE).groups()
+        assert all(re.fullmatch(r"\d+\.\d \(\d+\.\d to \d+\.\d\)", cell) for cell in cells), cells
+    assert re.search(r"best possible over these regions \| \d+\.\d \(.*\) \|  \|", result.stdout), "it has no attention"
+
+    folder = run.folder / "evaluation"
+    scores = json.loads((folder / "test.json").read_text())["scores"]
+    assert read_results(folder / "test_captions.json").keys() == references.keys()
+    assert "<canvas>" in (folder / "test_gallery.html").read_text(encoding="utf-8")
+    with open(folder / "test_images.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(float(row["cider"]) for row in rows) / len(rows) == pytest.approx(scores["cider"], abs=1e-5)
+    assert {row["image"]: int(row["references"]) for row in rows} == {name: len(each) for name, each in references.items()}
+
+    table = json.loads((tmp_path / "comparison" / "table.json").read_text())
+    own, others = table["systems"][run.folder.name], table["systems"][str(results)]
+    assert own["scores"] == scores and others["scores"]["bleu4"] == pytest.approx(1)
+    difference, low, high = table["differences"][str(results)]["bleu4"]
+    assert difference == pytest.approx(1 - scores["bleu4"]) and low <= difference <= high
 
 
-def test_mistakes_of_evaluate(run, tmp_path):
+def test_mistakes_of_evaluate(run, data_folder, tmp_path):
+    assert_one_line(call("keras_sat.evaluate"), "--run", "--results")
     assert_one_line(call("keras_sat.evaluate", "--run", tmp_path / "nowhere"), "nowhere", "keras_sat.train")
     assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--split", "dev"), "dev", "train, val, test")
     assert_one_line(call("keras_sat.evaluate", "--run", run.folder, "--metrics", "blue"), "blue", "bleu")
+    results = tmp_path / "others.json"
+    arguments = ["--results", results, "--data", data_folder]
+    assert_one_line(call("keras_sat.evaluate", *arguments), results, "cannot be read")
+    write_results(results, {"val-000001": "a red ring"})
+    assert_one_line(call("keras_sat.evaluate", *arguments), results, "val-000001", "--split val")
+
+
+def test_the_number_of_regions(run):
+    result = call("keras_sat.regions", "--run", run.folder, "--metrics", "cider", "--counts", "1,4", "--split", "val")
+    assert result.returncode == 0, result.stderr
+    folder = run.folder / "evaluation" / "val_regions"
+    systems = json.loads((folder / "table.json").read_text())["systems"]
+    assert {name: each["scores"]["regions"] for name, each in systems.items()} == {"test_stride=4": 4, "test_stride=1": 64}
+    assert (folder / "plot.png").stat().st_size > 0 and (folder / "table.md").exists()
+    assert_one_line(call("keras_sat.regions", "--run", run.folder, "--counts", "9"), "--counts 9", "between 1 and 8")
+    assert_one_line(call("keras_sat.regions", "--run", run.folder, "--counts", "few"), "--counts few")
 
 
 def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):

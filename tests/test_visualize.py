@@ -26,6 +26,14 @@ def test_one_panel_a_word():
     assert Image.open(io.BytesIO(to_png(figure))).size[0] > 300
 
 
+def test_facts_stand_beside_their_word():
+    facts = {"gate": np.array([0.25, 0.755])}
+    figure = attention_overlay(
+        np.zeros([64, 64, 3], np.uint8), ["a", "dog"], np.full([2, 4], 0.25), grid_boxes(2, 2).numpy(), facts
+    )
+    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [[], ["β 0.25"], ["β 0.76"]]
+
+
 def test_boxes_have_lines_as_wide_as_their_attention():
     boxes = np.array([[0, 0, 0.5, 0.5], [0.25, 0.5, 0.75, 1]])
     figure = attention_overlay(np.zeros([64, 32, 3], np.uint8), ["dog"], np.array([[0.25, 0.75]]), boxes)

@@ -76,6 +76,14 @@ def read_records(data, split, limit=0):
         yield examples.deserialize(record.numpy())
 
 
+def read_captions(data, split):
+    """(source id, captions) of the split's images, in stored order; nothing else of them is parsed."""
+    records = tf.data.TFRecordDataset(data.shards(split))
+    parsed = records.map(lambda record: examples.parse(record, {}, data.quantisation), tf.data.AUTOTUNE)
+    for image in parsed.prefetch(64).as_numpy_iterator():
+        yield image["source_id"].decode(), image["captions"]
+
+
 def _input_shapes(data, inputs):
     data.check_inputs(inputs)
     return {name: data.input_shapes[name] for name in inputs}

@@ -4,25 +4,17 @@ A bag of attributes ("red, blue, striped, ring, star") is enough for high n-gram
 what attention is needed for.
 """
 
-from keras_sat.evaluation.generate import normalised_references
 
-
-def misbound_share(captioned, records):
-    """The share of attribute words that the captions give to the wrong thing, or None where there is nothing to judge.
+def misbound(words, phrases, references):
+    """Whether a caption's attribute words are given to the wrong thing, as a list of verdicts.
 
     Judged is every word in front of a noun whose things have known phrases: right, if a true caption of the image says it
     of that noun; wrong, if the true captions say it of other nouns only. (Words that none of them uses are not judged.)
 
     Args:
-        captioned: `Captioned` of images. records: {source id: `Record`} with phrases.
+        words: of the caption. phrases: `Phrase`s of the image. references: its true captions; all normalised.
     """
-    references = normalised_references(records.values())
-    judged = [
-        verdict
-        for each in captioned
-        for verdict in _judge(each.words, _said(records[each.source_id].phrases, references[each.source_id]))
-    ]
-    return sum(judged) / len(judged) if judged else None
+    return list(_judge(words, _said(phrases, references)))
 
 
 def _said(phrases, references):

@@ -1,50 +1,142 @@
-"""Results of an evaluation as people and other programs read them."""
+"""Results of evaluations as people and other programs read them."""
 
+import csv
+import io
 import json
 
+from keras_sat.evaluation import resampling
 from keras_sat.evaluation.scorers import LABELS
 from keras_sat.files import write_text
 
-GROUNDING = {
-    "correctness_truth": "Attention in the noun's box, true captions",
-    "correctness_generated": "… generated captions",
-    "correctness_uniform": "… uniform attention",
+ROWS = {
+    **LABELS,
+    "truth": "Attention in the noun's box, true captions",
+    "truth_uniform": "… true captions, uniform attention",
+    "truth_best": "… true captions, best possible over these regions",
+    "generated": "Attention in the noun's box, generated captions",
+    "generated_uniform": "… generated captions, uniform attention",
+    "generated_best": "… generated captions, best possible over these regions",
     "pointing": "Nouns with their strongest region on the object",
     "misbound": "Attributes given to the wrong object (lower is better)",
-}
-
-
-OTHERS = {  # not in percent
+    "distinct": "Distinct captions",
+    "seen_in_training": "Captions that training showed word for word",
+    "words_used": "Distinct words used",
+    "length": "Words a caption",
+    "reference_length": "Words a reference",
     "attention_entropy": "Entropy of the attention, nats",
     "attention_change": "Change of the attention from word to word (0–1)",
+    "regions": "Regions",
     "epoch_seconds": "Seconds an epoch",
+}
+_DECIMALS = {  # of what is not in percent
+    "words_used": 0,
+    "length": 1,
+    "reference_length": 1,
+    "attention_entropy": 2,
+    "attention_change": 2,
+    "regions": 0,
+    "epoch_seconds": 0,
 }
 
 
-def table(systems, systems_as="columns"):
-    """A Markdown table of scores in percent.
+HEADLINE = ("bleu1", "bleu4", "meteor", "cider", "spice", "misbound", "truth", "generated", "pointing")
+HEADLINE += ("attention_entropy", "attention_change", "regions", "epoch_seconds")
+
+
+def table(systems, names=tuple(ROWS), systems_as="columns"):
+    """A Markdown table of scores, in percent or what the label says, with their 95% confidence intervals.
 
     Args:
-        systems: {title: {score name: fraction}}. systems_as: `columns` or `rows`.
+        systems: {title: `Evaluation`}. names: of the scores to show. systems_as: `columns` or `rows`.
     """
-    labels = LABELS | GROUNDING | OTHERS
-    names = [name for name in labels if any(name in scores for scores in systems.values())]
-    lines = [["", *systems]]
-    lines += [[labels[name], *(_cell(name, scores) for scores in systems.values())] for name in names]
+    numbers = {
+        title: {name: (value, *each.intervals.get(name, ())) for name, value in each.values.items()}
+        for title, each in systems.items()
+    }
+    return _markdown(numbers, names, systems_as)
+
+
+def differences(systems, names=tuple(ROWS), systems_as="columns"):
+    """A Markdown table of what the systems have more than the first of them; bold where the interval excludes zero.
+
+    Raises:
+        UserError: they did not caption the same images.
+    """
+    first, *others = systems
+    numbers = {f"{other} − {first}": systems[other].differences(systems[first]) for other in others}
+    return _markdown(numbers, names, systems_as, sign="+")
+
+
+def _markdown(systems, names, systems_as, sign=""):
+    """Of {title: {score name: (value, low, high) or (value,)}}."""
+    names = [name for name in names if any(name in numbers for numbers in systems.values())]
+    lines = [["", *(title.replace("|", "\\|") for title in systems)]]
+    lines += [[ROWS[name], *(_cell(name, numbers.get(name), sign) for numbers in systems.values())] for name in names]
     if systems_as == "rows":
         lines = list(zip(*lines))
     texts = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([texts[0], "|---" * len(lines[0]) + "|", *texts[1:]])
 
 
-def _cell(name, scores):
-    if name not in scores:
+def _cell(name, numbers, sign):
+    if not numbers:
         return ""
-    return f"{scores[name]:.2f}" if name in OTHERS else f"{100 * scores[name]:.1f}"
+    value, *ends = formatted(name, numbers, sign)
+    if sign and (numbers[1] > 0 or numbers[2] < 0):
+        value = f"**{value}**"
+    return f"{value} ({ends[0]} to {ends[1]})" if ends else value
 
 
-def write(folder, split, scores, captioned):
-    """Writes SPLIT.json (scores) and SPLIT_captions.json (COCO's results format) to the run's evaluation folder."""
-    results = [{"image_id": each.source_id, "caption": each.caption} for each in captioned]
-    for name, value in ((f"{split}_captions.json", results), (f"{split}.json", scores)):
-        write_text(folder / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def formatted(name, numbers, sign=""):
+    """Numbers of the score of this name as texts: in percent, or what its label says."""
+    factor, decimals = (1, _DECIMALS[name]) if name in _DECIMALS else (100, 1)
+    return [f"{factor * number:{sign}.{decimals}f}" for number in numbers]
+
+
+def write(folder, split, title, evaluation):
+    """Writes a system's SPLIT.json and SPLIT_images.csv."""
+    write_text(folder / f"{split}_images.csv", _images({title: evaluation}))
+    write_text(folder / f"{split}.json", _json(_described(evaluation)))
+
+
+def write_comparison(folder, systems, names=tuple(ROWS), systems_as="columns"):
+    """Writes table.md, table.json and images.csv of {title: `Evaluation`} on the same images; returns the Markdown text."""
+    first, *others = systems
+    text = table(systems, names, systems_as)
+    described = {"systems": {title: _described(each) for title, each in systems.items()}}
+    if others:
+        text += f"\n\n{differences(systems, names, systems_as)}"
+        more = {other: systems[other].differences(systems[first]) for other in others}
+        described |= {"differences_to": first, "differences": more}
+    write_text(folder / "table.md", text + "\n")
+    write_text(folder / "table.json", _json(described))
+    write_text(folder / "images.csv", _images(systems))
+    return text
+
+
+def _described(evaluation):
+    return {
+        "images": len(evaluation.captions),
+        "scores": evaluation.values,
+        "intervals": evaluation.intervals,
+        "bootstrap": {"level": resampling.LEVEL, "samples": resampling.SAMPLES},
+    }
+
+
+def _json(value):
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _images(systems):
+    """CSV, a line an image and system: its caption, how many references it has, its scores (empty: nothing to judge)."""
+    names = [name for name in ROWS if any(name in each.scores for each in systems.values())]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["system", "image", "caption", "references", *names])
+    for title, evaluation in systems.items():
+        each = evaluation.each()
+        for image, caption in evaluation.captions.items():
+            scores = (each[name][image] if name in each else float("nan") for name in names)
+            written = ("" if score != score else f"{score:.6g}" for score in scores)
+            writer.writerow([title, image, caption, len(evaluation.references[image]), *written])
+    return text.getvalue()

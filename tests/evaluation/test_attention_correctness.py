@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 
+from keras_sat.data import input_pipeline
 from keras_sat.data.examples import Record
 from keras_sat.data.phrase import Phrase
-from keras_sat.evaluation.attention_correctness import mass_in_box, nouns_of, phrases_in_crop, points_at
+from keras_sat.evaluation.attention_correctness import (
+    evaluate_attention,
+    mass_in_box,
+    most_in_box,
+    nouns_of,
+    phrases_in_crop,
+    points_at,
+)
+from keras_sat.evaluation.generate import Captioned, normalised_references
 from keras_sat.layers.areas.grid import grid_boxes
 
 GRID = grid_boxes(4, 4).numpy()
@@ -25,7 +34,57 @@ def test_all_or_nothing():
 
 def test_nouns_are_found_by_their_word():
     phrases = (Phrase(0, 0, 3, "star", (0, 0, 0.5, 0.5)), Phrase(1, 4, 6, "ring", (0.5, 0.5, 1, 1)))
-    assert nouns_of(["a", "red", "ring", "left"], phrases) == [(2, (0.5, 0.5, 1, 1))]
+    assert nouns_of(["a", "red", "ring", "left"], phrases) == [(2, [(0.5, 0.5, 1, 1)])]
+    another = Phrase(1, 8, 9, "ring", (0, 0, 0.1, 0.1))
+    assert nouns_of(["ring"], (*phrases, another, another)) == [(0, [(0, 0, 0.1, 0.1), (0.5, 0.5, 1, 1)])]
+
+
+def test_of_several_boxes_the_union_counts():
+    """Against a raster of pixels, for overlapping, touching, equal and empty boxes."""
+    generator = np.random.default_rng(3)
+    corners = generator.integers(0, 21, [20, 4, 2, 2])
+    corners[:, 1] = corners[:, 0]
+    for boxes in np.sort(corners, axis=2).reshape(20, 4, 4) / 20:
+        raster = np.zeros([20, 20])
+        for ymin, xmin, ymax, xmax in np.round(20 * boxes).astype(int):
+            raster[ymin:ymax, xmin:xmax] = 1
+        attention = generator.dirichlet(np.ones(16))
+        shares = raster.reshape(4, 5, 4, 5).mean(axis=(1, 3)).ravel()
+        assert mass_in_box(attention, GRID, boxes) == pytest.approx(attention @ shares, abs=1e-6)
+        assert most_in_box(GRID, boxes) == pytest.approx(shares.max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("regions", [GRID, np.array([[0, 0, 0.5, 0.5], [0.2, 0.1, 0.9, 1], [0.4, 0.4, 0.6, 0.6]])])
+def test_no_attention_has_more_in_the_box_than_the_best(regions):
+    generator = np.random.default_rng(1)
+    for _ in range(30):
+        box = np.sort(generator.random([2, 2]), axis=0).ravel()
+        attention = generator.dirichlet(np.full(len(regions), 0.3))
+        best = most_in_box(regions, box)
+        assert mass_in_box(attention, regions, box) <= best + 1e-9
+        masses = [mass_in_box(one, regions, box) for one in np.eye(len(regions))]
+        assert max(masses) == pytest.approx(best)
+
+
+def test_a_splits_nouns_between_uniform_and_best(run, data, vocabulary):
+    model = run.load_model()
+    records = {record.source_id: record for record in input_pipeline.read_records(data, "test")}
+    generator, captioned = np.random.default_rng(1), []
+    for name, (caption, *_) in normalised_references(records.values()).items():
+        attention = generator.dirichlet(np.full(64, 0.1), size=len(caption.split()))
+        captioned.append(Captioned(name, caption, 0.0, attention, grid_boxes(8, 8).numpy()))
+    found = evaluate_attention(model, data, "test", vocabulary, captioned, records)
+    for record in records.values():
+        nouns = {(phrase.caption, phrase.end) for phrase in record.phrases}
+        assert len(found["truth"][record.source_id]) == len(nouns)
+        assert found["generated"][record.source_id], "its own caption names what is in it"
+        for kind in ("truth", "generated"):
+            best = np.array(found[f"{kind}_best"][record.source_id])
+            assert np.all(found[kind][record.source_id] <= best + 1e-6)
+            assert np.all(found[f"{kind}_uniform"][record.source_id] <= best + 1e-6)
+    boxes = {phrase.box for phrase in records["test-000000"].phrases}
+    areas = {round((box[2] - box[0]) * (box[3] - box[1]), 4) for box in boxes}
+    assert {round(mass, 4) for mass in found["truth_uniform"]["test-000000"]} == areas
 
 
 def test_phrases_move_into_the_crop():

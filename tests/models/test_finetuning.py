@@ -93,7 +93,7 @@ def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     model = finetuned.load_model()
     generate = caption_function(model, finetuned.experiment.decoding)
     expected = caption_split(generate, model, data, "val", finetuned.vocabulary())
-    assert not errors and [c.caption for _, _, c in captioned] == [each.caption for each in expected]
+    assert not errors and [c.caption for _, _, c, _ in captioned] == [each.caption for each in expected]
 
 
 def test_batch_norm_is_frozen_unless_asked_for():

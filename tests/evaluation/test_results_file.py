@@ -1,0 +1,53 @@
+import json
+
+import pytest
+
+from keras_sat.errors import UserError
+from keras_sat.evaluation.results_file import check_split, read_results, write_results
+
+
+def test_what_is_written_is_read(tmp_path):
+    path = tmp_path / "captions.json"
+    for captions in (
+        {"a.jpg": "a dog", "17": 'a "quoted" <b> cat é'},
+        {"9": "a dog", "000": "a cat"},
+        {"42": "x", "7": "y"},
+    ):
+        write_results(path, captions)
+        assert read_results(path) == captions
+
+
+def test_ids_that_are_numbers_are_numbers_as_cocos_tools_want_them(tmp_path):
+    write_results(tmp_path / "coco.json", {"42": "a dog", "7": "a cat"})
+    assert [each["image_id"] for each in json.loads((tmp_path / "coco.json").read_text())] == [42, 7]
+
+
+@pytest.mark.parametrize(
+    "content, part",
+    [
+        (None, "cannot be read"),
+        ("not json", "not JSON"),
+        ("\ufeff[", "not JSON"),
+        ("[]", "holds no captions"),
+        ('{"annotations": []}', "found dict"),
+        ('[{"image_id": 3, "caption": "x"}, {"image_id": 4}]', "entry 2"),
+        ('[{"image_id": 3, "caption": ["x"]}]', "entry 1"),
+        ('["a dog"]', "entry 1"),
+        ('[{"image_id": 3, "caption": "x"}, {"image_id": "3", "caption": "y"}]', "image 3 has two captions"),
+    ],
+)
+def test_files_that_are_no_results(content, part, tmp_path):
+    path = tmp_path / "captions.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=rf"captions\.json: .*{part}"):
+        read_results(path)
+
+
+def test_captions_of_another_split_are_told_their_own(data):
+    known = {"test-000000", "test-000001"}
+    check_split("file.json", {"test-000001": "x"}, data, "test", known)
+    with pytest.raises(UserError, match=r"file\.json: image val-000003 is not in the split test.*--split val"):
+        check_split("file.json", {"test-000001": "x", "val-000003": "y"}, data, "test", known)
+    with pytest.raises(UserError, match="no split of it has this image"):
+        check_split("file.json", {"other.jpg": "x"}, data, "test", known)
