@@ -12,11 +12,16 @@ MODEL_FILE = "batching_params.pbtxt"  # in a version's folder: with this name Te
 
 def _declare():
     file = descriptor_pb2.FileDescriptorProto(
-        name="serving/batching_parameters.proto", package="serving", syntax="proto3", dependency=[wrappers_pb2.DESCRIPTOR.name]
+        name="serving/batching_parameters.proto",
+        package="serving",
+        syntax="proto3",
+        dependency=[wrappers_pb2.DESCRIPTOR.name],
     )
     message = file.message_type.add(name="BatchingParameters")
     single = {"type": Field.TYPE_MESSAGE, "label": Field.LABEL_OPTIONAL}
-    for number, name in enumerate(["max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"], 1):
+    for number, name in enumerate(
+        ["max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"], 1
+    ):
         message.field.add(name=name, number=number, type_name=".google.protobuf.Int64Value", **single)
     message.field.add(name="thread_pool_name", number=5, type_name=".google.protobuf.StringValue", **single)
     message.field.add(name="allowed_batch_sizes", number=6, type=Field.TYPE_INT64, label=Field.LABEL_REPEATED)
@@ -55,7 +60,9 @@ class Batching:
         if min(self.max_batch_size, self.max_enqueued_batches, self.threads, self.timeout_micros + 1) < 1:
             raise ValueError(f"{source}: sizes and threads must be 1 or more, the timeout 0 or more")
         if sorted({*self.allowed_sizes, self.max_batch_size}) != self.allowed_sizes or self.allowed_sizes[0] < 1:
-            raise ValueError(f"{source}: allowed_batch_sizes must increase and end with max_batch_size, {self.max_batch_size}")
+            raise ValueError(
+                f"{source}: allowed_batch_sizes must increase and end with max_batch_size, {self.max_batch_size}"
+            )
 
     @property
     def largest_request(self):

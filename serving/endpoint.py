@@ -104,6 +104,6 @@ class Endpoint:
                 if call := self._calls.get(int(number)):
                     call.waiting -= int(rows)
                     calls.append(call)
-        self._metrics.batch_starts(len(numbers), [now - call.queued_at for call in calls])
         if all(call.cancelled for call in calls):
             raise RuntimeError("no one waits for this batch any more")
+        self._metrics.batch_starts(len(numbers), [now - call.queued_at for call in calls])

@@ -3,6 +3,8 @@
 import asyncio
 import hmac
 import logging
+import reprlib
+import textwrap
 import time
 
 import grpc
@@ -12,6 +14,7 @@ from serving.errors import Refused, invalid
 
 log = logging.getLogger(__name__)
 _HEALTH = "/grpc.health.v1.Health/"  # asked by orchestrators, which carry no token
+_LONGEST_REASON = 400  # characters; it may quote the request, and travels in a header
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -44,7 +47,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 request = _parse(handler.request_deserializer, encoded)
                 return await handler.unary_unary(request, context)
             except Refused as error:
-                code, reason = error.code, str(error)
+                code, reason = error.code, textwrap.shorten(str(error), _LONGEST_REASON)
             except asyncio.CancelledError:
                 left = context.time_remaining()
                 late = left is not None and left <= 0
@@ -85,7 +88,8 @@ def _subject(request):
         return "-"
     version = spec.version_label or spec.version.value or "latest"
     rows = {tensor.tensor_shape.dim[0].size for tensor in getattr(request, "inputs", {}).values() if tensor.tensor_shape.dim}
-    return f"{spec.name!r}/{version!r} {spec.signature_name!r} {max(rows, default=0)} images"
+    model = "/".join(map(reprlib.repr, (spec.name, version, spec.signature_name)))
+    return f"{model} {max(rows, default=0)} images"
 
 
 def _unauthenticated(handler):

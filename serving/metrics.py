@@ -13,14 +13,20 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._requests = Counter("serving_requests", "Answered requests", ["method", "code"], registry=registry)
         self._seconds = Histogram(
-            "serving_request_seconds", "From the request's arrival to its answer", ["method"], buckets=_SECONDS, registry=registry
+            "serving_request_seconds",
+            "From the request's arrival to its answer",
+            ["method"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.in_flight = Gauge("serving_requests_in_flight", "Requests without an answer yet", registry=registry)
         sizes = [2**n for n in range(9)]
         self._batch = Histogram("serving_batch_images", "Images a batch, padding aside", buckets=sizes, registry=registry)
         self._queue = Histogram("serving_queue_seconds", "From queue to batch", buckets=_SECONDS, registry=registry)
         self._waiting = Gauge("serving_queue_images", "Images in no batch yet", registry=registry)
-        self._versions = Gauge("serving_version_available", "1 if it answers requests", ["model", "version"], registry=registry)
+        self._versions = Gauge(
+            "serving_version_available", "1 if it answers requests", ["model", "version"], registry=registry
+        )
 
     def request_ends(self, method, code, seconds):
         self._requests.labels(method, code.name).inc()

@@ -85,7 +85,9 @@ class Servable:
 def _wanted_outputs(output_filter, signature):
     if unknown := sorted(set(output_filter) - set(signature.outputs)):
         known = ",".join(sorted(signature.outputs))
-        raise invalid(f"output tensor alias not found in signature: {unknown[0]} Outputs expected to be in the set {{{known}}}.")
+        raise invalid(
+            f"output tensor alias not found in signature: {unknown[0]} Outputs expected to be in the set {{{known}}}."
+        )
     if len(set(output_filter)) < len(output_filter):
         raise invalid("duplicate output tensor alias in the output filter")
     return output_filter or signature.outputs

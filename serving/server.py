@@ -7,7 +7,6 @@ for this machine alone unless --insecure; --certificate and --key give TLS.
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import signal
 from pathlib import Path
@@ -27,16 +26,30 @@ def main(arguments=None):
         parser.error(f"--host {args.host} without TLS: give --certificate and --key, or say --insecure")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        asyncio.run(_serve(args))
+        asyncio.run(_serve(args, *_read(args)))
     except (OSError, ValueError) as error:
         parser.exit(2, f"error: {' '.join(str(error).split())}\n")
+
+
+def _read(args):
+    """(`Batching`, token or None) of the files that the arguments name; nothing here needs tensorflow."""
+    from serving.batching import Batching
+
+    if args.model_base_path and not Path(args.model_base_path).is_dir():
+        raise ValueError(f"{args.model_base_path}: no such folder; python -m keras_sat.export makes one")
+    path = args.batching_parameters_file
+    batching = Batching(Path(path).read_text("utf-8"), path) if path else Batching()
+    token = Path(args.token_file).read_text("utf-8").strip() if args.token_file else None
+    if token == "":
+        raise ValueError(f"{args.token_file}: holds no token")
+    return batching, token
 
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m serving.server", description=__doc__.split("\n\n", 1)[1])
     model = parser.add_argument_group("models")
     model.add_argument("--model-base-path", metavar="DIR", help="holds a folder a version, named by its number")
-    model.add_argument("--model-name", metavar="NAME", help="that requests say (default: the folder's name)")
+    model.add_argument("--model-name", default="captioner", metavar="NAME", help="that requests say (%(default)s)")
     model.add_argument("--model-config-file", metavar="FILE", help="TensorFlow Serving's, in place of the two above")
     model.add_argument("--batching-parameters-file", metavar="FILE", help="for versions without a batching_params.pbtxt")
     model.add_argument("--poll-seconds", type=float, default=1, metavar="S", help="between looks for versions (%(default)s)")
@@ -55,9 +68,9 @@ def _parser():
     return parser
 
 
-async def _serve(args):
+async def _serve(args, batching, token):
     import grpc
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    from grpc_health.v1 import health, health_pb2_grpc
     from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
     from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
@@ -67,8 +80,7 @@ async def _serve(args):
     from serving.services import ModelService, PredictionService
 
     metrics, most_bytes = Metrics(), args.max_message_megabytes << 20
-    models = _models(args, metrics, most_bytes)
-    token = Path(args.token_file).read_text("utf-8").strip() if args.token_file else None
+    models = _models(args, batching, metrics, most_bytes)
     await asyncio.to_thread(models.poll)
     if not models.ready():
         raise ValueError(models.missing())
@@ -84,39 +96,45 @@ async def _serve(args):
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable(server)
     port = _bind(server, args)
-    page = metrics.serve(args.host, args.metrics_port)
+    try:
+        page = metrics.serve(args.host, args.metrics_port)
+    except OSError as error:
+        raise ValueError(f"{args.host}:{args.metrics_port}: {error.strerror}; say another --metrics-port") from error
     await server.start()
 
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    watching = asyncio.create_task(_watch(models, healthy, ("", *reflection.SERVICES), args.poll_seconds))
     log.info("serving on %s:%d, metrics on http://%s:%d", args.host, port, args.host, page.server_port)
-    while not stop.is_set():
-        status = health_pb2.HealthCheckResponse.SERVING if models.ready() else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *reflection.SERVICES):
-            await healthy.set(name, status)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), args.poll_seconds)
-            break
-        await asyncio.to_thread(models.poll)
+    await stop.wait()
     log.info("stopping: requests that have arrived have %g seconds to end", args.drain_seconds)
+    watching.cancel()
     await healthy.enter_graceful_shutdown()
     await server.stop(args.drain_seconds)
     page.shutdown()
     await asyncio.to_thread(models.close)
 
 
-def _models(args, metrics, most_bytes):
+async def _watch(models, healthy, services, seconds):
+    """Follows the folders of versions, and tells health checks."""
+    from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+    while True:
+        status = HealthCheckResponse.SERVING if models.ready() else HealthCheckResponse.NOT_SERVING
+        for name in services:
+            await healthy.set(name, status)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(models.poll)
+
+
+def _models(args, batching, metrics, most_bytes):
     from google.protobuf import text_format
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-    from serving.batching import Batching
     from serving.servable import Servable
     from serving.versions import ModelManager
 
-    batching = Batching()
-    if path := args.batching_parameters_file:
-        batching = Batching(Path(path).read_text("utf-8"), path)
     config = ModelServerConfig()
     if path := args.model_config_file:
         try:
@@ -124,8 +142,7 @@ def _models(args, metrics, most_bytes):
         except text_format.ParseError as error:
             raise ValueError(f"{path}: no ModelServerConfig of TensorFlow Serving: {error}") from error
     else:
-        name = args.model_name or Path(args.model_base_path).resolve().name
-        config.model_config_list.config.add(name=name, base_path=args.model_base_path)
+        config.model_config_list.config.add(name=args.model_name, base_path=args.model_base_path)
 
     def load(name, version, folder):
         return Servable(name, version, folder, batching, most_bytes, metrics)
@@ -143,7 +160,8 @@ def _bind(server, args):
         pair = Path(args.key).read_bytes(), Path(args.certificate).read_bytes()
         return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
     except RuntimeError as error:
-        raise ValueError(f"{address}: cannot listen there; is another server running? say another --port") from error
+        files = f", or {args.certificate} and {args.key} are no pair" if args.certificate else ""
+        raise ValueError(f"{address}: cannot listen there; is --port taken by another server{files}?") from error
 
 
 if __name__ == "__main__":

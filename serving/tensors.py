@@ -18,11 +18,10 @@ def request_arrays(inputs, signature, most_rows, most_bytes):
     Raises:
         Refused: INVALID_ARGUMENT.
     """
-    if set(inputs) != set(signature.inputs):
-        extra, missing = sorted(set(inputs) - set(signature.inputs)), sorted(set(signature.inputs) - set(inputs))
-        raise invalid(
-            f"inputs do not match the signature. Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}."
-        )
+    known = set(signature.inputs)
+    if set(inputs) != known:
+        extra, missing = (",".join(sorted(names)) for names in (set(inputs) - known, known - set(inputs)))
+        raise invalid(f"inputs do not match the signature. Sent extra: {{{extra}}}. Missing but required: {{{missing}}}.")
     shapes = {name: _shape(name, inputs[name], info) for name, info in signature.inputs.items()}
     rows = {shape[0] for shape in shapes.values()}
     if len(rows) > 1:

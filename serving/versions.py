@@ -41,9 +41,9 @@ class ModelManager:
         self._load, self._metrics = load, metrics
         self._configs = {model.name: model for model in models}
         self._versions = {name: {} for name in self._configs}
-        self._lock = threading.Lock()  # of the lookup, so that no servable is closed between being found and being used
+        self._lock = threading.Lock()  # of the table; a servable is submitted to under it, and closed after it is out of it
         self._changing = threading.Lock()
-        metrics.watch_queue(lambda: sum(servable.waiting() for servable in self._available()))
+        metrics.watch_queue(self._waiting)
 
     def predict(self, request, call):
         """Starts on a PredictRequest with the version that it asks for: a concurrent Future of the PredictResponse.
@@ -76,7 +76,8 @@ class ModelManager:
 
     def ready(self):
         """Whether every model has a version that answers."""
-        return all(any(version.servable for version in versions.values()) for versions in self._versions.values())
+        with self._lock:
+            return all(any(version.servable for version in versions.values()) for versions in self._versions.values())
 
     def missing(self):
         """A line about every model without a version that answers."""
@@ -84,7 +85,9 @@ class ModelManager:
         for name, versions in self._versions.items():
             errors = [f"version {number}: {version.error}" for number, version in versions.items() if version.error]
             base = self._configs[name].base_path
-            lines.append(f"{base}: " + ("; ".join(errors) or "holds no version: a folder named by a number, with saved_model.pb"))
+            lines.append(
+                f"{base}: " + ("; ".join(errors) or "holds no version: a folder named by a number, with saved_model.pb")
+            )
         return "; ".join(lines)
 
     def reconfigure(self, models):
@@ -123,8 +126,12 @@ class ModelManager:
                 for number in versions:
                     self._drop(name, number)
 
-    def _available(self):
-        return [v.servable for versions in self._versions.values() for v in list(versions.values()) if v.servable]
+    def _waiting(self):
+        with self._lock:
+            servables = [
+                each.servable for versions in self._versions.values() for each in versions.values() if each.servable
+            ]
+        return sum(servable.waiting() for servable in servables)
 
     def _find(self, spec):
         wanted = self._wanted_version(spec)
@@ -165,7 +172,9 @@ class ModelManager:
         version, files = self._versions[name].get(number, Version()), _files(folder)
         if version.servable or version.files == files:
             return
-        self._versions[name][number] = version = Version(ModelVersionStatus.LOADING, files=files)
+        version = Version(ModelVersionStatus.LOADING, files=files)
+        with self._lock:
+            self._versions[name][number] = version
         log.info("loading %s/%d from %s", name, number, folder)
         try:
             servable = self._load(name, number, folder)

@@ -1,4 +1,4 @@
-"""A small SavedModel with the captioner's three signatures: real TensorFlow ops that tell the colours of a picture's quarters."""
+"""A small SavedModel with the captioner's three signatures: real TensorFlow ops tell the colours of a picture's quarters."""
 
 import io
 from pathlib import Path
