@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import threading
 import time
 
@@ -14,38 +15,30 @@ from serving.errors import Refused, refused_by_tensorflow
 
 @dataclasses.dataclass(eq=False)
 class Call:
-    """A request on its way: who waits for it, until when, and how many of its rows are in no batch yet."""
+    """A request on its way: until when someone waits for it, and how many of its rows are in no batch yet."""
 
-    deadline: float | None = None  # of time.monotonic()
+    deadline: float = math.inf  # of time.monotonic()
     cancelled: bool = False
     waiting: int = 0
     queued_at: float = 0.0
 
-    def milliseconds_left(self):
-        """Or 0, which is no limit to TensorFlow.
-
-        Raises:
-            Refused: DEADLINE_EXCEEDED.
-        """
-        if self.deadline is None:
-            return 0
-        left = int(1000 * (self.deadline - time.monotonic()))
-        if left <= 0:
-            raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the request was queued")
-        return left
+    def abandoned(self):
+        return self.cancelled or time.monotonic() > self.deadline
 
 
 class Endpoint:
     """Batches the calls of one signature; made while the SavedModel's graph is the default one.
 
-    Each row travels with a ticket (call, row), so that the start of a batch is seen: who is in it, how long they waited,
-    and whether anyone still wants it. The batcher splits a request above the largest batch, pads a batch to an allowed
-    size with copies of a row, refuses with UNAVAILABLE what its queue cannot hold, and drops what timed out.
+    The batcher splits a request above the largest batch, pads a batch to an allowed size with copies of a row, and refuses
+    with UNAVAILABLE what its queue cannot hold. Each row travels with a ticket (call, row), so that the start of a batch is
+    seen: who is in it, how long they waited, and whether anyone still does: as in TensorFlow Serving, a batch that all have
+    abandoned is not computed. (A session's own timeout would not do: it ends the batch for everyone in it.)
     """
 
     def __init__(self, key, function, batching, metrics):
         """Args: key: the signature's. function: its ConcreteFunction. batching: a `Batching`. metrics: a `Metrics`."""
         self._metrics, self._calls, self._ids, self._lock = metrics, {}, itertools.count(), threading.Lock()
+        self._capacity, self.waiting = batching.largest_request, 0  # rows
         _, inputs = function.structured_input_signature
         self._inputs = {name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in inputs.items()}
         self._tickets = tf.compat.v1.placeholder(tf.int64, [None, 2])
@@ -69,41 +62,56 @@ class Endpoint:
         with tf.name_scope(key):  # the queue is known by this name
             self._fetches = batched(self._tickets, *self._inputs.values())
 
+    def admit(self, call, rows):
+        """Takes a place in the queue, to be given back by `leave`: what finds no room shall not cost a thread.
+
+        Raises:
+            Refused: UNAVAILABLE, as the batcher itself would say.
+        """
+        with self._lock:
+            if self.waiting + rows > self._capacity:
+                raise Refused(grpc.StatusCode.UNAVAILABLE, f"the batch queue is full: {self.waiting} images wait in it")
+            self.waiting += rows
+            call.waiting, call.queued_at = rows, time.monotonic()
+
+    def leave(self, call):
+        """Gives back the places of rows that came into no batch."""
+        with self._lock:
+            self._served(call, call.waiting)
+
     def run(self, session, arrays, call):
-        """Queues a request's rows, and waits for them.
+        """Queues an admitted call's rows, and waits for them.
 
         Args:
             arrays: {input: array}, with equal first dimensions. call: a `Call`.
         Returns:
             {output: array}.
         Raises:
-            Refused: UNAVAILABLE where the queue is full, DEADLINE_EXCEEDED, or what the graph says.
+            Refused: what the batcher or the graph says.
         """
-        number, rows = next(self._ids), len(next(iter(arrays.values())))
+        number, rows = next(self._ids), call.waiting
         tickets = np.stack([np.full(rows, number), np.arange(rows)], axis=1)
         feed = {self._tickets: tickets, **{self._inputs[name]: array for name, array in arrays.items()}}
-        options = tf.compat.v1.RunOptions(timeout_in_ms=call.milliseconds_left())
-        call.waiting, call.queued_at = rows, time.monotonic()
         self._calls[number] = call
         try:
-            return dict(zip(self._outputs, session.run(self._fetches, feed, options=options)))
+            return dict(zip(self._outputs, session.run(self._fetches, feed)))
         except tf.errors.OpError as error:
             raise refused_by_tensorflow(error) from error
         finally:
             del self._calls[number]
 
-    def waiting(self):
-        """Rows that are in no batch yet."""
-        return sum(call.waiting for call in list(self._calls.values()))
+    def _served(self, call, rows):
+        call.waiting -= rows
+        self.waiting -= rows
 
     def _start(self, tickets):
+        """Runs in the graph when a batch is put together: tickets int64 [B, 2], with copies where it is padded."""
         now, numbers = time.monotonic(), np.unique(tickets, axis=0)[:, 0]
-        calls = []
+        counts = dict(zip(*np.unique(numbers, return_counts=True)))
+        calls = {self._calls[number]: int(rows) for number, rows in counts.items()}
         with self._lock:
-            for number, rows in zip(*np.unique(numbers, return_counts=True)):
-                if call := self._calls.get(int(number)):
-                    call.waiting -= int(rows)
-                    calls.append(call)
-        if all(call.cancelled for call in calls):
+            for call, rows in calls.items():
+                self._served(call, rows)
+        if all(call.abandoned() for call in calls):
             raise RuntimeError("no one waits for this batch any more")
         self._metrics.batch_starts(len(numbers), [now - call.queued_at for call in calls])

@@ -16,10 +16,9 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from serving.batching import MODEL_FILE, Batching
 from serving.endpoint import Call, Endpoint
 from serving.errors import Refused, invalid
-from serving.tensors import request_arrays
+from serving.tensors import checked_rows, to_array
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
-_SPARE_THREADS = 8  # that carry requests to a full queue, and its refusal back
 
 
 class Servable:
@@ -45,36 +44,43 @@ class Servable:
             }
             initializers = [tf.compat.v1.global_variables_initializer(), tf.compat.v1.tables_initializer()]
         self._session = tf.compat.v1.Session(graph=graph)
-        # A thread a request that waits: so many that the batcher's queue is full before they are all taken.
-        threads = len(self._endpoints) * self._batching.most_in_flight + _SPARE_THREADS
+        threads = len(self._endpoints) * self._batching.most_in_flight  # a request that waits holds one
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, f"{name}/{version}")
         try:
             self._session.run(initializers)
             for request in _warm_up_requests(Path(folder, WARM_UP)):
-                self._predict(request, Call())
+                self.submit(request, Call()).result()
         except BaseException:
             self.close()
             raise
 
     def submit(self, request, call):
-        """Starts on a PredictRequest: a concurrent Future of its PredictResponse, or of `Refused`."""
-        return self._threads.submit(self._predict, request, call)
+        """Starts on a PredictRequest: a concurrent Future of its PredictResponse, or of `Refused`.
+
+        Raises:
+            Refused: what can be said at once.
+        """
+        key = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        if key not in self._endpoints:
+            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.')
+        wanted = _wanted_outputs(request.output_filter, self.signatures[key])
+        rows = checked_rows(request.inputs, self.signatures[key], self._batching.largest_request)
+        self._endpoints[key].admit(call, rows)
+        future = self._threads.submit(self._predict, key, request.inputs, wanted, call)
+        future.add_done_callback(lambda _: self._endpoints[key].leave(call))
+        return future
 
     def waiting(self):
         """Images that are in no batch yet."""
-        return sum(endpoint.waiting() for endpoint in self._endpoints.values())
+        return sum(endpoint.waiting for endpoint in self._endpoints.values())
 
     def close(self):
         """Waits for what has been submitted, then gives back threads and memory."""
         self._threads.shutdown()
         self._session.close()
 
-    def _predict(self, request, call):
-        key = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-        if key not in self._endpoints:
-            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.')
-        wanted = _wanted_outputs(request.output_filter, self.signatures[key])
-        arrays = request_arrays(request.inputs, self.signatures[key], self._batching.largest_request, self._most_bytes)
+    def _predict(self, key, inputs, wanted, call):
+        arrays = {name: to_array(name, proto, self._most_bytes) for name, proto in inputs.items()}
         outputs = self._endpoints[key].run(self._session, arrays, call)
         response = PredictResponse(outputs={name: tf.make_tensor_proto(outputs[name]) for name in wanted})
         response.model_spec.name, response.model_spec.signature_name = self.name, key

@@ -29,6 +29,8 @@ def main(arguments=None):
         asyncio.run(_serve(args, *_read(args)))
     except (OSError, ValueError) as error:
         parser.exit(2, f"error: {' '.join(str(error).split())}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted\n")
 
 
 def _read(args):

@@ -22,7 +22,7 @@ class PredictionService(PredictionServiceServicer):
 
     async def Predict(self, request, context):
         left = context.time_remaining()
-        call = Call(None if left is None else time.monotonic() + left)
+        call = Call() if left is None else Call(time.monotonic() + left)
         try:
             return await asyncio.wrap_future(self._models.predict(request, call))
         except asyncio.CancelledError:  # the client hung up

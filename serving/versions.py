@@ -49,7 +49,7 @@ class ModelManager:
         """Starts on a PredictRequest with the version that it asks for: a concurrent Future of the PredictResponse.
 
         Raises:
-            Refused: NOT_FOUND, INVALID_ARGUMENT.
+            Refused: NOT_FOUND, and what `Servable.submit` refuses.
         """
         with self._lock:
             return self._find(request.model_spec).submit(request, call)
@@ -84,10 +84,8 @@ class ModelManager:
         lines = []
         for name, versions in self._versions.items():
             errors = [f"version {number}: {version.error}" for number, version in versions.items() if version.error]
-            base = self._configs[name].base_path
-            lines.append(
-                f"{base}: " + ("; ".join(errors) or "holds no version: a folder named by a number, with saved_model.pb")
-            )
+            why = "; ".join(errors) or "holds no version: a folder named by a number, with saved_model.pb"
+            lines.append(f"{self._configs[name].base_path}: {why}")
         return "; ".join(lines)
 
     def reconfigure(self, models):
@@ -98,19 +96,15 @@ class ModelManager:
             starts the server. FAILED_PRECONDITION for a label on a version that does not answer; labels stay as they were.
         """
         configs = {model.name: model for model in models}
-        if {name: model.base_path for name, model in configs.items()} != {
-            name: model.base_path for name, model in self._configs.items()
-        }:
+        if _folders(configs) != _folders(self._configs):
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, "models and their folders are set when the server is started")
         with self._changing:
             self._follow(configs)
             for name, model in configs.items():
                 for label, number in model.version_labels.items():
-                    if not (version := self._versions[name].get(number)) or not version.servable:
-                        raise Refused(
-                            grpc.StatusCode.FAILED_PRECONDITION,
-                            f"label {label}: version {number} of model {name} is not available for inference",
-                        )
+                    if not self._versions[name].get(number, Version()).servable:
+                        said = f"label {label}: version {number} of model {name} is not available for inference"
+                        raise Refused(grpc.StatusCode.FAILED_PRECONDITION, said)
             with self._lock:
                 self._configs = configs
 
@@ -197,6 +191,10 @@ class ModelManager:
         servable.close()
         version.state, version.files = ModelVersionStatus.END, ()
         log.info("%s/%d is unloaded", name, number)
+
+
+def _folders(configs):
+    return {name: model.base_path for name, model in configs.items()}
 
 
 def _version_folders(base_path):

@@ -70,3 +70,16 @@ def test_what_no_one_waits_for_is_not_computed(server, stub):
 
 def test_a_deadline_that_passed(stub):
     assert start(stub, timeout=-1).exception().code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_deadline_does_not_end_the_batch_for_others(server, stub):
+    """Two batches, each of a call that waits and then one that gives up, the latter while one of them is computed."""
+    running = busy(server, stub)
+    patient, hasty = [], []
+    for number, seconds in enumerate((1, 2)):
+        patient.append(start(stub))
+        server.wait_for("serving_queue_images", 2 * number + 1)
+        hasty.append(start(stub, timeout=seconds))
+        server.wait_for("serving_queue_images", 2 * number + 2)
+    assert running.result() and all(call.result() for call in patient)
+    assert all(call.exception() is None or call.code() == grpc.StatusCode.DEADLINE_EXCEEDED for call in hasty)
