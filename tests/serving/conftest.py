@@ -73,7 +73,7 @@ def models(tmp_path_factory):
     pictures = [saved_model.picture(seed) for seed in range(8)]
     saved_model.save(folder / "captioner", 1, warm_up=[pictures[:1], pictures])
     saved_model.save(folder / "rolling", 1)
-    saved_model.save(folder / "slow", 1, work=800, batching=SMALL_QUEUE)
+    saved_model.save(folder / "slow", 1, work=300_000, batching=SMALL_QUEUE)
     return folder
 
 

@@ -15,7 +15,7 @@ num_batch_threads { value: 1 } allowed_batch_sizes: [1, 2, 4, 8]"""
 
 
 class Captioner(tf.Module):
-    """Captions end with the version, and cost `work` multiplications of matrices a batch."""
+    """Captions end with the version; a batch takes `work` rounds of a loop, of some microseconds on one core each."""
 
     def __init__(self, version, work=0):
         super().__init__()
@@ -36,10 +36,10 @@ class Captioner(tf.Module):
         indices, pictures = decoded.concatenate(sentinel).batch(tf.cast(batch + 1, tf.int64)).get_single_element()
         colours = tf.scatter_nd(indices[:, None], tf.reshape(pictures, [-1, 4, 3]), [batch + 1, 4, 3])[:-1]
         valid = tf.scatter_nd(indices[:, None], tf.ones_like(indices), [batch + 1])[:-1] > 0
-        matrix = tf.eye(300)
+        one = tf.constant(1.0)
         for _ in tf.range(self._work):
-            matrix = tf.matmul(matrix, matrix)
-        return colours * matrix[0, 0], tf.where(valid, "OK", "not a picture that can be read")
+            one = tf.sqrt(one)
+        return colours * one, tf.where(valid, "OK", "not a picture that can be read")
 
     def _describe(self, image_bytes):
         colours, status = self._see(image_bytes)

@@ -5,6 +5,7 @@ The slow model's queue holds four images beside the two that are computed.
 
 import collections
 import threading
+import time
 
 import grpc
 
@@ -73,13 +74,16 @@ def test_a_deadline_that_passed(stub):
 
 
 def test_a_deadline_does_not_end_the_batch_for_others(server, stub):
-    """Two batches, each of a call that waits and then one that gives up, the latter while one of them is computed."""
+    """Two batches, each of a call that waits and then one that gives up, about when the batch is half computed."""
+    began = time.monotonic()
+    start(stub).result()
+    batch = time.monotonic() - began
     running = busy(server, stub)
     patient, hasty = [], []
-    for number, seconds in enumerate((1, 2)):
+    for number in (0, 1):
         patient.append(start(stub))
         server.wait_for("serving_queue_images", 2 * number + 1)
-        hasty.append(start(stub, timeout=seconds))
+        hasty.append(start(stub, timeout=(number + 1.5) * batch))
         server.wait_for("serving_queue_images", 2 * number + 2)
     assert running.result() and all(call.result() for call in patient)
     assert all(call.exception() is None or call.code() == grpc.StatusCode.DEADLINE_EXCEEDED for call in hasty)
