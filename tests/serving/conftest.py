@@ -68,19 +68,20 @@ def running(*arguments, **kwargs):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """A folder a model: `captioner`, `rolling`, and `slow` with a queue of four images."""
+    """A folder a model: `captioner`, `rolling`, `proposals`, and `slow` with a queue of four images."""
     folder = tmp_path_factory.mktemp("models")
     pictures = [saved_model.picture(seed) for seed in range(8)]
     saved_model.save(folder / "captioner", 1, warm_up=[pictures[:1], pictures])
     saved_model.save(folder / "rolling", 1)
+    saved_model.save(folder / "proposals", 1, captioner=saved_model.ProposalCaptioner)
     saved_model.save(folder / "slow", 1, work=300_000, batching=SMALL_QUEUE)
     return folder
 
 
 @pytest.fixture(scope="session")
 def server(models):
-    config = models / "models.config"
-    parts = [f'config {{ name: "{name}" base_path: "{models / name}" }}' for name in ("captioner", "rolling", "slow")]
+    config = models.with_suffix(".config")
+    parts = [f'config {{ name: "{folder.name}" base_path: "{folder}" }}' for folder in models.iterdir()]
     config.write_text(f"model_config_list {{ {' '.join(parts)} }}")
     with running("--model-config-file", config) as server:
         yield server

@@ -89,6 +89,25 @@ def test_command_draws_and_prints_json(server, folder, tmp_path, capsys):
         assert Image.open(tmp_path / f"where-{number}.png").width > 300
 
 
+def test_boxes_are_padded_to_the_models_number(server, folder, tmp_path, capsys):
+    boxes = [np.random.default_rng(m).random([m, 4], np.float32) for m in (1, 4, 6)]
+    with CaptionClient(server.address, model="proposals") as client:
+        attended = client.attend([picture(0)] * 3, boxes)
+    for given, answer in zip(boxes, attended):
+        np.testing.assert_array_equal(answer.boxes[: len(given)], given[:4])
+        assert not answer.boxes[len(given) :].any()
+    file, names = tmp_path / "boxes.jsonl", [str(folder / "0.png"), str(folder / "1.png")]
+    file.write_text("".join(json.dumps({"id": name, "boxes": [[0, 0, 0.5, 1]]}) + "\n" for name in names))
+    arguments = ["--server", server.address, "--model", "proposals", "--boxes", str(file)]
+    with pytest.raises(SystemExit) as end:
+        main([*names, *arguments, "--json", "--overlay", str(tmp_path / "where.png")])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert end.value.code == 0 and [each["boxes"][0] for each in found] == [[0, 0, 0.5, 1]] * 2
+    with pytest.raises(SystemExit):
+        main([str(folder), *arguments])
+    assert "no boxes of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments, part",
     [

@@ -158,6 +158,26 @@ def test_unequal_batches(stub):
     assert code_of(stub.Predict, asked) == Code.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize(
+    "boxes, code",
+    [
+        (tf.make_tensor_proto(np.zeros([2, 4, 4], np.float32)), Code.OK),
+        (tf.make_tensor_proto(0.5, shape=[2, 4, 4]), Code.OK),  # one value for all
+        (tf.make_tensor_proto(np.zeros([2, 4, 4])), Code.INVALID_ARGUMENT),
+        (tf.make_tensor_proto(np.zeros([2, 5, 4], np.float32)), Code.INVALID_ARGUMENT),
+        (tf.make_tensor_proto(np.zeros([1, 4, 4], np.float32)), Code.INVALID_ARGUMENT),
+        (tf.make_tensor_proto(np.zeros([32], np.float32)), Code.INVALID_ARGUMENT),
+    ],
+)
+def test_boxes(stub, boxes, code):
+    asked = request([picture(1)] * 2, model="proposals", signature="caption_with_attention")
+    assert code_of(stub.Predict, asked) == Code.INVALID_ARGUMENT
+    asked.inputs["boxes"].CopyFrom(boxes)
+    assert code_of(stub.Predict, asked) == code
+    asked.inputs["boxes"].tensor_content = b"too few"
+    assert code_of(stub.Predict, asked) == Code.INVALID_ARGUMENT
+
+
 def test_methods_for_other_models(stub, channel):
     assert code_of(stub.Classify, ClassificationRequest()) == Code.UNIMPLEMENTED
     assert code_of(channel.unary_unary("/tensorflow.serving.PredictionService/Paint"), b"") == Code.UNIMPLEMENTED
@@ -192,7 +212,7 @@ def test_labels_and_reload(server, channel, models):
 
     def reload(label, version, base_path=models / "captioner"):
         asked = ReloadConfigRequest()
-        for name in ("rolling", "slow", "captioner"):
+        for name in ("rolling", "slow", "proposals", "captioner"):
             config = asked.config.model_config_list.config.add(name=name, base_path=str(models / name))
         config.base_path, config.version_labels[label] = str(base_path), version
         return code_of(service.HandleReloadConfigRequest, asked)
@@ -214,7 +234,7 @@ def test_metrics_and_log(server, stub):
     assert server.metric("serving_requests_total") == before + 2
     for name in ("serving_request_seconds_count", "serving_batch_images_count", "serving_queue_seconds_count"):
         assert server.metric(name) > 0
-    assert server.metric("serving_version_available") == 3 and server.metric("serving_requests_in_flight") == 0
+    assert server.metric("serving_version_available") == 4 and server.metric("serving_requests_in_flight") == 0
     assert server.metric("serving_queue_images") == 0 and server.metric("process_resident_memory_bytes") > 0
     while not any("nobody" in line for line in server.log):
         assert server.process.poll() is None
