@@ -68,22 +68,21 @@ def running(*arguments, **kwargs):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """A folder a model: `captioner`, `rolling`, `proposals`, and `slow` with a queue of four images."""
-    folder = tmp_path_factory.mktemp("models")
+    """A folder a model, named by models.config beside them; the queue of `slow` holds four images."""
+    folder = tmp_path_factory.mktemp("serving") / "models"
     pictures = [saved_model.picture(seed) for seed in range(8)]
     saved_model.save(folder / "captioner", 1, warm_up=[pictures[:1], pictures])
     saved_model.save(folder / "rolling", 1)
     saved_model.save(folder / "proposals", 1, captioner=saved_model.ProposalCaptioner)
     saved_model.save(folder / "slow", 1, work=300_000, batching=SMALL_QUEUE)
+    parts = [f'config {{ name: "{each.name}" base_path: "{each}" }}' for each in folder.iterdir()]
+    folder.with_suffix(".config").write_text(f"model_config_list {{ {' '.join(parts)} }}")
     return folder
 
 
 @pytest.fixture(scope="session")
 def server(models):
-    config = models.with_suffix(".config")
-    parts = [f'config {{ name: "{folder.name}" base_path: "{folder}" }}' for folder in models.iterdir()]
-    config.write_text(f"model_config_list {{ {' '.join(parts)} }}")
-    with running("--model-config-file", config) as server:
+    with running("--model-config-file", models.with_suffix(".config")) as server:
         yield server
 
 

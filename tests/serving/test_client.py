@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import io
 import json
 import subprocess
 import sys
@@ -34,7 +35,10 @@ def folder(tmp_path_factory):
 
 
 def test_caption_attend_score(client, direct):
-    images = [*(picture(seed) for seed in range(6)), b"broken", picture(7) + b"\0\0"]
+    black = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(black, "bmp")
+    assert black.getvalue().endswith(b"\0"), "zeros at the end belong to the picture"
+    images = [*(picture(seed) for seed in range(6)), b"broken", black.getvalue()]
     expected = direct("caption_with_attention", image_bytes=images)
     captioned, attended = client.caption(images), client.attend(images)
     assert [c.caption.encode() for c in captioned] == [a.captions[0].encode() for a in attended]

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import serving
 from serving.client import CaptionClient
+from serving.messages import PredictionServiceStub, model_spec, predict_request, rows
 from serving.server import main
 from tests.serving.conftest import running
 from tests.serving.saved_model import picture
@@ -74,7 +75,7 @@ def test_tls_and_token(models, secrets):
 def test_kill_and_restart_give_no_wrong_answer_and_sigterm_drains(models, direct):
     images = [picture(seed) for seed in range(5)]
     expected = [caption.decode() for caption in direct("serving_default", image_bytes=images)["caption"]]
-    arguments, port = ["--model-base-path", models / "captioner"], free_port()
+    arguments, port = ["--model-config-file", models.with_suffix(".config")], free_port()
     stopped, answered = threading.Event(), [0] * 4
 
     def ask(number):
@@ -100,23 +101,20 @@ def test_kill_and_restart_give_no_wrong_answer_and_sigterm_drains(models, direct
                 stopped.set()
                 for each in asking:
                     each.result()
-                check_drain(server, images)
+                check_drain(server)
         finally:
             stopped.set()
 
 
-def check_drain(server, images):
-    """Requests that have arrived are answered, and the process ends well."""
-    from serving.messages import PredictionServiceStub, model_spec, predict_request, rows
-
+def check_drain(server):
+    """Requests that have arrived are answered, those that wait in the queue too, and the process ends well."""
+    request = predict_request(model_spec("slow"), "serving_default", {"image_bytes": [picture(1)]})
     with grpc.insecure_channel(server.address) as channel:
-        request = predict_request(model_spec("captioner"), "serving_default", {"image_bytes": images})
-        before = server.metric("serving_requests_total")
-        calls = [PredictionServiceStub(channel).Predict.future(request) for _ in range(12)]
-        while server.metric("serving_requests_total") + server.metric("serving_requests_in_flight") < before + len(calls):
-            assert server.process.poll() is None
+        calls = [PredictionServiceStub(channel).Predict.future(request) for _ in range(4)]
+        server.wait_for("serving_requests_in_flight", len(calls))
+        assert not any(call.done() for call in calls)
         assert server.stop() == 0
-        assert [len(rows(call.result())) for call in calls] == [len(images)] * len(calls)
+        assert [len(rows(call.result())) for call in calls] == [1] * len(calls)
 
 
 @pytest.mark.parametrize("module", ["serving.server", "serving.client", "serving.load_test"])
