@@ -1,0 +1,44 @@
+"""TensorFlow Serving's messages from and to NumPy, for its clients."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
+from tensorflow_serving.apis.model_pb2 import ModelSpec
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub as PredictionServiceStub
+
+
+def model_spec(model, version=None, label=None):
+    """A model's newest version, or the one that a number or a label says."""
+    spec = ModelSpec(name=model, version_label=label)
+    if version is not None:
+        spec.version.value = version
+    return spec
+
+
+def predict_request(spec, signature, inputs):
+    """A PredictRequest of {name: bytes or an array of float32 for each row of the batch}."""
+    request = PredictRequest(model_spec=spec)
+    request.model_spec.signature_name = signature
+    for name, values in inputs.items():
+        dtype = object if isinstance(values[0], bytes) else np.float32  # NumPy's own type of bytes cuts off zeros at the end
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(np.array(values, dtype)))
+    return request
+
+
+def rows(response):
+    """A PredictResponse as {output: array} of each row of the batch."""
+    outputs = {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
+    size = len(next(iter(outputs.values())))
+    return [{name: array[row] for name, array in outputs.items()} for row in range(size)]
+
+
+def metadata_request(spec):
+    return GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+
+
+def signatures(response):
+    """{signature: SignatureDef} of a GetModelMetadataResponse."""
+    found = SignatureDefMap()
+    response.metadata["signature_def"].Unpack(found)
+    return dict(found.signature_def)

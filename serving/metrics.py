@@ -1,0 +1,50 @@
+"""What the server counts, for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """Counters, gauges and histograms in a registry of their own."""
+
+    def __init__(self):
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Counter("serving_requests", "Answered requests", ["method", "code"], registry=registry)
+        self._seconds = Histogram(
+            "serving_request_seconds",
+            "From the request's arrival to its answer",
+            ["method"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge("serving_requests_in_flight", "Requests without an answer yet", registry=registry)
+        sizes = [2**n for n in range(9)]
+        self._batch = Histogram("serving_batch_images", "Images a batch, padding aside", buckets=sizes, registry=registry)
+        self._queue = Histogram("serving_queue_seconds", "From queue to batch", buckets=_SECONDS, registry=registry)
+        self._waiting = Gauge("serving_queue_images", "Images in no batch yet", registry=registry)
+        self._versions = Gauge(
+            "serving_version_available", "1 if it answers requests", ["model", "version"], registry=registry
+        )
+
+    def request_ends(self, method, code, seconds):
+        self._requests.labels(method, code.name).inc()
+        self._seconds.labels(method).observe(seconds)
+
+    def batch_starts(self, images, seconds_queued):
+        self._batch.observe(images)
+        for seconds in seconds_queued:
+            self._queue.observe(seconds)
+
+    def version_changes(self, model, version, available):
+        self._versions.labels(model, version).set(available)
+
+    def watch_queue(self, waiting):
+        """Args: waiting: a function that tells how many images are in no batch."""
+        self._waiting.set_function(waiting)
+
+    def serve(self, host, port):
+        """Serves them over HTTP, at every path, from a thread; returns the server, to be shut down."""
+        server, _ = start_http_server(port, host, registry=self._registry)
+        return server

@@ -1,0 +1,34 @@
+"""The files for the real TensorFlow Serving: they parse as what it reads, and agree with each other."""
+
+from pathlib import Path
+
+import yaml
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+import serving
+from serving.batching import Batching
+
+FOLDER = Path(serving.__file__).parent / "tf_serving"
+
+
+def test_models():
+    config = text_format.Parse((FOLDER / "models.config").read_text(), ModelServerConfig())
+    [model] = config.model_config_list.config
+    assert set(model.version_labels) == {"stable", "canary"}
+    assert set(model.version_labels.values()) <= set(model.model_version_policy.specific.versions)
+
+
+def test_batching_is_the_stand_ins():
+    assert vars(Batching((FOLDER / "batching.config").read_text())) == vars(Batching())
+
+
+def test_compose_and_kubernetes_start_the_same_server():
+    compose = yaml.safe_load((FOLDER / "docker-compose.yaml").read_text())["services"]["captioner"]
+    deployment, service = yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text())
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == compose["image"] and container["args"] == compose["command"]
+    [config] = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["configMapGenerator"]
+    named = {flag.rsplit("/", 1)[1] for flag in compose["command"] if "=/config/" in flag}
+    assert named == set(config["files"]) and all((FOLDER / name).exists() for name in named)
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
