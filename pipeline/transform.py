@@ -48,18 +48,21 @@ def add_features(chunks, encoders, config, folder, options):
 
 
 def _decode(chunk, config, encoders):
-    """{"chunk", "proposals" of each image or None, and by name the pictures of which features are to be made}."""
+    """{"chunk", "records" with their proposals, and by name the pictures of which features are to be made}."""
     from keras_sat.data.examples import deserialize
 
     encoder = {"image_size": config.encoder.pixels, "resize": config.encoder.resize}
     regions = None if config.proposals.method == "none" else dataclasses.asdict(config.proposals)
     names = [PICTURES[name] for name in encoders] + (["boxes", "scores"] if regions else [])
-    records = map(deserialize, artifacts.read_records(chunk))
+    records = list(map(deserialize, artifacts.read_records(chunk)))
     images = [picture_inputs(record.encoded, names, encoder, regions, record.proposals) for record in records]
+    if regions:
+        proposals = [(image["boxes"][: len(image["scores"])], image["scores"]) for image in images]
+        records = [dataclasses.replace(record, proposals=each) for record, each in zip(records, proposals)]
     sizes = {"features": config.encoder.pixels, "region_features": config.proposals.image_size}
     return {
         "chunk": chunk,
-        "proposals": [(image["boxes"][: len(image["scores"])], image["scores"]) if regions else None for image in images],
+        "records": records,
         **{
             name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
             for name, size in sizes.items()
@@ -88,14 +91,12 @@ def _infer(model, batch, inference_args, model_id=None):
 
 
 def _write(chunk, config, folder):
-    from keras_sat.data.examples import MAPS, deserialize, serialize
+    from keras_sat.data.examples import MAPS, serialize
 
     serialized, names = [], [name for name in MAPS if name in chunk]
     maps = {name: {"shape": list(chunk[name].shape[1:]), "squared_error": 0.0, "squared_norm": 0.0} for name in names}
-    for index, record in enumerate(map(deserialize, artifacts.read_records(chunk["chunk"]))):
-        changes = {"proposals": chunk["proposals"][index]}
-        if not config.keep_pictures:
-            changes["encoded"] = b""
+    for index, record in enumerate(chunk["records"]):
+        changes = {} if config.keep_pictures else {"encoded": b""}
         for name in names:
             features = chunk[name][index]
             regions = features.reshape(-1, features.shape[-1])
