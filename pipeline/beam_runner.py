@@ -11,8 +11,7 @@ from keras_sat.progress import progress_bar
 from pipeline import artifacts
 
 # A worker a core, as threads of this process: while one reads, decodes and writes, another gives the CNN its pictures.
-# Workers that are processes (multi_processing) would log every step of theirs.
-_DEFAULTS = ("--direct_num_workers=0", "--default_sdk_harness_log_level=CRITICAL")
+_DEFAULTS = ("--direct_num_workers=0",)
 
 
 def beam_options(flags):

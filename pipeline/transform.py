@@ -35,7 +35,7 @@ def add_features(chunks, encoders, config, folder, options):
     def build(pipeline):
         pictures = pipeline | beam.Create(waiting) | beam.Reshuffle() | "Decode" >> beam.Map(_decode, config, encoders)
         for name, path in encoders.items():
-            handler = TFModelHandlerNumpy(path, inference_fn=_infer, max_batch_size=1)
+            handler = EncoderHandler(path, inference_fn=_infer, max_batch_size=1)
             pictures = (
                 pictures
                 | f"Take {name}" >> beam.Map(_take, name)
@@ -81,13 +81,24 @@ def _put(element, name):
     return chunk | {name: prediction.inference}
 
 
-def _infer(model, batch, inference_args, model_id=None):
+class EncoderHandler(TFModelHandlerNumpy):
+    """The saved encoder as one graph for any number of pictures: Keras would trace one anew for each and in each thread."""
+
+    def load_model(self):
+        model = super().load_model()
+        return tf.function(
+            lambda pictures: model(pictures, training=False),
+            input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
+        )
+
+
+def _infer(encoder, batch, inference_args, model_id=None):
     """A chunk is one element, so that its bytes do not depend on how Beam bundles; the CNN sees it in fixed batches."""
     from apache_beam.ml.inference.base import PredictionResult
 
     for images in batch:
-        parts = [model.predict_on_batch(images[i : i + _CNN_BATCH]) for i in range(0, len(images), _CNN_BATCH)]
-        yield PredictionResult(None, np.concatenate(parts) if parts else np.zeros([0, *model.output_shape[1:]]))
+        parts = [encoder(images[i : i + _CNN_BATCH]).numpy() for i in range(0, len(images) or 1, _CNN_BATCH)]
+        yield PredictionResult(None, np.concatenate(parts))
 
 
 def _write(chunk, config, folder):
