@@ -80,17 +80,28 @@ def decode_image(encoded, image_size, resize="squash"):
     Returns:
         uint8 [image_size, image_size, 3], RGB.
     """
-    pixels = decode_picture(encoded)
-    shape = tf.shape(pixels)
-    if resize == "crop":
-        scale = image_size * 256 / 224 / tf.cast(tf.reduce_min(shape[:2]), tf.float32)
-        size = tf.cast(tf.math.ceil(tf.cast(shape[:2], tf.float32) * scale), tf.int32)
-    else:
-        size = tf.constant([image_size, image_size])
-    # Antialiasing matters: pictures are mostly shrunk. Where the size is right already, this changes no pixel.
-    pixels = tf.image.resize(pixels, size, antialias=True)
-    pixels = tf.image.resize_with_crop_or_pad(pixels, image_size, image_size)
-    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+    return _decoder(image_size, resize)(encoded)
+
+
+@functools.cache
+def _decoder(image_size, resize):
+    """`decode_image` for one kind of encoder, as a graph: op by op it would take twice the time."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def decode(encoded):
+        pixels = decode_picture(encoded)
+        shape = tf.shape(pixels)
+        if resize == "crop":
+            scale = image_size * 256 / 224 / tf.cast(tf.reduce_min(shape[:2]), tf.float32)
+            size = tf.cast(tf.math.ceil(tf.cast(shape[:2], tf.float32) * scale), tf.int32)
+        else:
+            size = tf.constant([image_size, image_size])
+        # Antialiasing matters: pictures are mostly shrunk. Where the size is right already, this changes no pixel.
+        pixels = tf.image.resize(pixels, size, antialias=True)
+        pixels = tf.image.resize_with_crop_or_pad(pixels, image_size, image_size)
+        return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+
+    return decode
 
 
 def shown_picture(encoded, encoder):

@@ -10,6 +10,9 @@ from keras_sat.errors import UserError, nearest
 from keras_sat.progress import progress_bar
 from pipeline import artifacts
 
+# A worker a core, as threads of this process: while one reads, decodes and writes, another gives the CNN its pictures.
+_DEFAULTS = ("--direct_num_workers=0",)
+
 
 def beam_options(flags):
     """Beam's options from command-line flags, such as --runner=FlinkRunner or --direct_num_workers=2.
@@ -24,7 +27,7 @@ def beam_options(flags):
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]
         raise UserError(f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], known)}; --help lists ours")
-    return PipelineOptions(flags)
+    return PipelineOptions([*_DEFAULTS, *flags])
 
 
 def run(build, options, description, folder=None, total=None):

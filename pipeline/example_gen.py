@@ -19,6 +19,7 @@ from PIL import Image
 from keras_sat.encoder import decode_picture
 from keras_sat.errors import UserError
 from keras_sat.proposals import read_boxes_file
+from keras_sat.text import split
 from pipeline import artifacts, beam_runner
 from pipeline.sources import SPLITS, UNSPLIT, Item, stable_hash
 
@@ -191,13 +192,16 @@ def _shrunk(picture, size):
     return tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8).numpy()
 
 
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _count_words(captions):
+    return split(captions).row_lengths()
+
+
 def check_captions(captions, max_words):
     """[(caption with single spaces, None) or (None, why it cannot be used)]."""
-    from keras_sat.text import split
-
     clean = [" ".join(caption.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split()) for caption in captions]
     checked = []
-    for caption, found, words in zip(captions, clean, split(clean).row_lengths().numpy() if clean else []):
+    for caption, found, words in zip(captions, clean, _count_words(clean).numpy() if clean else []):
         error = None
         if any("\ud800" <= character <= "\udfff" for character in caption):
             error = "caption not UTF-8: save the captions file as UTF-8"

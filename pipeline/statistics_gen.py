@@ -38,8 +38,10 @@ def _count(chunk):
 
     name = artifacts.split_of(chunk)
     counts = collections.Counter()
-    for record in map(deserialize, artifacts.read_records(chunk)):
-        words = [[word.decode() for word in caption] for caption in split(record.captions).to_list()]
+    records = list(map(deserialize, artifacts.read_records(chunk)))
+    captions = iter(split([caption for record in records for caption in record.captions]).to_list())
+    for record in records:
+        words = [[word.decode() for word in next(captions)] for _ in record.captions]
         counts.update((name, "words", word) for caption in words for word in caption)
         counts.update((name, "lengths", len(caption) + 1) for caption in words)
         Metrics.counter("StatisticsGen", "tokens").inc(sum(map(len, words)))

@@ -35,7 +35,7 @@ def add_features(chunks, encoders, config, folder, options):
     def build(pipeline):
         pictures = pipeline | beam.Create(waiting) | beam.Reshuffle() | "Decode" >> beam.Map(_decode, config, encoders)
         for name, path in encoders.items():
-            handler = TFModelHandlerNumpy(path, inference_fn=_infer, max_batch_size=1)
+            handler = EncoderHandler(path, inference_fn=_infer, max_batch_size=1)
             pictures = (
                 pictures
                 | f"Take {name}" >> beam.Map(_take, name)
@@ -48,18 +48,21 @@ def add_features(chunks, encoders, config, folder, options):
 
 
 def _decode(chunk, config, encoders):
-    """{"chunk", "proposals" of each image or None, and by name the pictures of which features are to be made}."""
+    """{"chunk", "records" with their proposals, and by name the pictures of which features are to be made}."""
     from keras_sat.data.examples import deserialize
 
     encoder = {"image_size": config.encoder.pixels, "resize": config.encoder.resize}
     regions = None if config.proposals.method == "none" else dataclasses.asdict(config.proposals)
     names = [PICTURES[name] for name in encoders] + (["boxes", "scores"] if regions else [])
-    records = map(deserialize, artifacts.read_records(chunk))
+    records = list(map(deserialize, artifacts.read_records(chunk)))
     images = [picture_inputs(record.encoded, names, encoder, regions, record.proposals) for record in records]
+    if regions:
+        proposals = [(image["boxes"][: len(image["scores"])], image["scores"]) for image in images]
+        records = [dataclasses.replace(record, proposals=each) for record, each in zip(records, proposals)]
     sizes = {"features": config.encoder.pixels, "region_features": config.proposals.image_size}
     return {
         "chunk": chunk,
-        "proposals": [(image["boxes"][: len(image["scores"])], image["scores"]) if regions else None for image in images],
+        "records": records,
         **{
             name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
             for name, size in sizes.items()
@@ -78,24 +81,33 @@ def _put(element, name):
     return chunk | {name: prediction.inference}
 
 
-def _infer(model, batch, inference_args, model_id=None):
+class EncoderHandler(TFModelHandlerNumpy):
+    """The saved encoder as one graph for any number of pictures: Keras would trace one anew for each and in each thread."""
+
+    def load_model(self):
+        model = super().load_model()
+        return tf.function(
+            lambda pictures: model(pictures, training=False),
+            input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
+        )
+
+
+def _infer(encoder, batch, inference_args, model_id=None):
     """A chunk is one element, so that its bytes do not depend on how Beam bundles; the CNN sees it in fixed batches."""
     from apache_beam.ml.inference.base import PredictionResult
 
     for images in batch:
-        parts = [model.predict_on_batch(images[i : i + _CNN_BATCH]) for i in range(0, len(images), _CNN_BATCH)]
-        yield PredictionResult(None, np.concatenate(parts) if parts else np.zeros([0, *model.output_shape[1:]]))
+        parts = [encoder(images[i : i + _CNN_BATCH]).numpy() for i in range(0, len(images) or 1, _CNN_BATCH)]
+        yield PredictionResult(None, np.concatenate(parts))
 
 
 def _write(chunk, config, folder):
-    from keras_sat.data.examples import MAPS, deserialize, serialize
+    from keras_sat.data.examples import MAPS, serialize
 
     serialized, names = [], [name for name in MAPS if name in chunk]
     maps = {name: {"shape": list(chunk[name].shape[1:]), "squared_error": 0.0, "squared_norm": 0.0} for name in names}
-    for index, record in enumerate(map(deserialize, artifacts.read_records(chunk["chunk"]))):
-        changes = {"proposals": chunk["proposals"][index]}
-        if not config.keep_pictures:
-            changes["encoded"] = b""
+    for index, record in enumerate(chunk["records"]):
+        changes = {} if config.keep_pictures else {"encoded": b""}
         for name in names:
             features = chunk[name][index]
             regions = features.reshape(-1, features.shape[-1])

@@ -9,6 +9,7 @@ from keras_sat.errors import UserError
 from pipeline.sources import UNSPLIT, Item, files
 
 YEARS = ("2017", "2014")
+TYPES = {"id": int | str, "image_id": int | str, "file_name": str, "caption": str}
 
 
 class CocoSource(files.FileSource):
@@ -42,10 +43,12 @@ class CocoSource(files.FileSource):
         split, array = partition
         keys = ("id", "file_name") if array == "images" else ("id", "image_id", "caption")
         for value in files.json_array(self._captions[split], array, keys):
-            if not isinstance(value[keys[-1]], str):
-                fault = f"malformed line: {keys[-1]} of {array} {value['id']} is {value[keys[-1]]!r}, no text"
+            if wrong := [key for key in keys if not isinstance(value[key], TYPES[key])]:
+                expected = "text" if TYPES[wrong[0]] is str else "a number or text"
+                fault = f"malformed line: {wrong[0]} of {array} {value['id']} is {value[wrong[0]]!r}, expected {expected}"
                 yield Item(f"{self._captions[split]}@{array} {value['id']}", UNSPLIT, fault=fault)
             elif array == "images":
                 yield Item(str(value["id"]), split, FileSystems.join(self._pictures[split], value["file_name"]))
             else:
-                yield Item(str(value["image_id"]), split, captions=(value["caption"],), order=(value["id"],))
+                order = isinstance(value["id"], str), value["id"]  # numbers and texts have no order between them
+                yield Item(str(value["image_id"]), split, captions=(value["caption"],), order=order)

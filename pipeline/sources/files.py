@@ -52,6 +52,12 @@ def read(path):
         return file.read()
 
 
+def exists(path):
+    """Whether there is such a file or folder. Object stores know a folder only by the files in it."""
+    system = FileSystems.get_filesystem(path)
+    return system.exists(path) or (not system.has_dirs() and bool(system.match([f"{path}/*"], [1])[0].metadata_list))
+
+
 def first_of(folder, names, what):
     """The first of these names that the folder has, as a path.
 
@@ -59,7 +65,7 @@ def first_of(folder, names, what):
         UserError: it has none of them.
     """
     for name in names:
-        if FileSystems.exists(path := FileSystems.join(folder, name)):
+        if exists(path := FileSystems.join(folder, name)):
             return path
     raise UserError(f"{folder}: has no {what}; expected {' or '.join(names)}")
 
@@ -67,7 +73,7 @@ def first_of(folder, names, what):
 def existing(folder, names):
     """{key: path} of those of {key: name} that the folder has."""
     paths = {key: FileSystems.join(folder, name) for key, name in names.items()}
-    return {key: path for key, path in paths.items() if FileSystems.exists(path)}
+    return {key: path for key, path in paths.items() if exists(path)}
 
 
 def ranges(path):
@@ -119,7 +125,7 @@ def json_array(path, key, keys):
                     value, position = decoder.raw_decode(text, element)
                 except json.JSONDecodeError:
                     break  # goes on in the next block
-                if missing := [name for name in keys if name not in value]:
+                if missing := [name for name in keys if not isinstance(value, dict) or name not in value]:
                     raise UserError(f"{path}: {key}: an element without {', '.join(missing)}: {str(value)[:80]}")
                 yield value
             if position is not None:

@@ -44,7 +44,11 @@ class KarpathySource(files.FileSource):
             if split is None:
                 yield Item(id, UNSPLIT, fault=f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}")
                 continue
-            path = FileSystems.join(self._pictures, image.get("filepath", ""), image["filename"])
+            path = FileSystems.join(self._pictures, str(image.get("filepath", "")), str(image["filename"]))
             yield Item(id, split, path)
             for place, sentence in enumerate(image["sentences"]):
-                yield Item(id, split, path, (sentence["raw"],), (sentence.get("sentid", place),))
+                text, number = (sentence.get(key) for key in ("raw", "sentid"))
+                if isinstance(text, str):
+                    yield Item(id, split, path, (text,), (number if isinstance(number, int) else place,))
+                else:
+                    yield Item(f"{id}#{place}", UNSPLIT, fault=f"malformed line: `raw` of the sentence is {text!r}, no text")

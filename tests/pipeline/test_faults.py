@@ -123,7 +123,7 @@ def faulty(corpus, **changes):
 @pytest.fixture(scope="module")
 def prepared(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "data"
-    prepare(faulty(corpus, allow_anomalies=True), folder)
+    prepare(faulty(corpus, allow_anomalies=True), folder, ["--direct_num_workers=2"])
     return folder
 
 
@@ -168,8 +168,16 @@ def test_anomalies_stop_the_run_unless_allowed(corpus, prepared, tmp_path):
         "picture missing": 1,
         "no caption": 1,
     }
-    prepare(faulty(corpus, allow_anomalies=True), tmp_path / "data", ["--direct_running_mode=multi_processing"])
+    prepare(faulty(corpus, allow_anomalies=True), tmp_path / "data")
     assert digests(tmp_path / "data") == digests(prepared)
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["--direct_num_workers=1"], ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]]
+)
+def test_any_workers_give_equal_bytes_failures_included(corpus, prepared, tmp_path, flags):
+    prepare(faulty(corpus, allow_anomalies=True), tmp_path / "data", flags)
+    assert digests(tmp_path / "data") == digests(prepared) and len(list(prepared.glob("failures-*.jsonl"))) == 2
 
 
 def test_too_many_failures_stop_the_run(corpus, tmp_path):

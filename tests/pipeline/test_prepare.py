@@ -93,7 +93,7 @@ def test_an_interrupted_job_goes_on_and_ends_the_same(data_folder, tmp_path, mon
 
     monkeypatch.setattr(artifacts, "write_chunk", failing)
     with pytest.raises(Exception, match="killed"):
-        prepare(small_prepare(), tmp_path / "data")
+        prepare(small_prepare(), tmp_path / "data", ["--direct_num_workers=1"])
     assert not (tmp_path / "data").exists()
     prepare(small_prepare(), tmp_path / "data")
     assert digests(tmp_path / "data") == digests(data_folder)
@@ -121,9 +121,9 @@ def test_killed_twice_and_finished_is_as_undisturbed(tmp_path):
     assert digests(tmp_path / "killed") == digests(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
-def test_many_workers_give_the_same_bytes(data_folder, tmp_path, mode):
-    prepare(small_prepare(), tmp_path / "data", [f"--direct_running_mode={mode}", "--direct_num_workers=3"])
+@pytest.mark.parametrize("flags", ["--direct_num_workers=1", "--direct_running_mode=multi_threading --direct_num_workers=3"])
+def test_any_workers_give_the_same_bytes(data_folder, tmp_path, flags):
+    prepare(small_prepare(), tmp_path / "data", flags.split())
     assert digests(tmp_path / "data") == digests(data_folder)
 
 

@@ -1,12 +1,18 @@
 """Every reader on its corpus' exact format."""
 
+import io
 import json
+from typing import ClassVar
 
 import pytest
+from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.localfilesystem import LocalFileSystem
 
 from keras_sat.config import Shares
+from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError
 from pipeline import example_gen
+from pipeline.prepare import prepare
 from pipeline.sources import files, open_source, split_by_hash
 from pipeline.sources.flickr8k import token_item
 from pipeline.sources.flickr30k import csv_item, read_boxes
@@ -187,8 +193,81 @@ def test_captions_of_coco_that_are_none(tmp_path):
     found, _ = read("coco", tmp_path)
     assert found["1"][1].captions == ("A dog .",)
     assert [item.fault for item, _ in found.values() if item.fault] == [
-        "malformed line: caption of annotations 5 is None, no text"
+        "malformed line: caption of annotations 5 is None, expected text"
     ]
+
+
+def test_ids_of_coco_may_be_numbers_or_texts(tmp_path):
+    notes = [(7, "A dog ."), ("b", "A cat ."), (5, "Two dogs ."), ("a", "Two cats ."), ([6], "A cow .")]
+    notes = [{"image_id": "1", "id": id, "caption": caption} for id, caption in notes]
+    content = {"images": [{"id": 1, "file_name": "1.jpg"}, {"id": None, "file_name": "2.jpg"}], "annotations": notes}
+    corpora.write(tmp_path / "annotations" / "captions_train2017.json", json.dumps(content))
+    corpora.write(tmp_path / "train2017" / "1.jpg", corpora.picture(0))
+    found, _ = read("coco", tmp_path)
+    assert found["1"][1].captions == ("Two dogs .", "A dog .", "Two cats .", "A cat .")
+    assert sorted(item.fault for item, _ in found.values() if item.fault) == [
+        f"malformed line: id of {what}, expected a number or text"
+        for what in ("annotations [6] is [6]", "images None is None")
+    ]
+
+
+def test_sentences_of_karpathy_that_are_none(tmp_path):
+    sentences = [{"raw": "A dog .", "sentid": 9}, {"tokens": ["a"]}, {"raw": None}, {"raw": "A cat .", "sentid": "x"}]
+    content = {"images": [{"filename": "a.jpg", "split": "train", "sentences": sentences}]}
+    corpora.write(tmp_path / "dataset_flickr8k.json", json.dumps(content))
+    corpora.write(tmp_path / "a.jpg", corpora.picture(0))
+    found, _ = read("karpathy", tmp_path)
+    assert found["a.jpg"][1].captions == ("A cat .", "A dog .")
+    assert {id: item.fault for id, (item, _) in found.items() if item.fault} == {
+        f"a.jpg#{place}": "malformed line: `raw` of the sentence is None, no text" for place in (1, 2)
+    }
+
+
+class ObjectStore(LocalFileSystem):
+    """A file system as clouds have them, for Beam to find by its scheme: names of objects, and no folders."""
+
+    objects: ClassVar = {}
+
+    @classmethod
+    def scheme(cls):
+        return "store"
+
+    def has_dirs(self):
+        return False
+
+    def exists(self, path):
+        return path in self.objects
+
+    def size(self, path):
+        return len(self.objects[path])
+
+    def open(self, path, mime_type=None, compression_type=None):
+        if path not in self.objects:
+            raise FileNotFoundError(path)
+        return io.BytesIO(self.objects[path])
+
+    def _list(self, prefix):
+        return (FileMetadata(path, len(content)) for path, content in self.objects.items() if path.startswith(prefix))
+
+
+@pytest.mark.parametrize("dataset", ["flickr8k", "karpathy", "folder"])
+def test_a_corpus_in_an_object_store_is_as_one_on_the_disk(tmp_path, monkeypatch, dataset):
+    names = corpora.flickr8k(tmp_path, train=4, val=2, test=0)
+    every = names["train"] + names["val"]
+    corpora.karpathy(tmp_path, "flickr8k", {(None, name): "train" for name in every})
+    corpora.write(tmp_path / "captions.txt", "".join(f"Flicker8k_Dataset/{name}\tA dog .\n" for name in every))
+    paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+    objects = {f"store://bucket/corpus/{path.relative_to(tmp_path)}": path.read_bytes() for path in paths}
+    monkeypatch.setattr(ObjectStore, "objects", objects)
+    (local, here), (remote, there) = read(dataset, tmp_path), read(dataset, "store://bucket/corpus")
+    assert len(local) == 6 and {id: record for id, (_, record) in local.items()} == {i: r for i, (_, r) in remote.items()}
+    assert here.fingerprint() == there.fingerprint()
+    if dataset == "folder":
+        prepare(
+            small_prepare(dataset=dataset, source="store://bucket/corpus", shares={"val": 0.0, "test": 0.0}),
+            tmp_path / "data",
+        )
+        assert open_prepared(tmp_path / "data").images("train") == 6
 
 
 def test_a_source_that_beam_cannot_open():
