@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder import decode_image, decode_picture
 from keras_sat.errors import UserError
+from keras_sat.pictures import decode_image, decode_picture
 from pipeline import chain
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare
@@ -224,7 +224,7 @@ def test_damaged_exif_is_no_orientation():
     """Any byte of the header may be wrong, or the file end there: the picture is taken as it lies, or turned, or refused."""
     import tensorflow as tf
 
-    from keras_sat.encoder import exif_orientation
+    from keras_sat.pictures import exif_orientation
 
     encoded = exif(103, 6)
     orientation = tf.function(exif_orientation, input_signature=[tf.TensorSpec([], tf.string)])
