@@ -34,6 +34,12 @@ def shown_picture(encoded, encoder):
 PICTURES = {"features": "pixels", "region_features": "region_pixels"}
 
 
+def picture_sizes(encoder, regions=None):
+    """{name: height and width in pixels} of what the CNN sees of a picture; arguments as those of `picture_inputs`."""
+    larger = {"region_pixels": regions["image_size"]} if regions and regions["image_size"] else {}
+    return {"pixels": encoder["image_size"], **larger}
+
+
 def picture_inputs(encoded, names, encoder, regions=None, given=None):
     """One encoded picture as what a captioner's inputs are made of.
 
@@ -48,9 +54,7 @@ def picture_inputs(encoded, names, encoder, regions=None, given=None):
     Raises:
         tf.errors.InvalidArgumentError: where the bytes are no picture. UserError: no boxes given where none are sought.
     """
-    sizes = {"pixels": encoder["image_size"]}
-    if regions and regions["image_size"]:
-        sizes["region_pixels"] = regions["image_size"]
+    sizes = picture_sizes(encoder, regions)
     shown = list(sizes)[-1]  # the larger picture, where there is one, is the one on which boxes are sought
     wanted = {name for name in sizes if name in names} | ({shown} if "boxes" in names and not given else set())
     found = {name: decode_image(encoded, sizes[name], encoder["resize"]).numpy() for name in wanted}
@@ -191,17 +195,18 @@ def quantise(regions, quantisation):
     """Annotations in the form in which they are stored.
 
     Args:
-        regions: float32 [L, D].
+        regions: float32 [..., L, D].
         quantisation: `uint8` (a minimum and a scale a region) or `float16`.
     Returns:
-        (values, minimum, scale): uint8 [L, D], float32 [L], float32 [L]; or float16 [L, D], None, None.
+        (values, minimum, scale), tensors: uint8 [..., L, D], float32 [..., L], float32 [..., L]; or float16 [..., L, D],
+        None, None.
     """
     if quantisation == "float16":
-        return regions.astype(np.float16), None, None
-    minimum = regions.min(axis=-1)
-    scale = (regions.max(axis=-1) - minimum) / 255
-    steps = (regions - minimum[:, None]) / np.where(scale > 0, scale, 1)[:, None]
-    return np.rint(steps).astype(np.uint8), minimum, scale
+        return tf.cast(regions, tf.float16), None, None
+    minimum = tf.reduce_min(regions, axis=-1)
+    scale = (tf.reduce_max(regions, axis=-1) - minimum) / 255
+    steps = (regions - minimum[..., None]) / tf.where(scale > 0, scale, 1)[..., None]
+    return tf.cast(tf.round(steps), tf.uint8), minimum, scale
 
 
 def dequantise(values, minimum=None, scale=None):

@@ -30,7 +30,7 @@ _MOST_BLOCKS = 1 << 17  # of a GIF's frame: 33 MB where they are full
 OK = "OK"
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
 def picture_fault(encoded, max_pixels):
     """Why a file is not to be decoded, as far as its header tells.
 
@@ -105,7 +105,7 @@ def decode_pictures(encoded, sizes, resize, max_pixels):
     return pixels, tf.where(faults == "", OK, faults)
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def decode_picture(encoded):
     """The picture as it is meant to be seen: JPEG (turned as its EXIF orientation says), PNG, GIF's first frame or BMP.
 

@@ -41,11 +41,24 @@ def animation(seed):
     return file.getvalue()
 
 
-ODD = {  # pictures that are taken
+ODD = {
     "cmyk.jpg": encoded("CMYK", "JPEG", quality=95),
     "sixteen.png": sixteen_bits(101),
     "animated.gif": animation(102),
     **{f"turned{orientation}.jpg": turned(103, orientation) for orientation in (3, 6, 8)},
+}
+TAKEN = ODD | {  # pictures that are decoded
+    "colour.jpg": encoded("RGB", "JPEG", quality=95),
+    "progressive.jpg": encoded("RGB", "JPEG", quality=95, progressive=True),
+    "grey.jpg": encoded("L", "JPEG", quality=95),
+    "grey.png": encoded("L", "PNG"),
+    "colours.png": encoded("P", "PNG"),
+    "alpha.png": encoded("RGBA", "PNG"),
+    "colours.gif": encoded("P", "GIF"),
+    "colour.bmp": encoded("RGB", "BMP"),
+    "grey.bmp": encoded("L", "BMP"),
+    "colours.bmp": encoded("P", "BMP"),
+    "alpha.bmp": encoded("RGBA", "BMP"),
 }
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from keras_sat.data import input_pipeline
 
-COMMANDS = ("keras_sat.train", "keras_sat.evaluate", "keras_sat.caption", "keras_sat.demo", "pipeline.prepare")
+MODULES = ("train", "evaluate", "caption", "demo", "export")
+COMMANDS = (*(f"keras_sat.{name}" for name in MODULES), "pipeline.prepare")
 
 
 def call(module, *arguments, **kwargs):

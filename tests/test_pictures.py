@@ -8,24 +8,11 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from keras_sat.pictures import decode_image, decode_picture, decode_pictures, exif_orientation, fit
-from tests.odd_pictures import ODD, encoded, huge_png, many_frames, many_scans, turned
+from tests.odd_pictures import ODD, TAKEN, encoded, huge_png, many_frames, many_scans, turned
 from tests.pipeline.corpora import picture
 
 GRADIENT = np.arange(64 * 96 * 3, dtype=np.uint32).reshape(64, 96, 3).astype(np.uint8)
 MAX_PIXELS = 4_000_000
-TAKEN = ODD | {
-    "colour.jpg": encoded("RGB", "JPEG", quality=95),
-    "progressive.jpg": encoded("RGB", "JPEG", quality=95, progressive=True),
-    "grey.jpg": encoded("L", "JPEG", quality=95),
-    "grey.png": encoded("L", "PNG"),
-    "colours.png": encoded("P", "PNG"),
-    "alpha.png": encoded("RGBA", "PNG"),
-    "colours.gif": encoded("P", "GIF"),
-    "colour.bmp": encoded("RGB", "BMP"),
-    "grey.bmp": encoded("L", "BMP"),
-    "colours.bmp": encoded("P", "BMP"),
-    "alpha.bmp": encoded("RGBA", "BMP"),
-}
 UNDECODABLE = "not decodable: a damaged, cut off or unusual "
 REFUSED = [
     (b"", "empty file: 0 bytes"),
