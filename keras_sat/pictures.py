@@ -79,14 +79,15 @@ def decode_pictures(encoded, sizes, resize, max_pixels):
         sizes: {name: height and width S in pixels}. resize: see `config.Encoder`.
         max_pixels: int, the most that are decoded.
     Returns:
-        ({name: uint8 [B, S, S, 3]}, status string [B]): where the status is not `OK` but says why, the picture is zeros.
+        ({name: uint8 [B, S, S, 3], and "shape": int32 [B, 2], height and width of the whole picture}, status string [B]):
+        where the status is not `OK` but says why, the picture is zeros.
     """
     count = tf.size(encoded, tf.int64)
-    blank = {name: tf.zeros([size, size, 3], tf.uint8) for name, size in sizes.items()}
+    blank = {name: tf.zeros([size, size, 3], tf.uint8) for name, size in sizes.items()} | {"shape": tf.zeros([2], tf.int32)}
 
     def decoded(picture):
         shown = decode_picture(picture)
-        return {name: fit(shown, size, resize) for name, size in sizes.items()}
+        return {name: fit(shown, size, resize) for name, size in sizes.items()} | {"shape": tf.shape(shown)[:2]}
 
     def decode(row, picture):
         fault = picture_fault(picture, max_pixels)
@@ -95,14 +96,14 @@ def decode_pictures(encoded, sizes, resize, max_pixels):
     # A dataset, for it alone goes on after an error. The row beyond the last makes sure that there is something to batch.
     found = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(decode, 2).ignore_errors()
     found = tf.data.Dataset.from_tensors((count, "", blank)).concatenate(found).batch(count + 1)
-    rows, faults, pixels = found.get_single_element()
+    rows, faults, pictures = found.get_single_element()
     undecodable = tf.pad(_undecodable(_kind(encoded)), [[0, 1]])
     faults = tf.tensor_scatter_nd_update(undecodable, rows[:, None], faults)[:-1]
-    pixels = {
+    pictures = {
         name: tf.ensure_shape(tf.scatter_nd(rows[:, None], each, [count + 1, *each.shape[1:]])[:-1], [None, *each.shape[1:]])
-        for name, each in pixels.items()
+        for name, each in pictures.items()
     }
-    return pixels, tf.where(faults == "", OK, faults)
+    return pictures, tf.where(faults == "", OK, faults)
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)

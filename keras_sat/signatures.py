@@ -22,7 +22,7 @@ def trace(run, max_pixels):
     Scores are log p of a caption, best first as the decoding settings rank them. Words are those of the best caption, empty
     behind its end; `score_caption` tells the end too, as <end>, since it has a probability. Where the status is not `OK` but
     says why, strings are empty and numbers zero. A captioner of object proposals takes `boxes` float32 [B, M, 4] as well, in
-    fractions of the picture as it sees it, strongest first, padded with zeros; without any, the whole picture is the region.
+    fractions of the whole picture, strongest first, padded with zeros; without any, the whole picture is the region.
 
     Args:
         run: a `keras_sat.runs.Run` or `RunEnsemble`. max_pixels: int, larger pictures are refused.
@@ -44,7 +44,8 @@ def trace(run, max_pixels):
         """(annotations, status)."""
         pictures, status = decode_pictures(image_bytes, sizes, facts["encoder"]["resize"], max_pixels)
         if boxes is not None:
-            pictures["boxes"] = _usable(boxes)
+            boxes = in_crop(boxes, pictures["shape"]) if facts["encoder"]["resize"] == "crop" else boxes
+            pictures["boxes"] = usable(boxes)
         return model.encode(features(pictures)), status
 
     def answer(status, **outputs):
@@ -98,9 +99,21 @@ def _where(condition, values):
     return tf.where(condition, values, tf.zeros_like(values))
 
 
-def _usable(boxes):
-    """Boxes [B, M, 4]; an image without any has one of the whole picture, as `keras_sat.proposals.propose` gives it."""
+def in_crop(boxes, shapes):
+    """`keras_sat.proposals.in_crop` of a batch: boxes [B, M, 4] of whole pictures of shapes int32 [B, 2]."""
+    shapes = tf.cast(tf.tile(tf.maximum(shapes, 1), [1, 2]), tf.float32)
+    seen = tf.reduce_min(shapes, axis=-1, keepdims=True) * 224 / 256 / shapes
+    return (boxes - 0.5) / seen[:, None] + 0.5
+
+
+def usable(boxes):
+    """The boxes float32 [B, M, 4] that have an area, as far as they lie in the picture, followed by zeros.
+
+    An image without any has one of the whole picture, as `keras_sat.proposals.propose` gives it.
+    """
     boxes = tf.clip_by_value(tf.where(tf.math.is_finite(boxes), boxes, 0.0), 0.0, 1.0)
-    some = tf.reduce_any(tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1), axis=-1)
+    empty = tf.reduce_any(boxes[..., 2:] <= boxes[..., :2], axis=-1)
+    order = tf.argsort(tf.cast(empty, tf.int32), axis=-1, stable=True)
+    boxes = tf.gather(tf.where(empty[..., None], 0.0, boxes), order, batch_dims=1)
     whole = tf.pad([[0.0, 0.0, 1.0, 1.0]], [[0, boxes.shape[1] - 1], [0, 0]])
-    return tf.where(some[:, None, None], boxes, whole)
+    return tf.where(tf.reduce_all(empty, axis=-1)[:, None, None], whole, boxes)

@@ -24,7 +24,9 @@ from keras_sat.ensembles import open_runs
 from keras_sat.errors import UserError
 from keras_sat.evaluation import report
 from keras_sat.export import Batching, export
+from keras_sat.proposals import cropped, pad_boxes
 from keras_sat.runs import create_run
+from keras_sat.signatures import in_crop, usable
 from keras_sat.text import Vocabulary
 from tests.odd_pictures import TAKEN
 from tests.test_commands import assert_one_line, call
@@ -242,3 +244,14 @@ def test_mistakes_are_named(runs, data, tmp_path):
     with pytest.raises(UserError, match="no best checkpoint yet"):
         export(untrained, tmp_path / "models")
     assert not (tmp_path / "models").exists()
+
+
+def test_boxes_are_taken_as_preparation_takes_them():
+    given = np.float32([[0.4, 0.4, 0.6, 0.6], [0, 0, 0.05, 1], [0.2, 0.1, 0.9, 1.0], [0, 0, 0, 0]])
+    shapes = [(300, 200), (100, 640)]
+    found = usable(in_crop(tf.constant([given] * 2), tf.constant(shapes))).numpy()
+    for boxes, shape in zip(found, shapes):
+        expected, _ = cropped(given, np.float32([4, 3, 2, 1]), *shape)
+        np.testing.assert_allclose(boxes, pad_boxes(expected, 4), atol=1e-6)
+    garbage = tf.constant([[[0.5, 0.5, 0.5, 0.9], [np.nan, 0, 1, 1]], [[-1, 0, 2, 1], [0, 0, 0, 0]]])
+    np.testing.assert_array_equal(usable(garbage), [[[0, 0, 1, 1], [0, 0, 0, 0]]] * 2)
