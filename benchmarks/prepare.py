@@ -41,7 +41,8 @@ def measure(config, images):
     import numpy as np
     import tensorflow as tf
 
-    from keras_sat.encoder import build_encoder, decode_image
+    from keras_sat.encoder import build_encoder
+    from keras_sat.pictures import decode_image
     from pipeline import beam_runner, example_gen, statistics_gen, transform
     from pipeline.artifacts import finished_chunks
     from pipeline.sources import open_source

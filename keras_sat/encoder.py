@@ -1,6 +1,6 @@
-"""The CNN: picture bytes → pixels → annotations, and the quantised form in which annotations are stored.
+"""The CNN: pixels → annotations, and the quantised form in which annotations are stored.
 
-Preparation, `caption` and the export all go through `decode_image` and the model that `build_encoder` returns, which
+Preparation, `caption` and the export all go through `keras_sat.pictures` and the model that `build_encoder` returns, which
 holds its own preprocessing, so that training and inference cannot differ.
 """
 
@@ -14,94 +14,7 @@ import tensorflow as tf
 
 from keras_sat import proposals
 from keras_sat.errors import UserError, nearest
-
-
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def decode_picture(encoded):
-    """The picture as it is meant to be seen: JPEG (turned as its EXIF orientation says), PNG, GIF's first frame or BMP.
-
-    Args:
-        encoded: scalar string tensor.
-    Returns:
-        uint8 [H, W, 3], RGB.
-    Raises:
-        tf.errors.InvalidArgumentError: where the bytes are no picture.
-    """
-    pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    pixels.set_shape([None, None, 3])
-    orientation = exif_orientation(encoded)
-    pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
-    upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
-    mirrored = tf.reduce_any(orientation == [2, 3, 6, 7])
-    pixels = tf.cond(upside_down, lambda: pixels[::-1], lambda: pixels)
-    return tf.cond(mirrored, lambda: pixels[:, ::-1], lambda: pixels)
-
-
-def exif_orientation(encoded):
-    """The orientation 1–8 in a JPEG's EXIF header, and 1 where there is none or it is damaged. Stock TensorFlow ops only.
-
-    Reference: Exif 2.3 (CIPA DC-008-2012), sections 4.5–4.6.
-    """
-    data = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, 1 << 18), tf.uint8), tf.int32)
-    size = tf.size(data)
-    data = tf.pad(data, [[0, 8]])  # what lies beyond the end reads as zero
-
-    def number(position, count, little=False):
-        part = data[tf.minimum(position, size) :][:count]
-        powers = 256 ** tf.range(count)
-        return tf.reduce_sum(part * tf.where(little, powers, powers[::-1]))
-
-    def is_exif(position):
-        return (number(position, 2) == 0xFFE1) & (number(position + 4, 3) == 0x457869)
-
-    start = tf.while_loop(  # over the segments before the picture's data
-        lambda position: (number(position, 1) == 0xFF) & ~is_exif(position) & (number(position + 1, 1) != 0xDA),
-        lambda position: [position + 2 + number(position + 2, 2)],
-        [tf.where(number(0, 2) == 0xFFD8, 2, size)],
-    )[0]
-    tiff = start + 10
-    little = number(tiff, 1) == ord("I")
-    directory = tiff + tf.clip_by_value(number(tiff + 4, 4, little), 0, size)
-    count = tf.where(is_exif(start), tf.minimum(number(directory, 2, little), 512), 0)
-    places = directory + 2 + 12 * tf.range(count)[:, None] + tf.where(little, [[0, 1, 8, 9]], [[1, 0, 9, 8]])
-    entries = tf.gather(data, tf.minimum(places, size))  # [count, 4]: tag and value, low byte first
-    found = tf.boolean_mask(entries[:, 2] + 256 * entries[:, 3], entries[:, 0] + 256 * entries[:, 1] == 0x0112)
-    orientation = tf.reduce_sum(found[:1])
-    return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
-
-
-def decode_image(encoded, image_size, resize="squash"):
-    """The picture of `decode_picture` as the CNN takes it.
-
-    Args:
-        encoded: scalar string tensor.
-        image_size: height and width of the result in pixels.
-        resize: `squash` or `crop`, see `config.Encoder`.
-    Returns:
-        uint8 [image_size, image_size, 3], RGB.
-    """
-    return _decoder(image_size, resize)(encoded)
-
-
-@functools.cache
-def _decoder(image_size, resize):
-    """`decode_image` for one kind of encoder, as a graph: op by op it would take twice the time."""
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-    def decode(encoded):
-        pixels = decode_picture(encoded)
-        shape = tf.shape(pixels)
-        if resize == "crop":
-            scale = image_size * 256 / 224 / tf.cast(tf.reduce_min(shape[:2]), tf.float32)
-            size = tf.cast(tf.math.ceil(tf.cast(shape[:2], tf.float32) * scale), tf.int32)
-        else:
-            size = tf.constant([image_size, image_size])
-        # Antialiasing matters: pictures are mostly shrunk. Where the size is right already, this changes no pixel.
-        pixels = tf.image.resize(pixels, size, antialias=True)
-        pixels = tf.image.resize_with_crop_or_pad(pixels, image_size, image_size)
-        return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
-
-    return decode
+from keras_sat.pictures import decode_image, decode_picture
 
 
 def shown_picture(encoded, encoder):
@@ -121,6 +34,12 @@ def shown_picture(encoded, encoder):
 PICTURES = {"features": "pixels", "region_features": "region_pixels"}
 
 
+def picture_sizes(encoder, regions=None):
+    """{name: height and width in pixels} of what the CNN sees of a picture; arguments as those of `picture_inputs`."""
+    larger = {"region_pixels": regions["image_size"]} if regions and regions["image_size"] else {}
+    return {"pixels": encoder["image_size"], **larger}
+
+
 def picture_inputs(encoded, names, encoder, regions=None, given=None):
     """One encoded picture as what a captioner's inputs are made of.
 
@@ -135,9 +54,7 @@ def picture_inputs(encoded, names, encoder, regions=None, given=None):
     Raises:
         tf.errors.InvalidArgumentError: where the bytes are no picture. UserError: no boxes given where none are sought.
     """
-    sizes = {"pixels": encoder["image_size"]}
-    if regions and regions["image_size"]:
-        sizes["region_pixels"] = regions["image_size"]
+    sizes = picture_sizes(encoder, regions)
     shown = list(sizes)[-1]  # the larger picture, where there is one, is the one on which boxes are sought
     wanted = {name for name in sizes if name in names} | ({shown} if "boxes" in names and not given else set())
     found = {name: decode_image(encoded, sizes[name], encoder["resize"]).numpy() for name in wanted}
@@ -278,17 +195,18 @@ def quantise(regions, quantisation):
     """Annotations in the form in which they are stored.
 
     Args:
-        regions: float32 [L, D].
+        regions: float32 [..., L, D].
         quantisation: `uint8` (a minimum and a scale a region) or `float16`.
     Returns:
-        (values, minimum, scale): uint8 [L, D], float32 [L], float32 [L]; or float16 [L, D], None, None.
+        (values, minimum, scale), tensors: uint8 [..., L, D], float32 [..., L], float32 [..., L]; or float16 [..., L, D],
+        None, None.
     """
     if quantisation == "float16":
-        return regions.astype(np.float16), None, None
-    minimum = regions.min(axis=-1)
-    scale = (regions.max(axis=-1) - minimum) / 255
-    steps = (regions - minimum[:, None]) / np.where(scale > 0, scale, 1)[:, None]
-    return np.rint(steps).astype(np.uint8), minimum, scale
+        return tf.cast(regions, tf.float16), None, None
+    minimum = tf.reduce_min(regions, axis=-1)
+    scale = (tf.reduce_max(regions, axis=-1) - minimum) / 255
+    steps = (regions - minimum[..., None]) / tf.where(scale > 0, scale, 1)[..., None]
+    return tf.cast(tf.round(steps), tf.uint8), minimum, scale
 
 
 def dequantise(values, minimum=None, scale=None):

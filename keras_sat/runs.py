@@ -111,20 +111,31 @@ class Run:
 
         return load_encoder(self.folder / "encoder.keras")
 
-    def features(self, pictures):
-        """The model's inputs from what `keras_sat.encoder.picture_inputs` gives, {name: [B, …]}."""
-        inputs = {name: value for name, value in pictures.items() if name in self.facts["inputs"]}
-        if "features" in self.facts["inputs"]:
-            inputs["features"] = self.encoder.predict_on_batch(pictures["pixels"])
-        if "region_features" in self.facts["inputs"]:
-            inputs["region_features"] = self._larger_encoder.predict_on_batch(pictures["region_pixels"])
-        return inputs
-
     @functools.cached_property
-    def _larger_encoder(self):
-        from keras_sat.encoder import enlarged
+    def features(self):
+        """The model's inputs from what `keras_sat.encoder.picture_inputs` gives: a compiled function of {name: [B, …]}.
 
-        return enlarged(self.encoder, self.facts["proposals"]["image_size"])
+        Feature maps go through the form in which preparation stores them, so that the model sees what it saw in training.
+        """
+        import tensorflow as tf
+
+        from keras_sat.encoder import PICTURES, dequantise, enlarged, quantise
+
+        names, encoders = self.facts["inputs"], {}
+        if "features" in names:
+            encoders["features"] = self.encoder
+        if "region_features" in names:
+            encoders["region_features"] = enlarged(self.encoder, self.facts["proposals"]["image_size"])
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def features(pictures):
+            inputs = {name: pictures[name] for name in names if name not in encoders}
+            for name, encoder in encoders.items():
+                stored = quantise(encoder(pictures[PICTURES[name]], training=False), self.facts["encoder"]["quantisation"])
+                inputs[name] = dequantise(*stored)
+            return inputs
+
+        return features
 
 
 def create_run(folder, experiment, data):

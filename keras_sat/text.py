@@ -69,7 +69,7 @@ class Vocabulary:
         # tf.init_scope: the table must outlive a graph in which the first caption happens to be encoded.
         with tf.init_scope():
             ids = tf.range(len(self.words), dtype=tf.int64)
-            self._table = tf.lookup.StaticHashTable(
+            self.table = tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(tf.constant(self.words), ids), default_value=UNKNOWN
             )
 
@@ -109,13 +109,17 @@ class Vocabulary:
             A ragged int32 tensor [M, ≤ max_length]; each row ends with END.
         """
         words = split(captions)[:, : max_length - 1]
-        ids = tf.ragged.map_flat_values(self._table.lookup, words)
+        ids = tf.ragged.map_flat_values(self.table.lookup, words)
         ends = tf.fill([tf.shape(captions)[0], 1], tf.constant(END, tf.int64))
         return tf.cast(tf.concat([ids, ends], axis=1), tf.int32)
 
+    def words_of(self, ids):
+        """The word of each id [...], empty for PAD."""
+        return tf.gather(tf.constant(("", *self.words[1:])), ids)
+
     def decode(self, ids):
         """Captions [...] of ids [..., T]: the words before END, special ones left out."""
-        words = tf.gather(tf.constant(self.words), ids)
+        words = self.words_of(ids)
         before_end = tf.math.cumsum(tf.cast(ids == END, tf.int32), axis=-1) == 0
         keep = before_end & (ids != PAD) & (ids != START)
         flat = tf.ragged.boolean_mask(tf.reshape(words, [-1, tf.shape(ids)[-1]]), tf.reshape(keep, [-1, tf.shape(ids)[-1]]))

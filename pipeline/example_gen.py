@@ -8,16 +8,14 @@ so the data set is mixed once and for all.
 import collections
 import dataclasses
 import hashlib
-import io
 import math
 
 import apache_beam as beam
 import tensorflow as tf
 from apache_beam.metrics import Metrics
-from PIL import Image
 
-from keras_sat.encoder import decode_picture
 from keras_sat.errors import UserError
+from keras_sat.pictures import decode_picture, picture_fault
 from keras_sat.proposals import read_boxes_file
 from keras_sat.text import split
 from pipeline import artifacts, beam_runner
@@ -28,8 +26,6 @@ TWO_SPLITS = "same id in two splits"
 MISSING = "picture missing"
 NO_CAPTION = "no caption"
 IN_NO_SPLIT = "in no split"
-
-Image.MAX_IMAGE_PIXELS = None  # Pillow only reads headers here, and `max_pixels` decides
 
 
 def run(source, config, folder, options):
@@ -173,15 +169,9 @@ class LoadChunk(beam.DoFn):
         return record, dropped, content.hexdigest()[:16]
 
     def _picture(self, encoded):
-        """Decoded pixels, once the header says that there are not too many of them."""
-        if not encoded:
-            raise UserError("empty file: 0 bytes")
-        try:
-            width, height = Image.open(io.BytesIO(encoded)).size
-        except Exception as error:  # Pillow's readers raise what they like on damaged headers
-            raise UserError(f"not a picture: {len(encoded)} bytes that begin with {encoded[:8]!r}") from error
-        if height * width > self._config.max_pixels:
-            raise UserError(f"too many pixels: {height}x{width}, max_pixels is {self._config.max_pixels}")
+        """Decoded pixels, once the header says that they can be had."""
+        if fault := picture_fault(encoded, self._config.max_pixels).numpy().decode():
+            raise UserError(fault)
         return decode_picture(encoded).numpy()
 
 

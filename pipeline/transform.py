@@ -111,7 +111,8 @@ def _write(chunk, config, folder):
         for name in names:
             features = chunk[name][index]
             regions = features.reshape(-1, features.shape[-1])
-            values, minimum, scale = quantise(regions, config.encoder.quantisation)
+            stored = quantise(regions, config.encoder.quantisation)
+            values, minimum, scale = (each if each is None else each.numpy() for each in stored)
             maps[name]["squared_error"] += float(np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2))
             maps[name]["squared_norm"] += float(np.sum(regions**2))
             changes[name] = values.reshape(features.shape), minimum, scale

@@ -15,7 +15,7 @@ from keras_sat.data import input_pipeline
 from keras_sat.evaluation.results_file import read_results, write_results
 
 COMMANDS = ("keras_sat.train", "keras_sat.evaluate", "keras_sat.regions", "keras_sat.compare", "keras_sat.caption")
-COMMANDS += ("keras_sat.demo", "pipeline.prepare")
+COMMANDS += ("keras_sat.demo", "keras_sat.export", "pipeline.prepare")
 
 
 def call(module, *arguments, **kwargs):

@@ -9,7 +9,6 @@ from PIL import Image
 from keras_sat.config import Encoder
 from keras_sat.encoder import (
     build_encoder,
-    decode_image,
     dequantise,
     enlarged,
     load_encoder,
@@ -19,9 +18,9 @@ from keras_sat.encoder import (
     weights_fingerprint,
 )
 from keras_sat.errors import UserError
+from keras_sat.pictures import decode_image
 
 REGIONS = np.random.default_rng(0).normal(-0.2, 1.0, [49, 256]).astype(np.float32)
-GRADIENT = np.arange(64 * 96 * 3, dtype=np.uint32).reshape(64, 96, 3).astype(np.uint8)
 
 
 @pytest.mark.parametrize("quantisation, limit", [("uint8", 0.01), ("float16", 0.001)])
@@ -31,32 +30,6 @@ def test_quantisation_error(quantisation, limit):
         error = np.linalg.norm(dequantise(values, minimum, scale) - regions)
         assert error <= limit * np.linalg.norm(regions)
         assert values.dtype == quantisation
-
-
-def test_a_picture_of_the_right_size_is_not_touched():
-    square = GRADIENT[:, :64]
-    png = tf.io.encode_png(square)
-    np.testing.assert_array_equal(decode_image(png, 64), square)
-
-
-def test_crop_takes_the_centre():
-    picture = np.zeros([256, 512, 3], np.uint8)
-    picture[:, 128:384] = 255  # the middle, which is all that the crop may show
-    cropped = decode_image(tf.io.encode_png(picture), 224, "crop").numpy()
-    assert cropped.shape == (224, 224, 3) and cropped.min() == 255
-    squashed = decode_image(tf.io.encode_png(picture), 224, "squash").numpy()
-    assert squashed[:, 0].max() == 0
-
-
-@pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
-def test_grey_pictures_get_three_channels(encode):
-    grey = decode_image(encode(GRADIENT[..., :1]), 32).numpy()
-    assert grey.shape == (32, 32, 3) and np.ptp(grey, axis=-1).max() == 0
-
-
-def test_what_is_no_picture_is_refused():
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        decode_image(b"text", 32)
 
 
 def test_a_cnn_by_name_layer_and_weights_file(tmp_path):

@@ -9,7 +9,8 @@ Inputs, by name: `features`, float32 [B, h, w, D], the stored feature maps; `reg
 import tensorflow as tf
 
 from keras_sat.data import examples
-from keras_sat.encoder import decode_image, dequantise
+from keras_sat.encoder import dequantise
+from keras_sat.pictures import decode_image
 from keras_sat.text import PAD
 
 

@@ -7,9 +7,10 @@ import pytest
 from keras_sat.config import Data
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import check_shards, open_prepared
-from keras_sat.encoder import decode_image, dequantise
+from keras_sat.encoder import dequantise
 from keras_sat.errors import UserError
 from keras_sat.evaluation.generate import normalised_references
+from keras_sat.pictures import decode_image
 from keras_sat.text import Vocabulary
 
 

@@ -1,75 +1,27 @@
 """A corpus with planted faults: each is named with its count, and the good examples go through untouched."""
 
 import collections
-import io
 import json
-import struct
-import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder import decode_image, decode_picture
 from keras_sat.errors import UserError
+from keras_sat.pictures import decode_image, decode_picture
 from pipeline import chain
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare
+from tests.odd_pictures import ODD, huge_png
 from tests.pipeline import corpora
 from tests.pipeline.test_prepare import digests
 
-
-def huge_png(side=30_000):
-    """A black PNG of side × side pixels in some kilobytes."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    squeeze = zlib.compressobj(9)
-    rows = b"".join(squeeze.compress(bytes(1 + side // 8)) for _ in range(side)) + squeeze.flush()
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def exif(seed, orientation):
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    return corpora.picture(seed, exif=tags, quality=95)
-
-
-def cmyk(seed):
-    file = io.BytesIO()
-    Image.open(io.BytesIO(corpora.picture(seed, format="PNG"))).convert("CMYK").save(file, "JPEG", quality=95)
-    return file.getvalue()
-
-
-def png16(seed):
-    file = io.BytesIO()
-    grey = np.kron(np.random.default_rng(seed).integers(0, 65536, [4, 4]), np.ones([8, 8])).astype(np.uint16)
-    Image.fromarray(grey).save(file, "PNG")
-    return file.getvalue()
-
-
-def animation(seed):
-    file = io.BytesIO()
-    first, *others = (Image.open(io.BytesIO(corpora.picture(seed + 50 * n, format="PNG"))) for n in range(3))
-    first.save(file, "GIF", save_all=True, append_images=others)
-    return file.getvalue()
-
-
-ODD = {  # pictures that are taken
-    "cmyk.jpg": cmyk(100),
-    "sixteen.png": png16(101),
-    "animated.gif": animation(102),
-    **{f"turned{orientation}.jpg": exif(103, orientation) for orientation in (3, 6, 8)},
-}
 BAD = {  # pictures that are not, and why
     "truncated.jpg": (corpora.picture(120, (400, 300), quality=95)[:3000], "not decodable"),
     "zero.jpg": (b"", "empty file"),
     "text.jpg": (b"this is text, not a picture", "not a picture"),
-    "huge.png": (huge_png(), "too many pixels"),
+    "huge.png": (huge_png(30_000, 30_000), "too many pixels"),
 }
 LONG = "word " * 10_000
 
@@ -213,42 +165,6 @@ def test_mistakes_in_a_schema_are_named(tmp_path, text, part):
     (tmp_path / "schema.yaml").write_text(text)
     with pytest.raises(UserError, match=part):
         schema_gen.load(tmp_path / "schema.yaml")
-
-
-def test_pictures_are_decoded_as_they_are_meant():
-    """As Pillow does: EXIF orientation applied, CMYK converted, 16 bits cut to 8, the first frame of an animation."""
-    for name, encoded in ODD.items():
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded)))
-        if name == "sixteen.png":
-            expected = np.repeat((np.asarray(image) >> 8)[..., None], 3, axis=-1)
-        else:
-            expected = np.asarray(image.convert("RGB"))
-        found = decode_picture(encoded).numpy().astype(int)
-        assert found.shape == expected.shape, name
-        assert np.abs(found - expected).mean() < 3, name
-
-
-def test_damaged_exif_is_no_orientation():
-    """Any byte of the header may be wrong, or the file end there: the picture is taken as it lies, or turned, or refused."""
-    import tensorflow as tf
-
-    from keras_sat.encoder import exif_orientation
-
-    encoded = exif(103, 6)
-    orientation = tf.function(exif_orientation, input_signature=[tf.TensorSpec([], tf.string)])
-    random = np.random.default_rng(0)
-    assert orientation(encoded).numpy() == 6 and orientation(b"").numpy() == 1
-    for _ in range(300):
-        data = bytearray(encoded)
-        data[random.integers(2, 60)] = random.integers(256)
-        assert 1 <= orientation(bytes(data)).numpy() <= 8
-        assert 1 <= orientation(bytes(data[: random.integers(60)])).numpy() <= 8
-
-
-def test_turned_pictures_become_the_same_input():
-    turned = decode_image(ODD["turned6.jpg"], 32).numpy().astype(int)
-    upright = decode_image(corpora.picture(103, quality=95), 32).numpy().astype(int)
-    assert np.abs(turned - np.rot90(upright, -1)).mean() < 3
 
 
 def own(folder, lines, pictures=4, file="captions.csv"):

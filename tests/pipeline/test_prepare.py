@@ -12,9 +12,10 @@ import pytest
 
 from keras_sat.data import input_pipeline, scenes
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder import decode_image, dequantise, load_encoder
+from keras_sat.encoder import dequantise, load_encoder
 from keras_sat.errors import UserError
 from keras_sat.files import atomic
+from keras_sat.pictures import decode_image
 from keras_sat.text import Vocabulary, split
 from pipeline import artifacts, chain, transform
 from pipeline.prepare import prepare

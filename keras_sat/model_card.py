@@ -1,0 +1,100 @@
+"""What a served model is, for people (Markdown) and for programs (JSON)."""
+
+import dataclasses
+import json
+from importlib import metadata
+
+from keras_sat.errors import UserError
+from keras_sat.evaluation.report import table
+
+LICENCE = (
+    "keras_sat is under the Apache License 2.0. The weights come from the pictures, captions and pretrained CNN named here, "
+    "whose own terms decide how the model may be used."
+)
+LIMITS = (
+    "It describes what its training captions describe, in their words and with their prejudices; of other kinds of pictures "
+    "its captions are wrong, and as confident.",
+    "Captions are not checked against the picture. Do not use them where a wrong one does harm, such as in medicine, nor to "
+    "tell who a person is.",
+    "Attention shows where the model looked, not why it chose a word.",
+    "Scores are log-probabilities under the model: they rank captions of one picture, and say little between pictures.",
+)
+
+
+def describe(run, serving):
+    """The card as JSON has it.
+
+    Args:
+        run: a `keras_sat.runs.Run` or `RunEnsemble`. serving: what else is to be recorded, {key: value}.
+    Raises:
+        UserError: an evaluation cannot be read.
+    """
+    members = getattr(run, "runs", (run,))
+    return {
+        **serving,
+        "runs": [_member(each) for each in members],
+        "scores": _scores(run.folder / "evaluation"),
+        "vocabulary": {"size": len(run.vocabulary()), "fingerprint": run.facts["vocabulary"]},
+        "encoder": run.facts["encoder"],
+        "proposals": run.facts["proposals"],
+        "decoding": dataclasses.asdict(run.experiment.decoding),
+        "packages": {name: metadata.version(name) for name in ("keras_sat", "tensorflow", "tensorflow-text")},
+        "licence": LICENCE,
+        "limits": LIMITS,
+    }
+
+
+def _member(run):
+    experiment = dataclasses.asdict(run.experiment)
+    return {
+        "run": run.folder.name,
+        "data": {"path": experiment["data"]["path"], "fingerprint": run.facts["data"]},
+        "scores": _scores(run.folder / "evaluation"),
+        "seed": experiment["seed"],
+        "model": experiment["model"],
+        "finetune": experiment["finetune"],
+        "train": experiment["train"],
+    }
+
+
+def _scores(folder):
+    """{split: {name: fraction}} of what `keras_sat.evaluate` left."""
+    scores = {}
+    for path in sorted(folder.glob("*.json")):
+        if not path.stem.endswith("_captions"):
+            try:
+                scores[path.stem] = json.loads(path.read_text())
+            except (OSError, ValueError) as error:
+                raise UserError(f"{path}: cannot be read ({error}); evaluate the run again") from error
+    return scores
+
+
+def to_markdown(card):
+    """The card of `describe` as a page."""
+    encoder, runs = card["encoder"], card["runs"]
+    scored = {each["run"]: each["scores"] for each in runs} | ({"ensemble": card["scores"]} if len(runs) > 1 else {})
+    scores = {f"{name}, {split}": values for name, splits in scored.items() for split, values in splits.items()}
+    sections = {
+        "Training": _bullets(
+            f"`{each['run']}`: {each['model']['name']}, on `{each['data']['path']}` ({each['data']['fingerprint']})"
+            for each in runs
+        ),
+        "Input": f"JPEG, PNG, GIF (the first frame) or BMP of {card['max_pixels']:,} pixels at most. The CNN, "
+        f"{encoder['name']} ({encoder['weights']}), sees {encoder['image_size']} x {encoder['image_size']} pixels "
+        f"({encoder['resize']}).",
+        "Output": f"Captions of {card['vocabulary']['size']} words ({card['vocabulary']['fingerprint']}), decoded with\n\n"
+        + _bullets(f"{name}: {value}" for name, value in card["decoding"].items()),
+        "Scores, percent": table(scores) if scores else "Not evaluated.",
+        "Licence": card["licence"],
+        "Limits": _bullets(card["limits"]),
+    }
+    title = f"# {card['name']}, version {card['version']}\n\nA captioner of pictures for TensorFlow Serving."
+    return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
+
+
+def _data(run):
+    return f"`{run['data']['path']}` ({run['data']['fingerprint']})"
+
+
+def _bullets(lines):
+    return "\n".join(f"* {line}" for line in lines)
