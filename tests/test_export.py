@@ -83,7 +83,8 @@ def untrained(settings, data, folder, **others):
     random, cnn = np.random.default_rng(len(folder.name)), {id(each) for each in model.cnn.weights} if model.cnn else ()
     for weight in model.weights:
         if id(weight) not in cnn:
-            weight.assign_add(random.normal(0, 0.4, weight.shape))
+            spread = min(0.4, 2 / np.sqrt(np.prod(weight.shape[:-1])))
+            weight.assign_add(random.normal(0, spread, weight.shape))
     model.prepare_training(values.train, tf.keras.optimizers.Adam(), seed=1)
     Checkpoints(run.folder / "checkpoints", model, Progress(run.facts["vocabulary"])).save_best()
     return run
