@@ -242,11 +242,16 @@ def test_grid_boxes_tile_the_picture():
     assert np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum() == pytest.approx(1)
 
 
-def test_every_system_captions_in_the_graph(model):
-    """Compiled for any number of images; the shapes that decoding relies on are known."""
-    generate = caption_function(model, config.Decoding(max_length=4))
-    found = generate(model.inputs_of(INPUTS))
-    assert found["captions"].shape == [4, 1, 4]
-    np.testing.assert_array_equal(found["attention"].shape, [4, 4, found["boxes"].shape[1]])
-    alone = generate({name: value[2:3] for name, value in model.inputs_of(INPUTS).items()})
-    np.testing.assert_array_equal(alone["captions"][0], found["captions"][2])
+def test_an_image_gets_the_same_captions_alone_and_among_64(model):
+    model.set_weights([4 * weight for weight in model.get_weights()])
+    inputs = {name: tf.tile(value, [16] + [1] * (value.shape.rank - 1)) for name, value in model.inputs_of(INPUTS).items()}
+    inputs["features"] *= tf.exp(tf.random.stateless_uniform([64, 1, 1, 1], [5, 6], -1, 2))
+    generate = caption_function(model, config.Decoding(max_length=9, beam=3), best=3)
+    found = generate(inputs)
+    assert found["captions"].shape == [64, 3, 9] and found["attention"].shape[:2] == [64, 9]
+    lengths = np.count_nonzero(found["captions"][:, 0], axis=-1)
+    for b in (np.argmin(lengths), np.argmax(lengths), 63):
+        alone = generate({name: value[b : b + 1] for name, value in inputs.items()})
+        np.testing.assert_array_equal(alone["captions"][0, 0], found["captions"][b, 0])  # further ones may be level
+        for name in ("scores", "attention"):
+            np.testing.assert_allclose(alone[name][0], found[name][b], atol=1e-4)
