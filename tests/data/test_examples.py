@@ -15,7 +15,7 @@ REGIONS = np.random.default_rng(0).normal(size=[6, 4]).astype(np.float32)
 
 
 def record(quantisation):
-    values, minimum, scale = quantise(REGIONS, quantisation)
+    values, minimum, scale = (each if each is None else each.numpy() for each in quantise(REGIONS, quantisation))
     plain = Record("é/1.jpg", ("a dog .", "là, un chat"), b"\x00picture", 30, 40, PHRASES)
     features = values.reshape(2, 3, 4), minimum, scale
     larger = values.reshape(3, 2, 4), minimum, scale
