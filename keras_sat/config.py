@@ -353,6 +353,7 @@ class Push:
     folder               the model's, such as serving/models/NAME; each push adds a version (none: nothing is pushed)
     at_least             the scores that decide, and the least that each must be
     must_not_lose        how much less than those of the last version they may be (none: they are not compared)
+    max_batch_size       images that the exported model captions together, see `keras_sat.export`
     pictures             how many the exported model captions on trial, as a server has it
     max_minutes          for the server to start, and again for it to answer
     """
@@ -360,6 +361,7 @@ class Push:
     folder: str | None = None
     at_least: Scores = field(default_factory=Scores)
     must_not_lose: float | None = 0.01
+    max_batch_size: int = 64
     pictures: int = 8
     max_minutes: float = 10.0
 

@@ -1,5 +1,5 @@
-"""Verdicts on a trained run, blessing/COMPONENT.json in its folder: the Evaluator and the InfraValidator give them, the Pusher
-obeys them. And what the commands of these three share."""
+"""Verdicts on a trained run, blessing/COMPONENT.json in its folder: the Evaluator and the InfraValidator give them, the
+Pusher obeys them. And what the commands of these three share."""
 
 import argparse
 import dataclasses

@@ -32,10 +32,8 @@ def bless(run, split):
     wanted = {name: least for name, least in dataclasses.asdict(asked.at_least).items() if least is not None}
     reasons, before = [], {}
     if last:
-        before = last["scores"].get(split, {})
-        if {each["data"]["fingerprint"] for each in last["runs"]} != {
-            run.facts["data"]
-        } or not before.keys() >= wanted.keys():
+        before, data = last["scores"].get(split, {}), {each["data"]["fingerprint"] for each in last["runs"]}
+        if data != {run.facts["data"]} or not before.keys() >= wanted.keys():
             before = {}
             reasons.append(
                 f"version {last['version']} has no such scores on this data, so that nothing can be said to be lost or not; "

@@ -1,7 +1,7 @@
 """python -m pipeline.infra_validator --run runs/scenes_soft --push serving/models/scenes_soft
 
-InfraValidator: exports a trained run beside the model's folder, has a server of its own caption pictures over gRPC, and blesses
-the export where captions and scores are those of `keras_sat.caption`. The server ends with the command.
+InfraValidator: exports a trained run beside the model's folder, has a server of its own caption pictures over gRPC, and
+blesses the export where captions and scores are those of `keras_sat.caption`. The server ends with the command.
 """
 
 import json
@@ -25,14 +25,15 @@ def validate(run):
         UserError: NOT_BLESSED; the data set holds no pictures.
     """
     from keras_sat.data.input_pipeline import read_records
-    from keras_sat.export import export, next_version
+    from keras_sat.export import Batching, export, next_version
 
     data = run.data()
     data.check_inputs(["pixels"])
     records = list(read_records(data, split_of(data), run.experiment.push.pictures))
     staging = blessing.staging_folder(run)
     shutil.rmtree(staging, ignore_errors=True)
-    version = export(run, staging, version=next_version(blessing.model_folder(run)))
+    batching = Batching(max_batch_size=run.experiment.push.max_batch_size)
+    version = export(run, staging, batching, version=next_version(blessing.model_folder(run)))
     blessing.give(run, "infra_validator", differences(run, staging, records), version=int(version.name))
 
 

@@ -1,7 +1,7 @@
 """python -m pipeline.pusher --run runs/scenes_soft --push serving/models/scenes_soft
 
-Pusher: makes the staged version of a model that Evaluator and InfraValidator have blessed a version in the model's folder, by
-one rename. A server of that folder picks it up.
+Pusher: moves the version that the InfraValidator staged into the model's folder, by one rename, if the Evaluator has
+blessed the model too. A server of that folder picks it up.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def push(run):
             staging.parent.rmdir()
     elif not target.exists():
         raise UserError(
-            f"{staging / version}: nothing staged; python -m pipeline.infra_validator --run {run.folder} does it"
+            f"{staging / version}: is not there; python -m pipeline.infra_validator --run {run.folder} stages it"
         )
     return target
 

@@ -1,7 +1,7 @@
 """python -m pipeline.run --config configs/scenes_soft.yaml [any Beam option]
 
 The whole chain: ExampleGen, StatisticsGen, SchemaGen, ExampleValidator and Transform, then Trainer and Evaluator, and with
---push InfraValidator and Pusher, for a model that is blessed. What is done and unchanged is skipped, what was interrupted goes
+--push the Evaluator's blessing, InfraValidator and Pusher. What is done and unchanged is skipped, what was interrupted goes
 on; lineage.json in the run's folder says what came from what.
 """
 
@@ -72,7 +72,10 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
     verdict = blessing.path_of(trained, "evaluator")
     blessed = inputs | {"last": last and _hash(last)}
     component("ModelBlessing", blessed, lambda: [verdict], lambda: evaluator.bless(trained, split))
-    settings = [decoding, push["folder"], push["pictures"]]  # the thresholds change nothing of what is exported
+    settings = [
+        decoding,
+        *(push[name] for name in ("folder", "max_batch_size", "pictures")),
+    ]  # the thresholds change nothing of what is exported
     inputs |= {"Trainer": _hash(lineage["Trainer"]["outputs"]), "settings": _hash(settings)}
     exported = functools.partial(infra_validator.outputs, trained)
     component("InfraValidator", inputs, exported, lambda: infra_validator.validate(trained))
