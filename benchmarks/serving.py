@@ -9,9 +9,6 @@ import argparse
 import asyncio
 import itertools
 import re
-import subprocess
-import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -19,6 +16,7 @@ from pathlib import Path
 from serving import load_test
 from serving.batching import MODEL_FILE, Batching
 from serving.pictures import list_pictures, read_picture
+from serving.process import ServerProcess
 
 
 def main(arguments=None):
@@ -37,11 +35,11 @@ def main(arguments=None):
     largest = batching.max_batch_size
 
     direct = _direct(version, images, largest, args.seconds / 2)
-    with _Server(args.model_base_path) as server:
+    with ServerProcess(args.model_base_path) as server:
         served = asyncio.run(_served(server.address, images, largest * (batching.threads + 1), args.seconds))
     direct = (direct + _direct(version, images, largest, args.seconds / 2)) / 2
     print(f"direct {direct:.1f} images/s, served {served:.1f} images/s, ratio {served / direct:.2f}")
-    with _Server(args.model_base_path) as server:
+    with ServerProcess(args.model_base_path) as server:
         answers = asyncio.run(_load(server.address, images, 2 * served, args.seconds))
         print(f"at twice the load: {load_test.summary(answers, 1)}")
         refused = sorted(answer.took for answer in answers if answer.status == "UNAVAILABLE")
@@ -50,7 +48,7 @@ def main(arguments=None):
         minutes = []
         for minute in range(1, int(args.minutes) + 1):
             answers = asyncio.run(_load(server.address, images, 0.7 * served, 60))
-            minutes.append(server.megabytes())
+            minutes.append(_megabytes(server))
             print(f"minute {minute}: {minutes[-1]:.0f} MB, {load_test.summary(answers, 1)}", flush=True)
         if len(minutes) > 1:
             print(f"memory grew by {minutes[-1] - minutes[0]:.1f} MB from minute 1 to minute {len(minutes)}")
@@ -102,29 +100,10 @@ def _load(address, images, rate, seconds):
     return load_test.load(images, rate, seconds, batch=1, seed=1, deadline=60, **options)
 
 
-class _Server:
-    """`serving.server` on free ports."""
-
-    def __init__(self, folder):
-        command = [sys.executable, "-W", "ignore", "-m", "serving.server", "--model-base-path", folder]
-        self._process = subprocess.Popen([*command, "--port", "0", "--metrics-port", "0"], stderr=subprocess.PIPE, text=True)
-        for line in self._process.stderr:
-            if found := re.search(r"serving on (\S+), metrics on (\S+)", line):
-                self.address, self._metrics = found.groups()
-                break
-        threading.Thread(target=self._process.stderr.read, daemon=True).start()  # a full pipe would hold the server up
-
-    def megabytes(self):
-        """Resident memory."""
-        with urllib.request.urlopen(self._metrics) as page:
-            return float(re.search(r"^process_resident_memory_bytes (\S+)", page.read().decode(), re.M).group(1)) / 2**20
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._process.terminate()
-        self._process.wait()
+def _megabytes(server):
+    """Resident memory."""
+    with urllib.request.urlopen(server.metrics) as page:
+        return float(re.search(r"^process_resident_memory_bytes (\S+)", page.read().decode(), re.M).group(1)) / 2**20
 
 
 if __name__ == "__main__":

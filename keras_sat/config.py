@@ -330,6 +330,43 @@ class Decoding:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """Scores that a model must reach, named as `keras_sat.evaluation.scorers` does: fractions of 1, CIDEr-D of 10.
+
+    Those that are none are not asked for.
+    """
+
+    bleu1: float | None = None
+    bleu2: float | None = None
+    bleu3: float | None = None
+    bleu4: float | None = None
+    meteor: float | None = None
+    rouge: float | None = None
+    cider: float | None = 0.0
+    spice: float | None = None
+
+
+@dataclass(frozen=True)
+class Push:
+    """When a trained model may be served, and where it goes; see `pipeline.run`.
+
+    folder               the model's, such as serving/models/NAME; each push adds a version (none: nothing is pushed)
+    at_least             the scores that decide, and the least that each must be
+    must_not_lose        how much less than those of the last version they may be (none: they are not compared)
+    max_batch_size       images that the exported model captions together, see `keras_sat.export`
+    pictures             how many the exported model captions on trial, as a server has it
+    max_minutes          for the server to start, and again for it to answer
+    """
+
+    folder: str | None = None
+    at_least: Scores = field(default_factory=Scores)
+    must_not_lose: float | None = 0.01
+    max_batch_size: int = 64
+    pictures: int = 8
+    max_minutes: float = 10.0
+
+
+@dataclass(frozen=True)
 class Experiment:
     """`init_from`: a trained run whose weights this one starts from, such as stage 1 of a training in two stages."""
 
@@ -341,6 +378,7 @@ class Experiment:
     finetune: FineTuning = field(default_factory=FineTuning)
     train: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
+    push: Push = field(default_factory=Push)
 
     def inputs(self, available):
         """The names of what the model reads of a record; `available`: what the data set has.

@@ -44,12 +44,21 @@ class Batching:
         return "\n".join([*values, *(f"allowed_batch_sizes: {size}" for size in self.allowed_batch_sizes)]) + "\n"
 
 
-def export(run, output, batching=None, max_pixels=MAX_PIXELS):
+def versions(output):
+    """The numbers of a model's versions, the newest first."""
+    return sorted((int(each.name) for each in Path(output).glob("*") if each.name.isdigit()), reverse=True)
+
+
+def next_version(output):
+    return 1 + max(versions(output), default=0)
+
+
+def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
     """Exports a trained run: its best checkpoint, with its decoding settings.
 
     Args:
         run: a `keras_sat.runs.Run` or `keras_sat.ensembles.RunEnsemble`. output: the model's folder; in it, each version has
-        one. batching: a `Batching`. max_pixels: pictures with more are refused.
+        one. batching: a `Batching`. max_pixels: pictures with more are refused. version: a number (default: the next one).
     Returns:
         The new version's folder, which appears whole or not at all.
     Raises:
@@ -61,8 +70,7 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS):
     from keras_sat.signatures import trace
 
     output, batching = Path(output), batching or Batching()
-    versions = [int(each.name) for each in output.glob("*") if each.name.isdigit()]
-    folder = output / str(1 + max(versions, default=0))
+    folder = output / str(version or next_version(output))
     served = {"name": output.resolve().name, "version": int(folder.name), "max_pixels": max_pixels}
     card = model_card.describe(run, served | {"batching": dataclasses.asdict(batching)})
     functions, module = trace(run, max_pixels)

@@ -1,11 +1,9 @@
 """What a served model is, for people (Markdown) and for programs (JSON)."""
 
 import dataclasses
-import json
 from importlib import metadata
 
-from keras_sat.errors import UserError
-from keras_sat.evaluation.report import table
+from keras_sat.evaluation.report import read_scores, scores_table
 
 LICENCE = (
     "keras_sat is under the Apache License 2.0. The weights come from the pictures, captions and pretrained CNN named here, "
@@ -33,7 +31,7 @@ def describe(run, serving):
     return {
         **serving,
         "runs": [_member(each) for each in members],
-        "scores": _scores(run.folder / "evaluation"),
+        "scores": read_scores(run.folder / "evaluation"),
         "vocabulary": {"size": len(run.vocabulary()), "fingerprint": run.facts["vocabulary"]},
         "encoder": run.facts["encoder"],
         "proposals": run.facts["proposals"],
@@ -48,25 +46,14 @@ def _member(run):
     experiment = dataclasses.asdict(run.experiment)
     return {
         "run": run.folder.name,
+        "checkpoint": run.fingerprint(),
         "data": {"path": experiment["data"]["path"], "fingerprint": run.facts["data"]},
-        "scores": _scores(run.folder / "evaluation"),
+        "scores": read_scores(run.folder / "evaluation"),
         "seed": experiment["seed"],
         "model": experiment["model"],
         "finetune": experiment["finetune"],
         "train": experiment["train"],
     }
-
-
-def _scores(folder):
-    """{split: {name: fraction}} of what `keras_sat.evaluate` left."""
-    scores = {}
-    for path in sorted(folder.glob("*.json")):
-        if not path.stem.endswith("_captions"):
-            try:
-                scores[path.stem] = json.loads(path.read_text())
-            except (OSError, ValueError) as error:
-                raise UserError(f"{path}: cannot be read ({error}); evaluate the run again") from error
-    return scores
 
 
 def to_markdown(card):
@@ -84,7 +71,7 @@ def to_markdown(card):
         f"({encoder['resize']}).",
         "Output": f"Captions of {card['vocabulary']['size']} words ({card['vocabulary']['fingerprint']}), decoded with\n\n"
         + _bullets(f"{name}: {value}" for name, value in card["decoding"].items()),
-        "Scores, percent": table(scores) if scores else "Not evaluated.",
+        "Scores, percent": scores_table(scores) if scores else "Not evaluated.",
         "Licence": card["licence"],
         "Limits": _bullets(card["limits"]),
     }

@@ -100,8 +100,17 @@ def cropped(boxes, scores, height, width):
 
 def in_crop(boxes, height, width):
     """A whole picture's boxes [m, 4] in the crop's own fractions, clipped to it: without area where they lie outside."""
-    seen = np.float32(min(height, width) * 224 / 256) / np.float32([height, width, height, width])
-    return np.clip((np.float32(boxes) - 0.5) / seen + 0.5, 0, 1).astype(np.float32)
+    return np.clip((np.float32(boxes) - 0.5) / _seen(height, width) + 0.5, 0, 1).astype(np.float32)
+
+
+def out_of_crop(boxes, height, width):
+    """The inverse of `in_crop`, for boxes that lie in the crop."""
+    return (boxes - 0.5) * _seen(height, width) + np.float32(0.5)
+
+
+def _seen(height, width):
+    """The crop's sides as shares of the picture's, twice."""
+    return np.float32(min(height, width) * 224 / 256) / np.float32([height, width, height, width])
 
 
 def _ordered(boxes, scores, most):

@@ -1,6 +1,7 @@
 """A run's folder: config.yaml, vocabulary.txt, run.json, encoder.keras, checkpoints/, logs/, metrics.jsonl, evaluation/."""
 
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -82,6 +83,13 @@ class Run:
         if state is None:
             raise UserError(f"{self.folder}: has no {which} checkpoint yet; train it first")
         return state.model_checkpoint_path
+
+    def fingerprint(self):
+        """Of the best checkpoint's files, 16 hexadecimal digits. Raises: UserError: there is none yet."""
+        path, digest = Path(self.checkpoint()), hashlib.sha256()
+        for part in sorted(path.parent.glob(f"{path.name}.*")):
+            digest.update(part.read_bytes())
+        return digest.hexdigest()[:16]
 
     def load_model(self, which="best"):
         """The captioner with the weights of checkpoints/best or checkpoints/last.
@@ -204,7 +212,7 @@ def _reopen(folder, experiment, facts):
     run = open_run(folder)
     old, new = (_flat(configuration.as_dict(each)) for each in (run.experiment, experiment))
     for key, value in new.items():
-        fixed = key.removeprefix("train.") not in _MAY_CHANGE and not key.startswith(("prepare.", "decoding."))
+        fixed = key.removeprefix("train.") not in _MAY_CHANGE and not key.startswith(("prepare.", "decoding.", "push."))
         if fixed and value != old.get(key):
             raise UserError(
                 f"{folder}: was started with {key}={old.get(key)}, not {value}; to resume it leave that out, to start anew "

@@ -106,9 +106,9 @@ def _convert(hint, value, source, key):
 
 _AT_LEAST_ONE = (
     *("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs", ".most"),
-    *("_stride", "train_boxes", "samples", ".beam"),
+    *("_stride", "train_boxes", "samples", ".beam", "push.pictures"),
 )
-_ABOVE_ZERO = (".temperature", ".top_p")
+_ABOVE_ZERO = (".temperature", ".top_p", "push.max_minutes")
 _MAY_BE_ZERO = ("train.validation_images",)
 _BELOW_ONE = ("_dropout", "label_smoothing", "baseline_decay")
 _AT_MOST_ONE = ("model.expectation", "decoding.top_p")

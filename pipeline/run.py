@@ -1,10 +1,13 @@
 """python -m pipeline.run --config configs/scenes_soft.yaml [any Beam option]
 
-The whole chain: ExampleGen, StatisticsGen, SchemaGen, ExampleValidator and Transform, then Trainer and Evaluator. What is
-done and unchanged is skipped, what was interrupted goes on; lineage.json in the run's folder says what came from what.
+The whole chain: ExampleGen, StatisticsGen, SchemaGen, ExampleValidator and Transform, then Trainer and Evaluator, and with
+--push the Evaluator's blessing, InfraValidator and Pusher. What is done and unchanged is skipped, what was interrupted goes
+on; lineage.json in the run's folder says what came from what.
 """
 
 import argparse
+import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -14,6 +17,7 @@ from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import command
 from keras_sat.evaluation.scorers import METRICS, check_metrics
 from keras_sat.files import write_text
+from pipeline import blessing, evaluator, infra_validator, pusher
 
 
 def run(experiment, folder, metrics=METRICS, beam_flags=()):
@@ -23,7 +27,10 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
         experiment: a `keras_sat.config.Experiment`. folder: the run's folder. metrics: names for the Evaluator.
         beam_flags: Beam's command-line flags.
     Returns:
-        The lineage: {component: {"inputs": {name: fingerprint}, "outputs": {file: SHA-256}}}.
+        The lineage: {component: {"inputs": {name: fingerprint}, "outputs": {file: SHA-256}}}, and the Evaluator's verdict
+        as ModelBlessing.
+    Raises:
+        UserError: what a component raises; NOT_BLESSED, where the experiment says where to push.
     """
     from keras_sat.evaluate import evaluate
     from keras_sat.runs import open_run
@@ -35,7 +42,7 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
     data = open_prepared(experiment.data.path)
     path = folder / "lineage.json"
     before = json.loads(path.read_text()) if path.exists() else {}
-    lineage = _data_lineage(data)
+    lineage = before | _data_lineage(data)  # of what is not reached this time, the outputs still come from what it says
 
     def component(name, inputs, outputs, work):
         if before.get(name) == {"inputs": inputs, "outputs": _hashes(outputs())}:
@@ -47,15 +54,33 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
 
     settings = configuration.as_dict(experiment)
     settings.pop("prepare")
-    decoding = settings.pop("decoding")
+    push, decoding = settings.pop("push"), settings.pop("decoding")
     inputs = {"Transform": data.manifest["fingerprint"], "settings": _hash(settings)}
     best = folder / "checkpoints" / "best"
     component("Trainer", inputs, lambda: sorted(best.glob("*")), lambda: train(experiment, folder))
-    split = "test" if "test" in data.manifest["splits"] else "val"
+    trained = dataclasses.replace(open_run(folder), experiment=experiment)
+    split = evaluator.split_of(data)
     inputs = {"Transform": data.manifest["fingerprint"], "Trainer": _hash(lineage["Trainer"]["outputs"])}
     inputs["settings"] = _hash([split, list(metrics), decoding])
     report = folder / "evaluation" / f"{split}.json"
-    component("Evaluator", inputs, lambda: [report], lambda: evaluate(open_run(folder), split, metrics))
+    component("Evaluator", inputs, lambda: [report], lambda: evaluate(trained, split, metrics))
+    if not push["folder"]:
+        return lineage
+
+    last = evaluator.last_version(trained)
+    inputs = {"Evaluator": _hash(lineage["Evaluator"]["outputs"]), "settings": _hash([push, decoding])}
+    verdict = blessing.path_of(trained, "evaluator")
+    blessed = inputs | {"last": last and _hash(last)}
+    component("ModelBlessing", blessed, lambda: [verdict], lambda: evaluator.bless(trained, split))
+    settings = [
+        decoding,
+        *(push[name] for name in ("folder", "max_batch_size", "pictures")),
+    ]  # the thresholds change nothing of what is exported
+    inputs |= {"Trainer": _hash(lineage["Trainer"]["outputs"]), "settings": _hash(settings)}
+    exported = functools.partial(infra_validator.outputs, trained)
+    component("InfraValidator", inputs, exported, lambda: infra_validator.validate(trained))
+    inputs = {name: _hash(lineage[name]["outputs"]) for name in ("ModelBlessing", "InfraValidator")}
+    component("Pusher", inputs, exported, lambda: print(f"Pusher: {pusher.push(trained)}"))
     return lineage
 
 
@@ -96,10 +121,12 @@ def main(arguments=None):
     )
     parser.add_argument("--config", required=True, metavar="YAML", help="the experiment, with its `prepare` section")
     parser.add_argument("--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)")
+    parser.add_argument("--push", metavar="DIR", help="the model's folder, such as serving/models/NAME (push.folder)")
     parser.add_argument("--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=10")
     args, beam_flags = parser.parse_known_args(arguments)
-    experiment = configuration.load(args.config, args.set)
+    push = [("push.folder", args.push)] if args.push else []
+    experiment = configuration.load(args.config, args.set + push)
     folder = args.run or f"runs/{Path(args.config).stem}"
     run(experiment, folder, check_metrics(args.metrics.split(",")), beam_flags)
     print(f"{folder}/lineage.json")

@@ -23,6 +23,7 @@ from keras_sat.encoder import picture_inputs
 from keras_sat.ensembles import open_runs
 from keras_sat.errors import UserError
 from keras_sat.evaluation import report
+from keras_sat.evaluation.evaluation import Evaluation
 from keras_sat.export import Batching, export, main
 from keras_sat.proposals import cropped, pad_boxes
 from keras_sat.runs import create_run
@@ -220,7 +221,8 @@ def test_it_says_what_it_is(runs, exported):
 
 def test_each_export_is_a_version_and_a_killed_one_is_none(runs, tmp_path, capsys):
     folder, output = runs["soft"].folder, tmp_path / "models" / "soft"
-    report.write(folder / "evaluation", "test", {"cider": 0.5}, [])
+    facts = Evaluation({}, {}, {}, {"cider": 0.5}, {})
+    report.write(folder / "evaluation", "test", "soft", facts)
     arguments = ("--run", folder, "--output", output, "--beam", 1, "--max-batch-size", 1)
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "keras_sat.export", *map(str, arguments)])
     while not output.exists() or not any(output.iterdir()):  # the temporary folder

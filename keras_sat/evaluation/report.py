@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+from keras_sat.errors import UserError
 from keras_sat.evaluation import resampling
 from keras_sat.evaluation.scorers import LABELS
 from keras_sat.files import write_text
@@ -56,6 +57,12 @@ def table(systems, names=tuple(ROWS), systems_as="columns"):
     return _markdown(numbers, names, systems_as)
 
 
+def scores_table(systems):
+    """As `table`, of {title: {score name: number}} as `read_scores` gives them, without intervals."""
+    numbers = {title: {name: (value,) for name, value in scores.items()} for title, scores in systems.items()}
+    return _markdown(numbers, tuple(ROWS), "columns")
+
+
 def differences(systems, names=tuple(ROWS), systems_as="columns"):
     """A Markdown table of what the systems have more than the first of them; bold where the interval excludes zero.
 
@@ -97,6 +104,22 @@ def write(folder, split, title, evaluation):
     """Writes a system's SPLIT.json and SPLIT_images.csv."""
     write_text(folder / f"{split}_images.csv", _images({title: evaluation}))
     write_text(folder / f"{split}.json", _json(_described(evaluation)))
+
+
+def read_scores(folder):
+    """{split: {score name: number}} of the SPLIT.json in a folder.
+
+    Raises:
+        UserError: one that cannot be read.
+    """
+    scores = {}
+    for path in sorted(folder.glob("*.json")):
+        if not path.stem.endswith("_captions"):
+            try:
+                scores[path.stem] = json.loads(path.read_text(encoding="utf-8"))["scores"]
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                raise UserError(f"{path}: cannot be read ({error}); evaluate the run again") from error
+    return scores
 
 
 def write_comparison(folder, systems, names=tuple(ROWS), systems_as="columns"):

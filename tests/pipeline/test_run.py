@@ -2,6 +2,8 @@ import dataclasses
 import json
 import os
 
+from keras_sat import config
+from keras_sat.evaluation.results_file import read_results
 from pipeline.run import run
 from tests.conftest import small_prepare
 
@@ -35,3 +37,9 @@ def test_the_chain_skips_what_is_done_and_unchanged(experiment, tmp_path, capsys
     os.remove(tmp_path / "run" / "evaluation" / "val.json")
     run(small, tmp_path / "run", ["bleu", "rouge"])
     assert (tmp_path / "run" / "evaluation" / "val.json").exists()
+
+    short = dataclasses.replace(small, decoding=config.Decoding(beam=1, max_length=3))
+    capsys.readouterr()
+    run(short, tmp_path / "run", ["bleu"])
+    captions = read_results(tmp_path / "run" / "evaluation" / "val_captions.json").values()
+    assert "Trainer: unchanged" in capsys.readouterr().out and all(len(caption.split()) <= 3 for caption in captions)

@@ -1,0 +1,22 @@
+"""A server that lasts as long as a block."""
+
+import urllib.request
+
+import pytest
+
+from serving.process import ServerProcess
+
+
+def test_it_ends_with_the_block_however_that_ends(models):
+    with pytest.raises(KeyboardInterrupt), ServerProcess(models / "rolling") as server:
+        assert urllib.request.urlopen(server.metrics).status == 200
+        raise KeyboardInterrupt
+    with pytest.raises(OSError):
+        urllib.request.urlopen(server.metrics)
+
+
+def test_one_that_does_not_start_says_why(tmp_path, models):
+    with pytest.raises(ValueError, match=f"code 2 before it served: error: {tmp_path}: holds no version"):
+        ServerProcess(tmp_path)
+    with pytest.raises(ValueError, match="code -9 before it served"):
+        ServerProcess(models / "rolling", seconds=0.01)
