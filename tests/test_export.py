@@ -136,7 +136,7 @@ def exported(runs, tmp_path_factory):
 def test_it_answers_as_captioning_in_process_does(name, runs, exported, tmp_path):
     for number, picture in enumerate(PICTURES):
         (tmp_path / f"{number}").write_bytes(picture)
-    expected = [each for *_, each in caption_files(runs[name], [tmp_path / f"{n}" for n in range(len(PICTURES))])[0]]
+    expected = [each for _, _, each, _ in caption_files(runs[name], [tmp_path / f"{n}" for n in range(len(PICTURES))])[0]]
     assert len({each.caption for each in expected}) > 3, "the pictures should differ in caption"
     for signature, inputs, answer in exported[name][1]:
         for n, status in enumerate(answer["status"]):
@@ -236,7 +236,7 @@ def test_each_export_is_a_version_and_a_killed_one_is_none(runs, tmp_path, capsy
     assert capsys.readouterr().out.split() == [str(output / "8")]
     card = json.loads((output / "8" / "model_card.json").read_text())
     assert card["decoding"]["beam"] == 1 and card["scores"] == {"test": {"cider": 0.5}} and card["version"] == 8
-    assert "| CIDEr | 50.0 |" in (output / "8" / "model_card.md").read_text()
+    assert "| CIDEr-D | 50.0 |" in (output / "8" / "model_card.md").read_text()
 
 
 def test_mistakes_are_named(runs, data, tmp_path):
