@@ -15,13 +15,14 @@ from keras_sat.files import atomic
 _BATCH = 32
 
 
-def caption_files(run, paths):
+def caption_files(run, paths, explain=False):
     """Captions image files.
 
     Args:
-        run: a `keras_sat.runs.Run`. paths: image files.
+        run: a `keras_sat.runs.Run`. paths: image files. explain: go through the captions once more, for what
+            `explain_captions` tells of them.
     Returns:
-        ([(path, picture uint8 [H, W, 3] to draw on, `Captioned`, what `explain_captions` tells of it)],
+        ([(path, picture uint8 [H, W, 3] to draw on, `Captioned`, what is told of it)],
         [`UserError` of each file that is no picture]).
     """
     import numpy as np
@@ -55,7 +56,7 @@ def caption_files(run, paths):
         stacked = run.features({name: np.stack([each[name] for each in batch]) for name in names})
         ids = [str(path) for path, _ in pictures[first : first + _BATCH]]
         captioned += to_captions(ids, generate(stacked), vocabulary)
-        facts += explain_captions(model, stacked, captioned[first:], vocabulary)
+        facts += explain_captions(model, stacked, captioned[first:], vocabulary) if explain else [{}] * len(ids)
     return [(*picture, *each) for picture, *each in zip(pictures, captioned, facts)], errors
 
 
@@ -67,7 +68,7 @@ def main(arguments=None):
     parser.add_argument("--overlay", metavar="PNG", help="draw where the captioner looked")
     args = parser.parse_args(arguments)
     run = ensembles.with_arguments(ensembles.open_runs(args.run), args)
-    captioned, errors = caption_files(run, args.images)
+    captioned, errors = caption_files(run, args.images, explain=bool(args.overlay))
     for path, picture, each, facts in captioned:
         print(f"{path}\t{each.caption}")
         if args.overlay:

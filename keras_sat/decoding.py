@@ -30,12 +30,14 @@ def generate(model, annotations, config, best=1):
         than `best` at all, the rest is empty and its scores are −inf.
     """
     search = _sample if config.method == "sample" else _beam_search
-    captions, log_probs = search(model, annotations, config, best)
+    captions, log_probs, slots, looks = search(model, annotations, config, best)
+    attention = tf.gather(tf.transpose(looks, [1, 0, 2, 3]), slots[:, 0], batch_dims=2)
+    attention = tf.ensure_shape(attention, [None, config.max_length, annotations["boxes"].shape[1]])
     return {
         "captions": captions,
         "log_probs": log_probs,
         "scores": log_probs / tf.maximum(_lengths(captions), 1) ** config.length_penalty,
-        "attention": _attend(model, annotations, captions[:, 0]),
+        "attention": tf.where(captions[:, 0, :, None] == PAD, 0.0, attention),
         "boxes": annotations["boxes"],
     }
 
@@ -50,78 +52,94 @@ def _beam_search(model, annotations, config, best):
 
     An image is done when no hypothesis that goes on can come to stand among its `best` finished ones any more. Where fewer
     finish within T, unfinished ones follow.
+
+    Returns:
+        captions [B, best, T]; log_probs [B, best]; slots [B, best, T]: which of the K hypotheses of step t a caption was
+        then; and looks [T, B, K, L]: where each of those looked.
     """
     batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
     alpha = config.length_penalty if beam > 1 else 0.0  # a beam of 1 is greedy decoding
 
-    def step(t, words, alive, finished, state):
-        log_probs, _, state = model.step(words, state, annotations)
+    def step(t, words, alive, finished, looks, state):
+        log_probs, attention, state = model.step(words, state, annotations)
         size = log_probs.shape[-1]
         extended = alive["log_probs"][..., None] + _allowed(log_probs, alive["captions"], t, config)  # [B, K, V]
         # Each hypothesis has one END: of 2K extensions, K at least go on.
         log_probs, places = tf.math.top_k(tf.reshape(extended, [-1, beam * size]), 2 * beam)
         parents, words = places // size, places % size
-        captions = _write(_take(alive["captions"], parents), t, words)  # [B, 2K, T]
+        traced = {name: _take(alive[name], parents) for name in ("captions", "slots")}  # [B, 2K, T]
+        traced = {"captions": _write(traced["captions"], t, words), "slots": _write(traced["slots"], t, parents)}
 
         ended = tf.where(words == END, log_probs, _IMPOSSIBLE)[:, :beam]
-        ended = {"scores": ended / tf.cast(t + 1, tf.float32) ** alpha, "log_probs": ended, "captions": captions[:, :beam]}
+        ended = {"scores": ended / tf.cast(t + 1, tf.float32) ** alpha, "log_probs": ended}
+        ended |= {name: each[:, :beam] for name, each in traced.items()}
         finished = {name: tf.concat([finished[name], ended[name]], axis=1) for name in ended}
         finished = _take(finished, tf.math.top_k(finished["scores"], best).indices)
 
         log_probs, going_on = tf.math.top_k(tf.where(words == END, _IMPOSSIBLE, log_probs), beam)
-        alive = {"log_probs": log_probs, "captions": _take(captions, going_on)}
+        alive = {"log_probs": log_probs, **_take(traced, going_on)}
         if beam > 1:
             state = _take(state, _take(parents, going_on))
-        return t + 1, _take(words, going_on), alive, finished, state
+        return t + 1, _take(words, going_on), alive, finished, looks.write(t, attention), state
 
-    def some_open(t, words, alive, finished, state):
+    def some_open(t, words, alive, finished, looks, state):
         # The most that a hypothesis can still reach: further words cost nothing, and it becomes as long as can be.
         bound = alive["log_probs"][:, 0] / float(length) ** alpha
-        return tf.reduce_any(bound > finished["scores"][:, -1])
+        return (t == 0) | tf.reduce_any(bound > finished["scores"][:, -1])
 
     def nothing(n):
-        return {"log_probs": tf.fill([batch, n], _IMPOSSIBLE), "captions": tf.fill([batch, n, length], PAD)}
+        return {
+            "log_probs": tf.fill([batch, n], _IMPOSSIBLE),
+            "captions": tf.fill([batch, n, length], PAD),
+            "slots": tf.zeros([batch, n, length], tf.int32),
+        }
 
     alive, finished = nothing(beam), nothing(best)
     alive["log_probs"] = tf.where(tf.range(beam) == 0, 0.0, alive["log_probs"])  # all begin alike: one will do
     finished["scores"] = finished["log_probs"]
-    start = (0, tf.fill([batch, beam], START), alive, finished, model.initial_state(annotations, beam))
-    _, _, alive, finished, _ = tf.while_loop(some_open, step, start, maximum_iterations=length)
+    looks = tf.TensorArray(tf.float32, length)
+    start = (0, tf.fill([batch, beam], START), alive, finished, looks, model.initial_state(annotations, beam))
+    _, _, alive, finished, looks, _ = tf.while_loop(some_open, step, start, maximum_iterations=length)
 
     count = tf.reduce_sum(tf.cast(finished["log_probs"] > _IMPOSSIBLE, tf.int32), axis=1, keepdims=True)
     ranks = tf.range(best)
     order = tf.where(ranks < count, ranks, best + ranks - count)  # the finished ones, then those that went on
     found = _take({name: tf.concat([finished[name], alive[name]], axis=1) for name in alive}, order)
-    return tf.where(found["log_probs"][..., None] > _IMPOSSIBLE, found["captions"], PAD), found["log_probs"]
+    captions = tf.where(found["log_probs"][..., None] > _IMPOSSIBLE, found["captions"], PAD)
+    return captions, found["log_probs"], found["slots"], looks.stack()
 
 
 def _sample(model, annotations, config, best):
-    """K captions drawn word by word, the likeliest first. The draws are a function of the image and the seed."""
+    """K captions drawn word by word, the likeliest first. The draws are a function of the image and the seed.
+
+    Returns: see `_beam_search`.
+    """
     batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
     seeds = image_seeds(annotations["summary"])
     draws = image_draws(tf.stack([seeds, tf.fill([batch], config.seed)], axis=-1), [length, beam])  # [B, T, K]
 
-    def step(t, words, done, captions, log_probs, state):
-        log_p, _, state = model.step(words, state, annotations)
+    def step(t, words, done, captions, log_probs, looks, state):
+        log_p, attention, state = model.step(words, state, annotations)
         allowed = _allowed(log_p, captions, t, config)
         words = tf.where(done, PAD, _draw(allowed, draws[:, t], config))
         log_probs += tf.where(done, 0.0, tf.gather(allowed, words, batch_dims=2))
-        return t + 1, words, done | (words == END), _write(captions, t, words), log_probs, state
+        return t + 1, words, done | (words == END), _write(captions, t, words), log_probs, looks.write(t, attention), state
 
     start = (
         tf.fill([batch, beam], START),
         tf.fill([batch, beam], False),
         tf.fill([batch, beam, length], PAD),
         tf.zeros([batch, beam]),
+        tf.TensorArray(tf.float32, length),
     )
-    *_, captions, log_probs, _ = tf.while_loop(
-        lambda t, words, done, *_: ~tf.reduce_all(done),
+    *_, captions, log_probs, looks, _ = tf.while_loop(
+        lambda t, words, done, *_: (t == 0) | ~tf.reduce_all(done),
         step,
         (0, *start, model.initial_state(annotations, beam)),
         maximum_iterations=length,
     )
     log_probs, order = tf.math.top_k(log_probs, best)
-    return _take(captions, order), log_probs
+    return _take(captions, order), log_probs, tf.tile(order[..., None], [1, 1, length]), looks.stack()
 
 
 def _draw(log_probs, draws, config):
@@ -162,16 +180,6 @@ def _without_repeats(log_probs, captions, t, n):
     batch, beam, count = tf.unstack(tf.shape(words))
     places = tf.stack([*tf.meshgrid(tf.range(batch), tf.range(beam), tf.range(count), indexing="ij")[:2], words], axis=-1)
     return tf.tensor_scatter_nd_update(log_probs, places, tf.fill([batch, beam, count], _IMPOSSIBLE))
-
-
-def _attend(model, annotations, captions):
-    """The attention [B, T, L] with which captions [B, T] are read, in one teacher-forced pass."""
-    words = captions != PAD
-    longest = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(words, tf.int32), axis=-1)), 1)
-    _, attention = model.unroll(annotations, captions[:, None, :longest])
-    attention = tf.pad(attention[:, 0], [[0, 0], [0, captions.shape[1] - longest], [0, 0]])
-    attention = tf.ensure_shape(attention, [None, captions.shape[1], annotations["boxes"].shape[1]])
-    return tf.where(words[..., None], attention, 0.0)
 
 
 def _lengths(captions):

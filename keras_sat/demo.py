@@ -49,7 +49,7 @@ def draw(run, folder):
         paths.append(folder / f"{record.source_id}.png")
         paths[-1].write_bytes(record.encoded)
     overlays = []
-    for path, picture, captioned, facts in caption_files(run, paths)[0]:
+    for path, picture, captioned, facts in caption_files(run, paths, explain=True)[0]:
         overlays.append(path.with_stem(path.stem + "-attention"))
         save_overlay(overlays[-1], picture, captioned, facts)
     return overlays

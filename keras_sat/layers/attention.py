@@ -45,7 +45,9 @@ class AdditiveAttention(keras.layers.Layer):
 
     def call(self, hidden, keys):
         query = self._query(hidden)  # [B, N, A]
-        scores = self._score(self._activation(keys[:, None] + query[:, :, None]))  # [B, N, L, 1]
+        # expand_dims, since the gradient of indexing with None is a copy.
+        features = self._activation(tf.expand_dims(keys, 1) + tf.expand_dims(query, 2))
+        scores = self._score(features)  # [B, N, L, 1]
         return tf.nn.softmax(tf.cast(scores[..., 0], tf.float32))
 
 

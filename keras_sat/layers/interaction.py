@@ -90,7 +90,7 @@ class Interaction(keras.layers.Layer):
 
     def loop_constants(self, once, shape):
         """C for a loop that calls `regions` at every step, over [B, N, T, L]; its inputs are the a. None without C."""
-        return LoopConstants(_over_words, once["word_region"], shape) if self.word_region else None
+        return LoopConstants(_over_words, once["word_region"], tf.zeros(shape)) if self.word_region else None
 
     def rows(self, tokens, once):
         """C_wr of chosen words: tokens [B, …] → float32 [B, …, L]."""

@@ -11,11 +11,11 @@ def scan(step, inputs, state):
     Returns:
         The outputs of all steps, nested tensors [B, N, T, ·].
     """
-    inputs = tf.nest.map_structure(lambda i: tf.transpose(i, [2, 0, 1, *range(3, i.shape.rank)]), inputs)  # [T, B, N, ·]
-    steps = tf.shape(tf.nest.flatten(inputs)[0])[0]
+    steps = tf.shape(tf.nest.flatten(inputs)[0])[2]
+    inputs = tf.nest.map_structure(_time_first, inputs)
 
     def at(t):
-        return tf.nest.map_structure(lambda i: i[t], inputs)
+        return tf.nest.map_structure(lambda array: array.read(t), inputs)
 
     outputs, state = step(at(0), state)  # the first step, outside the loop, shows what the outputs look like
     arrays = tf.nest.map_structure(lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), outputs)
@@ -32,43 +32,66 @@ class LoopConstants:
     """Large constants of a loop, whose gradient is taken after it: for all steps in one product, not as a sum over steps.
 
     TensorFlow would carry a gradient of each constant through all iterations, and add to it each time. Here the loop sees
-    the constants as integers, which have none. Its steps add `slots` to what they compute: zeros that hand the gradient
-    which reaches them on to the constants, by what the loop's `inputs` to the function were.
+    the constants as integers, which have none. Its steps add `slots` to what they compute: these hand the gradient which
+    reaches them on to the constants as well, by what the loop's `inputs` to the function were.
 
     Args:
-        function: (x [B, Q, ·], constants, constant=False) → [B, Q, M]; with `constant` it need not differentiate by them.
-        constants: nested tensors. shape: (B, N, T, M), of the slots.
+        function: (x, constants, constant=False) → [B, Q, M], x nested tensors [B, Q, ·]; with `constant` it need not
+            differentiate by the constants.
+        constants: nested tensors. slots: [B, N, T, M], to which the function's values are added.
 
     Example:
-        constants = LoopConstants(function, matrices, [batch, n, steps, size])
+        constants = LoopConstants(function, matrices, tf.zeros([batch, n, steps, size]))
         outputs = scan(step, {"slots": constants.slots, …}, state)      # step: y = constants(x, slots)
         constants.inputs = outputs["x"]                                 # [B, N, T, ·]
     """
 
-    def __init__(self, function, constants, shape):
+    def __init__(self, function, constants, slots):
         self._function = function
-        self._hidden = tf.nest.map_structure(lambda c: tf.bitcast(c, tf.int32) if c.dtype == tf.float32 else c, constants)
+        self._hidden = tf.nest.map_structure(lambda c: _as(_INTEGERS.get(c.dtype, c.dtype), c), constants)
+        self._types = tf.nest.map_structure(lambda c: c.dtype, constants)
         self.inputs = None
 
         @tf.custom_gradient
-        def slots(*flat):
-            return tf.zeros(shape), lambda upstream: self._gradient(tf.nest.pack_sequence_as(constants, flat), upstream)
+        def attached(slots, *flat):
+            def gradient(upstream):
+                return upstream, *self._gradient(tf.nest.pack_sequence_as(constants, flat), upstream)
 
-        self.slots = slots(*tf.nest.flatten(constants))
+            return tf.identity(slots), gradient
+
+        self.slots = attached(slots, *tf.nest.flatten(constants))
 
     def __call__(self, x, slots):
         """The function of a step's x [B, N, ·] in the loop, with the step's part of the slots [B, N, M]."""
-        constants = tf.nest.map_structure(lambda c: tf.bitcast(c, tf.float32) if c.dtype == tf.int32 else c, self._hidden)
-        return self._function(x, constants, constant=True) + slots
+        return self._function(x, tf.nest.map_structure(_as, self._types, self._hidden), constant=True) + slots
 
     def _gradient(self, constants, upstream):
-        batch, n, steps, size = tf.unstack(tf.shape(upstream))
-        flat = tf.nest.flatten(constants)
+        flat, upstream = tf.nest.flatten(constants), _all_steps(upstream)
         with tf.GradientTape() as tape:
             tape.watch([each for each in flat if each.dtype.is_floating])
-            x = tf.stop_gradient(tf.reshape(self.inputs, [batch, n * steps, tf.shape(self.inputs)[-1]]))
-            y = self._function(x, constants)
-        return tape.gradient(y, flat, tf.reshape(upstream, [batch, n * steps, size]))
+            y = self._function(tf.nest.map_structure(lambda x: tf.stop_gradient(_all_steps(x)), self.inputs), constants)
+        return tape.gradient(y, flat, upstream)
+
+
+_INTEGERS = {tf.float32: tf.int32, tf.float16: tf.int16, tf.bfloat16: tf.int16}
+
+
+def _as(dtype, tensor):
+    return tensor if tensor.dtype == dtype else tf.bitcast(tensor, dtype)
+
+
+def _all_steps(tensor):
+    """[B, N, T, ·] as [B, N·T, ·]."""
+    batch, n, steps, size = tf.unstack(tf.shape(tensor))
+    return tf.ensure_shape(tf.reshape(tensor, [batch, n * steps, size]), [None, None, tensor.shape[-1]])
+
+
+def _time_first(tensor):
+    """[B, N, T, ·] as an array of steps: the gradient of reading a step is that step, not zeros for all the others."""
+    steps = tf.transpose(tensor, [2, 0, 1, *range(3, tensor.shape.rank)])
+    return tf.TensorArray(tensor.dtype, tf.shape(steps)[0], clear_after_read=False, element_shape=steps.shape[1:]).unstack(
+        steps
+    )
 
 
 def _batch_first(array):

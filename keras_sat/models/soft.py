@@ -31,6 +31,7 @@ class SoftCaptioner(Captioner):
         self.gate = gate_size and keras.layers.Dense(gate_size, "sigmoid", kernel_initializer=kernel, name="gate")
         self.lstm = layers.LSTM(
             config.state_size,
+            context_size=self.region_size,
             unit_forget_bias=not paper,
             kernel_initializer=layers.PAPER_GATES if paper else "glorot_uniform",
             recurrent_initializer=layers.PAPER_GATES if paper else "orthogonal",
@@ -71,14 +72,18 @@ class SoftCaptioner(Captioner):
 
     def unroll(self, annotations, captions, noise=SILENCE):
         words = noise.dropout("words", self.embedding(shift_right(captions)), self.config.embedding_dropout)
+        kernels = self.lstm.loop_constants(self.lstm.project(words))
+        state = self.initial_state(annotations, tf.shape(captions)[1])
         hidden, context, attention = layers.scan(
-            lambda step, state: self._recur(step, state, annotations),
-            {"words": self.lstm.project(words), **self._draws(captions, noise)},
-            self.initial_state(annotations, tf.shape(captions)[1]),
+            lambda step, state: self._recur(step, state, annotations, kernels),
+            {"words": kernels.slots, **self._draws(captions, noise)},
+            state,
         )
+        before = tf.concat([state[0][:, :, None], hidden[:, :, :-1]], axis=2)  # h_{t−1}
+        kernels.inputs = {"recurrent": before, "context": context}
         return self.read_out(words, hidden, context, noise=noise), attention
 
-    def _recur(self, inputs, state, annotations):
+    def _recur(self, inputs, state, annotations, kernels=None):
         """One step of the recurrence: attend with h_{t−1}, update the LSTM."""
         hidden, cell, *more = state
         attention = self.attend(hidden, annotations["keys"])  # [B, N, L]
@@ -86,7 +91,7 @@ class SoftCaptioner(Captioner):
         context = tf.matmul(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
         if self.gate:
             context *= self.gate(hidden)
-        hidden, cell = self.lstm(inputs["words"], context, (hidden, cell))
+        hidden, cell = self.lstm(inputs["words"], context, (hidden, cell), kernels)
         return (hidden, context, attention), (hidden, cell, *more)
 
     def explain(self, inputs):

@@ -32,7 +32,7 @@ EVERY = {
     ),
     "uniform": (layers.UniformAttention(), lambda layer: layer(HIDDEN, layer.keys(normal(B, L, D)))),
     "lstm": (
-        layers.LSTM(H, kernel_initializer=layers.PAPER_GATES),
+        layers.LSTM(H, D, kernel_initializer=layers.PAPER_GATES),
         lambda layer: layer(layer.project(WORDS), CONTEXT, [tf.cast(HIDDEN, layer.compute_dtype)] * 2)[0],
     ),
     "gru": (layers.GRU(H), lambda layer: layer(layer.project(WORDS), CONTEXT, tf.cast(HIDDEN, layer.compute_dtype))),
@@ -89,7 +89,7 @@ def test_attention_is_the_papers_formula():
 
 
 def test_lstm_is_keras_lstm_on_the_concatenation():
-    lstm, reference = layers.LSTM(H), keras.layers.LSTMCell(H)
+    lstm, reference = layers.LSTM(H, D), keras.layers.LSTMCell(H)
     state = (HIDDEN, normal(B, N, H) * 0.5)
     found = lstm(lstm.project(WORDS), CONTEXT, state)
     kernel, bias, context, recurrent = lstm.get_weights()
@@ -151,3 +151,39 @@ def test_scan_is_a_loop():
         outputs, state = step(inputs[:, :, t], state)
         np.testing.assert_allclose(found["state"][:, :, t], state, atol=1e-6)
         np.testing.assert_allclose(found["square"][:, :, t], outputs["square"], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("mixed_float16", 1e-2), ("mixed_bfloat16", 1e-1)])
+def test_kernels_as_loop_constants_change_no_gradient(dtype, tolerance):
+    """An LSTM that feeds its state back as context, with a fixed context added."""
+    lstm = layers.LSTM(H, H, dtype=dtype)
+    words, context = (tf.cast(each, lstm.compute_dtype) for each in (normal(B, N, T, E), normal(B, N, H)))
+    states = (tf.cast(HIDDEN, lstm.compute_dtype),) * 2
+
+    def run(projected, kernels=None):
+        def step(projected, state):
+            state = lstm(projected, state[0] + context, state, kernels)
+            return state[0], state
+
+        return layers.scan(step, projected, states)
+
+    @tf.function
+    def gradients(apart):
+        with tf.GradientTape() as tape:
+            tape.watch([words, context])
+            projected = lstm.project(words)
+            if apart:
+                kernels = lstm.loop_constants(projected)
+                hidden = run(kernels.slots, kernels)
+                before = tf.concat([states[0][:, :, None], hidden[:, :, :-1]], axis=2)
+                kernels.inputs = {"recurrent": before, "context": before + context[:, :, None]}
+            else:
+                hidden = run(projected)
+            loss = tf.reduce_sum(tf.cast(hidden, tf.float32) * normal(B, N, T, H))
+        return loss, tape.gradient(loss, [words, context, *lstm.trainable_weights])
+
+    (loss, found), (expected_loss, expected) = gradients(True), gradients(False)
+    assert float(loss) == pytest.approx(float(expected_loss), rel=tolerance)
+    for ours, plain in zip(found, expected):
+        ours, plain = (tf.cast(each, tf.float32).numpy() for each in (ours, plain))
+        np.testing.assert_allclose(ours, plain, atol=tolerance * abs(plain).max())
