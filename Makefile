@@ -1,17 +1,22 @@
 # make demo: environment, data, training, scores and pictures.   make test: environment and tests.
+# make bench: speed beside alternatives, PyTorch among them, which it installs.
 VENV := .venv
 RUN := $(VENV)/bin/python -W ignore
 INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # OpenCV's contrib modules find object proposals. The wheel lies over opencv-python-headless, so it comes last.
 CONTRIB := $(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
 
-.PHONY: demo test lint environment clean
+.PHONY: demo test bench lint environment clean
 
 demo: $(VENV)/installed
 	$(RUN) -m keras_sat.demo
 
 test: $(VENV)/installed-test
 	$(RUN) -m pytest
+
+bench: $(VENV)/installed
+	$(INSTALL) -e ".[bench]"
+	$(RUN) -m benchmarks --output bench
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -1,6 +1,6 @@
 """How many images a second does beam search caption, beside a Python loop that takes one image at a time?
 
-    pip install torch
+    pip install ".[bench]"
     python -m benchmarks.decoding --beam 3
 
 Soft attention over 14×14×1024 features without the CNN, all widths 512, 2,633 words, 20 steps: no caption ends earlier. The

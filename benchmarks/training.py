@@ -1,6 +1,6 @@
 """How many captions a second does a training step learn from, beside a Python loop over time steps?
 
-    pip install torch
+    pip install ".[bench]"
     python -m benchmarks.training --grid 14 --batch 32
     python -m benchmarks.training --grid 7 --batch 128
 

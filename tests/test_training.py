@@ -60,7 +60,9 @@ def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypat
     assert (trainer.progress.epoch, trainer.progress.batch) == (0, trainer.steps_an_epoch)
     monkeypatch.undo()
     (run.folder / "metrics.jsonl").write_text('{"epoch": 1, "los')
-    assert Trainer(run, data).fit().epoch == 2
+    trainer = Trainer(run, data)
+    assert trainer.fit().epoch == 2
+    assert trainer._function.experimental_get_tracing_count() == 1, "one graph for batches of every size"
     assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
 
 

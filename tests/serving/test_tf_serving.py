@@ -28,6 +28,7 @@ def test_compose_and_kubernetes_start_the_same_server():
     deployment, service = yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text())
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == compose["image"] and container["args"] == compose["command"]
+    assert {each["name"]: each["value"] for each in container["env"]} == compose["environment"]
     [config] = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["configMapGenerator"]
     named = {flag.rsplit("/", 1)[1] for flag in compose["command"] if "=/config/" in flag}
     assert named == set(config["files"]) and all((FOLDER / name).exists() for name in named)
