@@ -1,8 +1,8 @@
 """python -m benchmarks --output bench
 
-Runs the comparisons that `make bench` shows, one after the other, and prints a table of ratios: how many times the alternative's
-speed keras_sat has. --output also writes the table (bench.md) and all that was measured (bench.json). Nothing else should run
-on the machine.
+Runs the comparisons that `make bench` shows, one after the other, and prints a table of ratios: how many times the
+alternative's speed keras_sat has. --output also writes the table (bench.md) and all that was measured (bench.json). Nothing
+else should run on the machine.
 """
 
 import argparse
