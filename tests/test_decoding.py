@@ -108,7 +108,7 @@ def test_model_gardens_beam_search_finds_the_same_best_caption():
     """With a beam so wide that it does not matter that there, an END among the 2K best extensions finishes a caption too."""
     from official.nlp.modeling.ops import beam_search
 
-    config = Decoding(beam=40, max_length=8, min_length=0, unknown=True)
+    config = Decoding(beam=120, max_length=8, min_length=0, unknown=True)
     found = caption(config)
     annotations = MODEL.encode({"features": FEATURES})
 
