@@ -143,6 +143,17 @@ def test_scores_are_teacher_forced_log_probabilities(name, model):
             assert np.all(done == sorted(done, reverse=True)), "finished ones first"
 
 
+@pytest.mark.parametrize("model", [MODEL, ENSEMBLE], ids=["one", "ensemble"])
+@pytest.mark.parametrize("name", DECODINGS)
+def test_attention_is_that_of_reading_the_caption(name, model):
+    """Also where a hypothesis changed its place in the beam from step to step."""
+    found = caption(DECODINGS[name], model, best=2 if DECODINGS[name].beam > 1 else 1)
+    captions = found["captions"][:, 0]
+    _, attention = model({"features": FEATURES, "captions": tf.constant(captions[:, None])})
+    expected = np.where(captions[..., None] != PAD, attention[:, 0], 0)
+    np.testing.assert_allclose(found["attention"], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", DECODINGS)
 def test_alone_as_in_any_batch(name):
     config = DECODINGS[name]

@@ -89,9 +89,8 @@ def _all_steps(tensor):
 def _time_first(tensor):
     """[B, N, T, ·] as an array of steps: the gradient of reading a step is that step, not zeros for all the others."""
     steps = tf.transpose(tensor, [2, 0, 1, *range(3, tensor.shape.rank)])
-    return tf.TensorArray(tensor.dtype, tf.shape(steps)[0], clear_after_read=False, element_shape=steps.shape[1:]).unstack(
-        steps
-    )
+    array = tf.TensorArray(tensor.dtype, tf.shape(steps)[0], clear_after_read=False, element_shape=steps.shape[1:])
+    return array.unstack(steps)
 
 
 def _batch_first(array):
