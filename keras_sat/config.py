@@ -112,6 +112,7 @@ class Data:
 
     `batching`: `captions` fans an image out into its captions, bucketed by length (N = 1); `images` keeps an
     image's captions together (N = captions an image). `batch_size` counts captions over all devices.
+    Images, captions and batches are shuffled within windows of `shuffle_…` of them.
     """
 
     path: str = "data/scenes"
@@ -121,6 +122,7 @@ class Data:
     max_length: int = 40
     shuffle_images: int = 2_000
     shuffle_captions: int = 8_000
+    shuffle_batches: int = 64
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,8 @@ class Training:
     `max_minutes` ends training early (0 = never); `checkpoint_minutes` is the most that a killed run loses.
     `weight_decay` is the factor of ½|θ|² in the loss. `validation_images`: how many are captioned
     after an epoch (0 = all); `pictures`: how many of them TensorBoard shows.
+    `accumulate`: in how many parts a batch is worked through before its one update, which needs so many times less memory;
+    batch and learning rate mean the same (only a trained BatchNorm sees smaller batches).
     `deterministic` makes a resumed run equal an undisturbed one bit for bit.
     """
 
@@ -287,6 +291,7 @@ class Training:
     weight_decay: float = 0.0
     clip_norm: float = 5.0
     label_smoothing: float = 0.0
+    accumulate: int = 1
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     select_by: Literal["bleu4", "cider", "meteor", "loss"] = "cider"
     patience: int = 0

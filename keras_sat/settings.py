@@ -105,8 +105,8 @@ def _convert(hint, value, source, key):
 
 
 _AT_LEAST_ONE = (
-    *("_size", "_length", "_width", "_layers", "_images", "_captions", "_megabytes", "_pixels", "epochs", ".most"),
-    *("_stride", "train_boxes", "samples", ".beam", "push.pictures"),
+    *("_size", "_length", "_width", "_layers", "_images", "_captions", "_batches", "_megabytes", "_pixels", "_stride"),
+    *("epochs", ".most", "train_boxes", "samples", "accumulate", ".beam", "push.pictures"),
 )
 _ABOVE_ZERO = (".temperature", ".top_p", "push.max_minutes")
 _MAY_BE_ZERO = ("train.validation_images",)

@@ -14,17 +14,18 @@ from keras_sat.pictures import decode_image
 from keras_sat.text import PAD
 
 
-def training_batches(data, config, vocabulary, seed, epoch, split="train", replicas=1, inputs=("features",)):
+def training_batches(data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",)):
     """One epoch of batches for `Captioner.train_step`.
 
     With `config.batching == "captions"` each row is one caption (N = 1), bucketed by length; with `"images"` each row is
-    an image with all its captions, bucketed by the longest, and batch_size / captions-an-image rows make a batch.
+    an image with all its captions, longest first, bucketed by the longest; batch_size / captions-an-image rows make a batch.
 
     Args:
         data: a `PreparedData`. config: the `data` section of an experiment. vocabulary: a `Vocabulary`.
         seed, epoch: ints that decide the order.
-        replicas: devices that share a batch. The last batches of a length may not divide; they are filled up with rows of
-            padding, which count in nothing, because TensorFlow's gradients do not bear a device without rows.
+        shares: devices that share a batch, times the parts in which each works through its own. The last batches of a length
+            may not divide; they are filled up with rows of padding, which count in nothing, because TensorFlow's gradients
+            do not bear a share without rows.
         inputs: names of what the model takes.
     Returns:
         A tf.data.Dataset of {each input, "captions": int32 [B, N, T], "row": int32 [B]}.
@@ -32,16 +33,18 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", repli
         UserError: the data set lacks an input.
     """
     shapes = _input_shapes(data, inputs)
-    # Stateless seeds for two shuffles; the order of shards changes too.
-    seeds = tf.random.stateless_uniform([3], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
+    # Stateless seeds for three shuffles; the order of shards changes too.
+    seeds = tf.random.stateless_uniform([4], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
     shards = tf.random.experimental.stateless_shuffle(data.shards(split), [seed, seeds[0]])
     images = _images(data, shards, config, vocabulary, shapes).shuffle(config.shuffle_images, seeds[1])
     if config.batching == "captions":
         rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
     else:
-        rows = images
-    batches = _ready(_bucketed(rows, config, _rows_a_batch(data, config, split)), data)
-    return batches.map(lambda batch: _filled_up(batch, replicas)).prefetch(2)
+        rows = images.map(_longest_first)
+    # When an epoch ends, the buckets are emptied one after the other. Unshuffled, its last updates would come from longer
+    # and longer captions, after which the model forgets to end its own.
+    batches = _bucketed(rows, config, _rows_a_batch(data, config, split)).shuffle(config.shuffle_batches, seeds[3])
+    return _ready(batches, data).map(lambda batch: _filled_up(batch, shares)).prefetch(2)
 
 
 def count_batches(data, config, split="train"):
@@ -113,6 +116,12 @@ def _fan_out(image):
     return tf.data.Dataset.zip((shared, rows)).map(
         lambda image, row: image | {"captions": row["caption"][None, : row["length"]]}
     )
+
+
+def _longest_first(image):
+    """The captions of an image in the order in which `layers.scan` leaves them out soonest."""
+    lengths = tf.math.count_nonzero(image["captions"] != PAD, axis=1)
+    return image | {"captions": tf.gather(image["captions"], tf.argsort(lengths, direction="DESCENDING", stable=True))}
 
 
 def _rows_a_batch(data, config, split):
