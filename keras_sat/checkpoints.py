@@ -56,9 +56,12 @@ class Checkpoints:
     def save_best(self):
         self._best.save(checkpoint_number=int(self._iterations.numpy()))
 
-    def restore(self):
-        """Goes back to the last checkpoint, if there is one; returns whether there was."""
-        return self._last.restore_or_initialize() is not None
+    def restore(self, folder):
+        """Goes back to the last checkpoint in the `checkpoints` of a run, if there is one; returns whether there was."""
+        path = tf.train.latest_checkpoint(str(folder / "last"))
+        if path:
+            self._last.checkpoint.restore(path)
+        return path is not None
 
 
 def read_progress(path):

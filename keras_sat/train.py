@@ -27,23 +27,31 @@ def train(experiment, folder):
 
     if experiment.init_from and not (folder / "checkpoints").exists():
         open_run(experiment.init_from)
-    run = create_run(folder, experiment, data)
 
     import keras
 
-    keras.mixed_precision.set_global_policy(experiment.train.precision)
     from keras_sat.trainer import Trainer
+    from keras_sat.workers import Workers
 
-    trainer = Trainer(run, data)
+    workers = Workers()
+    if workers.chief:
+        run = create_run(folder, experiment, data)
+    workers.wait()
+    if not workers.chief:
+        run = open_run(folder)
+    keras.mixed_precision.set_global_policy(experiment.train.precision)
+    trainer = Trainer(run, data, workers)
     try:
         progress = trainer.fit()
     except KeyboardInterrupt:
         progress = trainer.progress
-        print(
-            f"\n{folder}: stopped in epoch {progress.epoch + 1} after {progress.batch} batches; the same command resumes it"
-        )
+        if workers.chief:
+            where = f"in epoch {progress.epoch + 1} after {progress.batch} batches"
+            print(f"\n{folder}: stopped {where}; the same command resumes it")
         raise
-    print(f"{folder}: trained {progress.epoch} epochs; best was epoch {progress.best_epoch} by {experiment.train.select_by}")
+    if workers.chief:
+        best = f"best was epoch {progress.best_epoch} by {experiment.train.select_by}"
+        print(f"{folder}: trained {progress.epoch} epochs; {best}")
     return run
 
 

@@ -1,8 +1,11 @@
 """The training loop: epochs over batches, validation, checkpoints. What is learned stands in the models' `train_step`."""
 
 import json
+import shutil
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -15,6 +18,7 @@ from keras_sat.optimizers import build_optimizer
 from keras_sat.progress import progress_bar
 from keras_sat.tensorboard import TensorBoard
 from keras_sat.validation import Validation
+from keras_sat.workers import Workers
 
 
 class Trainer:
@@ -23,18 +27,21 @@ class Trainer:
     A resumed run goes on at the very batch: order and noise are functions of (seed, epoch, step), and all else is in the
     checkpoint.
 
+    Of several workers each holds all of this; only the chief writes the run and reports, the others' files are dropped.
+
     Args:
         run: a `keras_sat.runs.Run`. data: its `PreparedData`.
-        strategy: a tf.distribute strategy (default: all GPUs, mirrored, where there are several).
+        workers: `Workers` (default: this process, on all its GPUs).
     """
 
-    def __init__(self, run, data, strategy=None):
+    def __init__(self, run, data, workers=None):
         self.run, self.data = run, data
         self.experiment = run.experiment
         self.config = run.experiment.train
         if self.config.deterministic:
             tf.config.experimental.enable_op_determinism()
-        self.strategy = strategy or _strategy()
+        self.workers = workers or Workers()
+        self.strategy = self.workers.strategy
         self.vocabulary = run.vocabulary()
         self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data)
         with self.strategy.scope():
@@ -43,7 +50,9 @@ class Trainer:
             self.optimizer.build(self.model.trainable_variables)
             self.model.prepare_training(self.config, self.optimizer, self.experiment.seed)
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
-        self.checkpoints = Checkpoints(run.folder / "checkpoints", self.model, self.progress)
+        # Saving adds up the replicas' metrics, so every worker must take part in it.
+        self._output = run.folder if self.workers.chief else Path(tempfile.mkdtemp())
+        self.checkpoints = Checkpoints(self._output / "checkpoints", self.model, self.progress)
         self._interrupted = False
 
     def fit(self):
@@ -55,24 +64,27 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
             UserError: a corrupt shard, or a loss that is not a number.
         """
-        if not self.checkpoints.restore():
+        if not self.checkpoints.restore(self.run.folder / "checkpoints"):
             initialise(self.model, self.run)
+        self.workers.wait()  # until nobody reads what the chief is about to replace
         self._truncate_metrics()
         if self._finished():
             return self.progress
         self._function = self._train_function()
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with self.data.reading("train", "val"):
+            with self.data.reading("train", "val"), self.workers.together(self.run.folder):
                 self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
-                self._board = TensorBoard(self.run.folder / "logs", self._validation.pictures)
+                self._board = TensorBoard(self._output / "logs", self._validation.pictures)
                 while not self._finished():
                     self._epoch()
-                    if self._interrupted:
+                    if self.workers.any(self._interrupted):
                         raise KeyboardInterrupt
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            if not self.workers.chief:
+                shutil.rmtree(self._output)
         return self.progress
 
     def _batches(self, skip=0):
@@ -83,7 +95,7 @@ class Trainer:
             self.vocabulary,
             self.experiment.seed,
             self.progress.epoch,
-            replicas=self.strategy.num_replicas_in_sync,
+            shares=self.strategy.num_replicas_in_sync * self.config.accumulate,
             inputs=tuple(self.model.input_shapes),
         )
         return self.strategy.experimental_distribute_dataset(batches.skip(skip))
@@ -104,7 +116,11 @@ class Trainer:
         total = self.data.statistics["train"]["captions"]
         done = int(total * progress.batch / self.steps_an_epoch)
         with progress_bar(
-            total=total, initial=done, desc=f"epoch {progress.epoch + 1}/{self.config.epochs}", unit=" captions"
+            total=total,
+            initial=done,
+            desc=f"epoch {progress.epoch + 1}/{self.config.epochs}",
+            unit=" captions",
+            disable=not self.workers.chief,
         ) as bar:
             for batch in self._batches(skip=progress.batch):
                 logs = self._function(batch)
@@ -112,13 +128,14 @@ class Trainer:
                 if progress.batch % 10 == 0:  # reading a metric waits for the device
                     bar.set_postfix(word_loss=f"{float(logs['word_loss']):.3f}", refresh=False)
                 bar.update(int(total * progress.batch / self.steps_an_epoch) - bar.n)
-                if self._interrupted or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
+                if self.workers.any(self._interrupted or due):
                     self._check_loss()
                     self._add_time()
                     saved = time.monotonic()
                     self.checkpoints.save_last()
-                if self._interrupted:
-                    raise KeyboardInterrupt
+                    if self.workers.any(self._interrupted):
+                        raise KeyboardInterrupt
         self._end_of_epoch(self._check_loss(), training_seconds=time.monotonic() - started)
 
     def _check_loss(self):
@@ -150,12 +167,14 @@ class Trainer:
             "seconds": round(progress.seconds, 1),
             "training_seconds": round(training_seconds, 1),
         }
-        with open(self.run.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+        with open(self._output / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._board.write(line, captioned)
         if gain:
             self.checkpoints.save_best()
         self.checkpoints.save_last()
+        if not self.workers.chief:
+            return
         print(
             f"epoch {progress.epoch}: loss {line['loss']:.3f}, a word {line['word_loss']:.3f} (validation "
             f"{line['val_word_loss']:.3f}), BLEU-4 {100 * line['val_bleu4']:.1f}, CIDEr {100 * line['val_cider']:.1f}"
@@ -179,7 +198,7 @@ class Trainer:
 
     def _truncate_metrics(self):
         """Drops the lines of epochs that the checkpoint does not know: they will be run again."""
-        path = self.run.folder / "metrics.jsonl"
+        path = self._output / "metrics.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             write_text(path, "".join(lines[: self.progress.epoch]))  # a line an epoch; one cut short is beyond these
@@ -188,8 +207,3 @@ class Trainer:
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
-
-
-def _strategy():
-    many = len(tf.config.list_logical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()

@@ -70,7 +70,7 @@ def run(tmp_path_factory, experiment):
     return train(experiment, tmp_path_factory.mktemp("runs") / "small")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def changed(experiment):
     """Makes an experiment from the small one: changed(train={"epochs": 3})."""
 

@@ -72,39 +72,6 @@ SYSTEMS = {
     "hard": config.Hard(**SMALL, attention_size=8, samples=2, reward_weight=1.0),
     "areas": config.Areas(**SMALL, train_stride=2),
 }
-TWO_DEVICES = """
-import sys
-import tensorflow as tf
-cpu, half = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
-tf.config.set_logical_device_configuration(cpu, [half, half])
-from keras_sat.data.prepared import open_prepared
-from keras_sat.runs import open_run
-from keras_sat.trainer import Trainer
-from keras_sat.validation import Validation
-run = open_run(sys.argv[1])
-Trainer(run, run.data(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])).fit()
-"""
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_two_devices_are_one_device(system, data, changed, tmp_path):
-    """The same weights and metrics, with dropout and sampling on and batches that do not divide, one caption in a batch
-    included; hard attention's baseline is a weight too."""
-    assert data.statistics["train"]["captions"] % 13
-    experiment = changed(data={"batch_size": 13}, train={"epochs": 1, "optimizer": "sgd", "clip_norm": 1.0})
-    experiment = dataclasses.replace(experiment, model=SYSTEMS[system])
-    runs = [create_run(tmp_path / name, experiment, data) for name in ("one", "two")]
-    Trainer(runs[0], data).fit()
-    # A process of its own: TensorFlow mixes up the collectives of two strategies in one.
-    subprocess.run([sys.executable, "-W", "ignore", "-c", TWO_DEVICES, str(runs[1].folder)], check=True)
-    one, two = (run.load_model("last").get_weights() for run in runs)
-    for a, b in zip(one, two):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-    lines = [metrics(run.folder)[0] for run in runs]
-    for name in ("loss", "word_loss", "accuracy", "attention_entropy", "val_loss", "val_word_loss"):
-        assert lines[0][name] == pytest.approx(lines[1][name], rel=1e-6, abs=2e-5), name
-
-
 CHILD = """
 import sys, tensorflow as tf
 from keras_sat import config, train

@@ -10,7 +10,7 @@ from keras_sat.layers.initializers import PAPER, PAPER_GATES
 from keras_sat.layers.interaction import Interaction
 from keras_sat.layers.lstm import LSTM
 from keras_sat.layers.output import DeepOutput, LinearOutput
-from keras_sat.layers.recurrence import LoopConstants, scan
+from keras_sat.layers.recurrence import LoopConstants, before_each, scan
 from keras_sat.layers.word_embedding import WordEmbedding
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "SpatialTransformer",
     "UniformAttention",
     "WordEmbedding",
+    "before_each",
     "scan",
 ]

@@ -65,8 +65,11 @@ class Interaction(keras.layers.Layer):
 
     def word_scores(self, hidden, once):
         """a_w(h) of states [B, Q, H]; float32 [B, Q, V]."""
-        scores = tf.matmul(self._word_state(hidden), once["table"], transpose_b=True)
-        return tf.cast(scores, tf.float32) + impossible_words(once["table"].shape[0])
+        words = once["table"].shape[0]
+        # All states as the rows of one product: TensorFlow would multiply an image's at a time.
+        rows = tf.reshape(self._word_state(hidden), [-1, self.embedding_size])
+        scores = tf.reshape(tf.matmul(rows, once["table"], transpose_b=True), [*tf.unstack(tf.shape(hidden))[:-1], words])
+        return tf.cast(scores, tf.float32) + impossible_words(words)
 
     def region_scores(self, hidden, once):
         """b_r(h) of states [B, Q, H]; float32 [B, Q, L]."""

@@ -1,31 +1,47 @@
 import tensorflow as tf
 
 
-def scan(step, inputs, state):
+def scan(step, inputs, state, needed):
     """Runs a recurrence over time as one loop in the graph.
 
     Args:
         step: (inputs [B, N, ·], state) → (outputs, state); all of them are nested tensors.
         inputs: nested tensors [B, N, T, ·], T ≥ 1.
         state: the state before the first step.
+        needed: bool [B, N, T], the steps whose outputs matter: of each sequence some first ones. Sequences at the end of N
+            are left out once no image needs them any more, so the longest should come first.
     Returns:
-        The outputs of all steps, nested tensors [B, N, T, ·].
+        The outputs of all steps, nested tensors [B, N, T, ·]; zero where a sequence was left out.
     """
-    steps = tf.shape(tf.nest.flatten(inputs)[0])[2]
+    count, steps = tf.unstack(tf.shape(needed))[1:]
+    places = tf.range(1, count + 1)[:, None]
+    running = tf.reduce_max(tf.where(needed, places, 1), axis=[0, 1])  # [T]
     inputs = tf.nest.map_structure(_time_first, inputs)
 
     def at(t):
         return tf.nest.map_structure(lambda array: array.read(t), inputs)
 
-    outputs, state = step(at(0), state)  # the first step, outside the loop, shows what the outputs look like
+    first = step(at(0), state)  # outside the loop: it shows what the outputs look like
+    outputs, state = first
     arrays = tf.nest.map_structure(lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), outputs)
 
+    def filled(tensor, like):
+        missing = count - tf.shape(tensor)[1]
+        tensor = tf.pad(tensor, [[0, 0], [0, missing], *[[0, 0]] * (tensor.shape.rank - 2)])
+        return tf.ensure_shape(tensor, like.shape)
+
     def body(t, state, arrays):
-        outputs, state = step(at(t), state)
+        chosen = tf.nest.map_structure(lambda tensor: tensor[:, : running[t]], (at(t), state))
+        outputs, state = tf.nest.map_structure(filled, step(*chosen), first)
         return t + 1, state, tf.nest.map_structure(lambda array, output: array.write(t, output), arrays, outputs)
 
     _, _, arrays = tf.while_loop(lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps)
     return tf.nest.map_structure(_batch_first, arrays)
+
+
+def before_each(state, states):
+    """The state before each step: state [B, N, ·] before the first, states [B, N, T, ·] after each → [B, N, T, ·]."""
+    return tf.concat([state[:, :, None], states[:, :, :-1]], axis=2)
 
 
 class LoopConstants:

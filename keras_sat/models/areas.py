@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_sat import layers
 from keras_sat.models.captioner import Captioner, shift_right
 from keras_sat.noise import SILENCE
-from keras_sat.text import START
+from keras_sat.text import PAD, START
 
 
 class AreasCaptioner(Captioner):
@@ -78,7 +78,9 @@ class AreasCaptioner(Captioner):
             constants = self.interaction.loop_constants(annotations, shape)
         if constants:
             steps["slots"] = constants.slots
-        read = layers.scan(lambda step, state: self._recur(step, state, annotations, constants), steps, state)
+        read = layers.scan(
+            lambda step, state: self._recur(step, state, annotations, constants), steps, state, captions != PAD
+        )
         if constants:
             constants.inputs = read["a"]
         read = tf.nest.map_structure(lambda r: tf.reshape(r, [batch, n * time, tf.shape(r)[-1]]), read)

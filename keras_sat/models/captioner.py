@@ -118,61 +118,87 @@ class Captioner(keras.Model, abc.ABC):
         return terms, (log_probs, attention)
 
     def train_step(self, inputs):
-        noise = Noise(self.training.seed, self.training.optimizer.iterations, inputs["row"])
+        """One update by a batch, worked through in `accumulate` parts."""
+        optimizer, parts = self.training.optimizer, self.training.config.accumulate
         count = global_sum(_captions(inputs))
+        rows = tf.shape(inputs["row"])[0] // parts
+
+        def add(part, sums):
+            chosen = {name: tensor[part * rows : (part + 1) * rows] for name, tensor in inputs.items()}
+            return part + 1, tf.nest.map_structure(tf.add, sums, self._learn(chosen, count))
+
+        if parts == 1:
+            gradients, observed = self._learn(inputs, count)
+        else:
+            nothing = [tf.zeros_like(variable) for variable in self.trainable_variables], tf.zeros([])
+            _, (gradients, observed) = tf.while_loop(
+                lambda part, _: part < parts, add, (0, nothing), parallel_iterations=1, maximum_iterations=parts
+            )
+        if self._scales_loss:
+            gradients = optimizer.get_unscaled_gradients(gradients)
+        # The optimizer sums the gradients over the replicas, then clips.
+        optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        self.after_update(observed, count)
+        return {name: meter.result() for name, meter in self.training.meters.items()}
+
+    def _learn(self, inputs, count):
+        """The gradients of a part of the batch, dense, and what `observe` keeps of it."""
+        noise = Noise(self.training.seed, self.training.optimizer.iterations, inputs["row"])
         with tf.GradientTape() as tape:
             terms, outputs = self.losses_of(inputs, count, noise)
             loss = tf.add_n(list(terms.values())) + self._weight_decay()
             scaled = self.training.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
         # Some ablations leave a weight without effect: p(w|h) alone does not depend on θ_rh.
         gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
-        if self._scales_loss:
-            gradients = self.training.optimizer.get_unscaled_gradients(gradients)
+        self._measure(inputs, terms, outputs, count, self._shares)
         # Dense, since Keras would clip the embedding's rows before it adds up the repeated ones.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        # The optimizer sums the gradients over the replicas, then clips.
-        self.training.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
-        self.after_update(inputs, count, outputs)
-        return self._measure(inputs, terms, outputs)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], self.observe(inputs, outputs)
 
-    def after_update(self, inputs, captions_in_batch, outputs):
-        """What a system learns beside its gradients; `outputs` are those of `losses_of`."""
+    def observe(self, inputs, outputs):
+        """What `after_update` needs of a part of the batch, a scalar that adds up; `outputs` are those of `losses_of`."""
+        return tf.zeros([])
+
+    def after_update(self, observed, captions_in_batch):
+        """What a system learns beside its gradients, from this replica's sum of what `observe` kept."""
         return  # AutoGraph cannot read a body that is a docstring only
 
     def test_step(self, inputs):
-        terms, outputs = self.losses_of(inputs, global_sum(_captions(inputs)))
-        return self._measure(inputs, terms, outputs)
+        count = global_sum(_captions(inputs))
+        terms, outputs = self.losses_of(inputs, count)
+        self._measure(inputs, terms, outputs, count, _replicas())
+        return {name: meter.result() for name, meter in self.training.meters.items()}
 
     def _weight_decay(self):
-        """This replica's share of ½ λ |θ|²."""
+        """This share of ½ λ |θ|²."""
         if not self.training.config.weight_decay:
             return 0.0
-        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         squares = tf.add_n([tf.nn.l2_loss(weight) for weight in self.trainable_variables])
-        return self.training.config.weight_decay * squares / replicas
+        return self.training.config.weight_decay * squares / self._shares
+
+    @property
+    def _shares(self):
+        """In how many parts, on how many replicas, a batch is worked through."""
+        return _replicas() * self.training.config.accumulate
 
     @property
     def _scales_loss(self):
         return isinstance(self.training.optimizer, keras.mixed_precision.LossScaleOptimizer)
 
-    def _measure(self, inputs, terms, outputs):
-        """Updates the metrics, which add up over the replicas when they are read: their weights are counts."""
+    def _measure(self, inputs, terms, outputs, captions_in_batch, shares):
+        """Updates the metrics by one of the batch's shares; they add up over the replicas when they are read."""
         captions, mask = inputs["captions"], caption_mask(inputs["captions"])
         log_probs, attention = outputs
-        count, words = _captions(inputs), tf.reduce_sum(mask)
-        total = global_sum(count)
+        words = tf.reduce_sum(mask)
         right = tf.cast(tf.argmax(log_probs, -1, captions.dtype) == captions, tf.float32) * mask
-        replicas = tf.cast(tf.distribute.get_replica_context().num_replicas_in_sync, tf.float32)
         for name, term in {"loss": tf.add_n(list(terms.values())), **terms}.items():
             if name in self.training.meters:
-                # A term is a share of the global mean: the replicas' shares add up, their weights do to the global count.
-                self.training.meters[name].update_state(term * replicas, total / replicas)
+                # A term is a share of the global mean: the shares add up, their weights do to the global count.
+                self.training.meters[name].update_state(term * shares, captions_in_batch / shares)
         self.training.meters["word_loss"].update_state(cross_entropy(log_probs, captions) / tf.maximum(words, 1), words)
         self.training.meters["accuracy"].update_state(tf.reduce_sum(right) / tf.maximum(words, 1), words)
         entropy = tf.reduce_sum(attention_entropy(attention, captions))
         self.training.meters["attention_entropy"].update_state(entropy / tf.maximum(words, 1), words)
         self.training.meters["filled"].update_state(words / tf.cast(tf.size(captions), tf.float32), tf.size(captions))
-        return {name: meter.result() for name, meter in self.training.meters.items()}
 
 
 def shift_right(captions):
@@ -183,6 +209,10 @@ def shift_right(captions):
 def _captions(inputs):
     """How many captions this replica holds (padding captions hold no word), float32."""
     return tf.reduce_sum(tf.reduce_max(caption_mask(inputs["captions"]), axis=-1))
+
+
+def _replicas():
+    return tf.distribute.get_replica_context().num_replicas_in_sync
 
 
 def global_sum(value):

@@ -93,11 +93,14 @@ class HardCaptioner(SoftCaptioner):
             rewards /= tf.maximum(tf.reduce_sum(caption_mask(captions), axis=-1), 1)
         return rewards
 
-    def after_update(self, inputs, captions_in_batch, outputs):
-        """Moves the baseline, by each caption's first sample, once they have been used: it must not depend on them."""
-        mean_reward = global_sum(tf.reduce_sum(self._rewards(outputs[0], inputs["captions"]))) / captions_in_batch
+    def observe(self, inputs, outputs):
+        """Of each caption the first sample's reward."""
+        return tf.reduce_sum(self._rewards(outputs[0], inputs["captions"]))
+
+    def after_update(self, observed, captions_in_batch):
+        """Moves the baseline by the rewards, once they have been used: it must not depend on them."""
         decay = self.config.baseline_decay
-        self.baseline.assign(decay * self.baseline + (1 - decay) * mean_reward)
+        self.baseline.assign(decay * self.baseline + (1 - decay) * global_sum(observed) / captions_in_batch)
 
 
 def sample(attention, draws):

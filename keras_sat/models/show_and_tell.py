@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_sat import layers
 from keras_sat.models.captioner import Captioner, shift_right
 from keras_sat.noise import SILENCE
-from keras_sat.text import START
+from keras_sat.text import PAD, START
 
 
 class ShowAndTellCaptioner(Captioner):
@@ -50,7 +50,9 @@ class ShowAndTellCaptioner(Captioner):
         for index, (lstm, state) in enumerate(zip(self.lstms, states)):
             if index:
                 hidden = noise.dropout(f"lstm {index}", hidden, self.config.lstm_dropout)
-            hidden = layers.scan(functools.partial(_recur, lstm), lstm.project(hidden), state)
+            kernels = lstm.loop_constants(lstm.project(hidden))
+            hidden = layers.scan(functools.partial(_recur, lstm, kernels=kernels), kernels.slots, state, captions != PAD)
+            kernels.inputs = {"recurrent": layers.before_each(state[0], hidden)}
         return self.read_out(None, hidden, None, noise=noise), self.attend(hidden, annotations["regions"])
 
     def _embed(self, tokens, annotations):
@@ -60,6 +62,6 @@ class ShowAndTellCaptioner(Captioner):
         return tf.where((tokens == START)[..., None], picture, words)
 
 
-def _recur(lstm, projected, state):
-    state = lstm(projected, None, state)
+def _recur(lstm, projected, state, kernels=None):
+    state = lstm(projected, None, state, kernels)
     return state[0], state

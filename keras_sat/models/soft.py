@@ -7,6 +7,7 @@ from keras_sat import layers
 from keras_sat.losses import doubly_stochastic_penalty
 from keras_sat.models.captioner import Captioner, shift_right
 from keras_sat.noise import SILENCE
+from keras_sat.text import PAD
 
 
 class SoftCaptioner(Captioner):
@@ -78,9 +79,9 @@ class SoftCaptioner(Captioner):
             lambda step, state: self._recur(step, state, annotations, kernels),
             {"words": kernels.slots, **self._draws(captions, noise)},
             state,
+            captions != PAD,
         )
-        before = tf.concat([state[0][:, :, None], hidden[:, :, :-1]], axis=2)  # h_{t−1}
-        kernels.inputs = {"recurrent": before, "context": context}
+        kernels.inputs = {"recurrent": layers.before_each(state[0], hidden), "context": context}
         return self.read_out(words, hidden, context, noise=noise), attention
 
     def _recur(self, inputs, state, annotations, kernels=None):

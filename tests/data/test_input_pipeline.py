@@ -110,8 +110,8 @@ def test_training_gives_each_caption_the_inputs_of_its_own_image(boxes_data, con
     records = list(input_pipeline.read_records(boxes_data, "train"))
     references = normalised_references(records)
     owners = {text: record for record in records for text in references[record.source_id]}
-    batches = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, replicas=2, inputs=INPUTS))
-    plain = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, replicas=2))
+    batches = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, shares=2, inputs=INPUTS))
+    plain = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, shares=2))
     for batch, without in zip(batches, plain, strict=True):
         assert set(without) == {"features", "captions", "row"}
         for key, value in without.items():

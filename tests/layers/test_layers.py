@@ -145,12 +145,33 @@ def test_scan_is_a_loop():
         state = tf.tanh(x + 0.5 * state)
         return {"state": state, "square": state[..., :2] ** 2}, state
 
-    found = tf.function(lambda: layers.scan(step, inputs, HIDDEN))()
+    found = tf.function(lambda: layers.scan(step, inputs, HIDDEN, tf.ones([B, N, T], bool)))()
     state = HIDDEN
     for t in range(T):
         outputs, state = step(inputs[:, :, t], state)
         np.testing.assert_allclose(found["state"][:, :, t], state, atol=1e-6)
         np.testing.assert_allclose(found["square"][:, :, t], outputs["square"], atol=1e-6)
+
+
+def test_scan_leaves_out_what_is_not_needed():
+    """The longest sequences need not come first; what is computed, and its gradients, are the same."""
+    inputs = normal(B, N, T, H)
+    lengths = tf.constant([[1, 3, 1], [2, T, 1]])[:B, :N]
+    needed = tf.range(T) < lengths[..., None]
+
+    @tf.function
+    def run(needed, mask):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, HIDDEN])
+            states = layers.scan(lambda x, state: (tf.tanh(x + 0.5 * state),) * 2, inputs, HIDDEN, needed)
+            loss = tf.reduce_sum(tf.where(mask[..., None], states**2, 0))
+        return states, tape.gradient(loss, [inputs, HIDDEN])
+
+    (found, gradients), (expected, expected_gradients) = run(needed, needed), run(tf.ones_like(needed), needed)
+    np.testing.assert_allclose(found[needed], expected[needed], atol=1e-6)
+    assert np.any(found != expected), "something was left out"
+    for ours, plain in zip(gradients, expected_gradients):
+        np.testing.assert_allclose(ours, plain, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("mixed_float16", 1e-2), ("mixed_bfloat16", 1e-1)])
@@ -165,7 +186,7 @@ def test_kernels_as_loop_constants_change_no_gradient(dtype, tolerance):
             state = lstm(projected, state[0] + context, state, kernels)
             return state[0], state
 
-        return layers.scan(step, projected, states)
+        return layers.scan(step, projected, states, tf.ones([B, N, T], bool))
 
     @tf.function
     def gradients(apart):

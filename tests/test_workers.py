@@ -1,0 +1,128 @@
+"""Training that is shared among devices, processes or the parts of a batch is training alone."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_sat import config
+from keras_sat.runs import create_run
+from keras_sat.trainer import Trainer
+
+SMALL = {"embedding_size": 12, "state_size": 16}
+SYSTEMS = {
+    "soft": config.Soft(**SMALL, attention_size=8, feature_dropout=0.2, embedding_dropout=0.2),
+    "hard": config.Hard(**SMALL, attention_size=8, samples=2, reward_weight=1.0),
+    "show_and_tell": config.ShowAndTell(**SMALL),
+    "areas": config.Areas(**SMALL, train_stride=2),
+    "transformer": config.Areas(**SMALL, areas="transformer", localisation_size=4),
+    "proposals": config.Areas(**SMALL, areas="proposals", region_scale=0.1, train_boxes=20),
+}
+WAYS = ["two devices", "two workers", "three parts"]
+TRAINED = os.environ.get("SYSTEMS", "hard").split()  # SYSTEMS="soft hard …": others; all of them take twelve minutes
+
+# A process of its own: TensorFlow mixes up the collectives of two strategies in one.
+SHARED = """
+import sys
+import tensorflow as tf
+if sys.argv[1] == "two devices":
+    cpu, half = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(cpu, [half, half])
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+else:
+    strategy = None  # TF_CONFIG tells
+from keras_sat.runs import open_run
+from keras_sat.trainer import Trainer
+from keras_sat.workers import Workers
+workers = Workers(strategy)
+for folder in sys.argv[2:]:
+    run = open_run(folder)
+    Trainer(run, run.data(), workers).fit()
+"""
+TRAIN = """
+import sys
+from keras_sat.train import main
+main(["--config", sys.argv[1] + "/config.yaml", "--run", sys.argv[1], "--data", sys.argv[2]])
+"""
+
+
+def create(folder, system, data, boxes_data, changed, **train):
+    """A run of 20 steps and more, the batches of which cannot be shared out evenly."""
+    data = boxes_data if system == "proposals" else data
+    train = {"epochs": 3 if system == "proposals" else 1, "optimizer": "sgd", "clip_norm": 1.0, **train}
+    experiment = changed(data={"path": str(data.folder), "batch_size": 11}, train=train)
+    return create_run(folder, dataclasses.replace(experiment, model=SYSTEMS[system]), data)
+
+
+def two_workers(script, *arguments):
+    """The processes of a cluster on this machine, the chief first."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for each in sockets:
+            each.bind(("localhost", 0))
+        cluster = {"worker": [f"localhost:{each.getsockname()[1]}" for each in sockets]}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)],
+            env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(data, boxes_data, changed, tmp_path_factory):
+    """{way: {system: run}}, and trained by one device, "alone"."""
+    found = {}
+    for way in ("alone", *WAYS):
+        folder, settings = tmp_path_factory.mktemp("runs"), {"accumulate": 3} if way == "three parts" else {}
+        found[way] = {name: create(folder / name, name, data, boxes_data, changed, **settings) for name in TRAINED}
+        folders = [run.folder for run in found[way].values()]
+        if way == "two devices":
+            subprocess.run([sys.executable, "-W", "ignore", "-c", SHARED, way, *folders], check=True)
+        elif way == "two workers":
+            assert [process.wait() for process in two_workers(SHARED, way, *folders)] == [0, 0]
+        else:
+            for run in found[way].values():
+                Trainer(run, run.data()).fit()
+    return found
+
+
+@pytest.mark.parametrize("system", TRAINED)
+@pytest.mark.parametrize("way", WAYS)
+def test_together_as_alone(way, system, trained):
+    """The same weights and metrics, with dropout and sampling on; hard attention's baseline is a weight too."""
+    one, other = (trained[each][system] for each in ("alone", way))
+    for a, b in zip(one.load_model("last").get_weights(), other.load_model("last").get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    lines = [(run.folder / "metrics.jsonl").read_text().splitlines() for run in (one, other)]
+    for a, b in zip(*([json.loads(line) for line in each] for each in lines)):
+        for name in ("loss", "word_loss", "accuracy", "attention_entropy", "val_loss", "val_word_loss"):
+            assert a[name] == pytest.approx(b[name], rel=1e-6, abs=2e-5), name
+    assert a["step"] == b["step"] >= 20
+
+
+def test_a_lost_worker(trained, data, boxes_data, changed, tmp_path):
+    """One line says what happened; started again, training ends as if nothing had."""
+    run = create(tmp_path / "run", TRAINED[0], data, boxes_data, changed, checkpoint_minutes=0.0)
+    chief, other = two_workers(TRAIN, run.folder, data.folder)
+    while not (run.folder / "checkpoints" / "last" / "checkpoint").exists():
+        assert chief.poll() is None and other.poll() is None
+        time.sleep(0.01)
+    other.kill()
+    assert chief.wait(120) == 2
+    (line,) = (line for line in chief.stderr.read().splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: {run.folder}: another worker was lost; start all of them again")
+    assert [process.wait() for process in two_workers(TRAIN, run.folder, data.folder)] == [0, 0]
+    for a, b in zip(trained["alone"][TRAINED[0]].load_model("last").get_weights(), run.load_model("last").get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
