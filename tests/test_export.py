@@ -9,10 +9,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from keras_sat import config
 from keras_sat.caption import caption_files
@@ -29,7 +31,9 @@ from keras_sat.proposals import cropped, pad_boxes
 from keras_sat.runs import create_run
 from keras_sat.signatures import in_crop, usable
 from keras_sat.text import Vocabulary
+from serving.messages import model_spec, predict_request
 from tests.odd_pictures import TAKEN
+from tests.serving.conftest import running
 from tests.test_commands import assert_one_line, call
 
 STOCK = set((Path(__file__).parent / "stock_ops.txt").read_text().partition("\n\n")[2].split())
@@ -113,14 +117,15 @@ def requests(run):
             inputs = {"image_bytes": pictures[:count], **{name: each[:count] for name, each in boxes.items()}}
             yield "serving_default", inputs
             yield "caption_with_attention", inputs
-            yield "score_caption", {**inputs, "caption": ["a red circle , seldom seen"] * count}
+            yield "score_caption", {**inputs, "caption": [b"a red circle , seldom seen"] * count}
 
 
 @pytest.fixture(scope="module")
 def exported(runs, tmp_path_factory):
     """{name: (folder, [(signature, inputs, answer)])}."""
     output = tmp_path_factory.mktemp("models")
-    folders = {name: export(run, output / name, Batching(max_batch_size=6), 1_000_000) for name, run in runs.items()}
+    batching = Batching(max_batch_size=6, max_enqueued_batches=16)
+    folders = {name: export(run, output / name, batching, 1_000_000) for name, run in runs.items()}
     asked = {str(folder): list(requests(runs[name])) for name, folder in folders.items()}
     (output / "requests").write_bytes(pickle.dumps(asked))
     command = [sys.executable, "-W", "ignore", "-c", ALONE, output / "requests", output / "answers"]
@@ -132,13 +137,33 @@ def exported(runs, tmp_path_factory):
     }
 
 
+@pytest.fixture(scope="module")
+def served(exported, tmp_path_factory):
+    """The same over gRPC, from one server of them all; the largest requests are more than its largest batch."""
+    file = tmp_path_factory.mktemp("served") / "models.config"
+    models = [f'config {{ name: "{name}" base_path: "{folder.parent}" }}' for name, (folder, _) in exported.items()]
+    file.write_text(f"model_config_list {{ {' '.join(models)} }}")
+    unbounded = [("grpc.max_receive_message_length", -1)]
+    with running("--model-config-file", file) as server, grpc.insecure_channel(server.address, unbounded) as channel:
+
+        def answer(name, signature, inputs):
+            response = PredictionServiceStub(channel).Predict(predict_request(model_spec(name), signature, inputs))
+            return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
+
+        return {
+            name: (folder, [(signature, inputs, answer(name, signature, inputs)) for signature, inputs, _ in asked])
+            for name, (folder, asked) in exported.items()
+        }
+
+
+@pytest.mark.parametrize("way", ["exported", "served"])
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
-def test_it_answers_as_captioning_in_process_does(name, runs, exported, tmp_path):
+def test_it_answers_as_captioning_in_process_does(name, way, runs, request, tmp_path):
     for number, picture in enumerate(PICTURES):
         (tmp_path / f"{number}").write_bytes(picture)
     expected = [each for _, _, each, _ in caption_files(runs[name], [tmp_path / f"{n}" for n in range(len(PICTURES))])[0]]
     assert len({each.caption for each in expected}) > 3, "the pictures should differ in caption"
-    for signature, inputs, answer in exported[name][1]:
+    for signature, inputs, answer in request.getfixturevalue(way)[name][1]:
         for n, status in enumerate(answer["status"]):
             if inputs["image_bytes"][n] in BROKEN:
                 assert status != b"OK" and b"\n" not in status
@@ -213,7 +238,7 @@ def test_it_says_what_it_is(runs, exported):
     assert (folder / "batching_params.pbtxt").read_text().splitlines() == [
         "max_batch_size { value: 6 }",
         "batch_timeout_micros { value: 5000 }",
-        "max_enqueued_batches { value: 8 }",
+        "max_enqueued_batches { value: 16 }",
         *(f"allowed_batch_sizes: {size}" for size in (1, 2, 4, 6)),
     ]
     assert "Not evaluated" in (folder / "model_card.md").read_text()
