@@ -1,10 +1,11 @@
 """What does the factorised joint softmax of Areas of Attention save against the one written out?
 
-    python -m benchmarks.areas_joint_softmax --batch 50
+    python -m benchmarks.areas_joint_softmax --batch 50 --each 5
 
-One training step (forward, backward, update) of the full model: 14×14 regions, 6,325 words, one caption an image, 15 steps,
-all widths 512. Each form runs in a process of its own, from the same weights on the same batch, and must give the same loss.
-Memory is the step's own: the peak of the process less what it held before.
+One training step (forward, backward, update) of the full model: 14×14 regions, 6,325 words, 15 steps, all widths 512, on 50
+captions: of 10 images with five each, as `data.batching: images` takes them, or (--each 1) of 50 images. Each form runs in a
+process of its own, from the same weights on the same batch, and must give the same loss. Memory is the step's own: the peak
+of the process less what it held before.
 """
 
 import argparse
@@ -48,15 +49,15 @@ def build(form, words, grid, width):
     return model
 
 
-def measure(form, batch, words, grid, width, steps):
+def measure(form, batch, each, words, grid, width, steps):
     """Times in seconds, memory in bytes."""
     import tensorflow as tf
 
-    model = build(form, words, grid, width)
+    model, images = build(form, words, grid, width), batch // each
     inputs = {
-        "features": tf.random.stateless_normal([batch, grid, grid, width], [1, 2]),
-        "captions": tf.random.stateless_uniform([batch, 1, steps], [3, 4], 3, words, tf.int32),
-        "row": tf.range(batch),
+        "features": tf.random.stateless_normal([images, grid, grid, width], [1, 2]),
+        "captions": tf.random.stateless_uniform([images, each, steps], [3, 4], 3, words, tf.int32),
+        "row": tf.range(images),
     }
     model({name: value[:1] for name, value in inputs.items()})
     for index, weight in enumerate(model.trainable_variables):
@@ -76,7 +77,7 @@ def measure(form, batch, words, grid, width, steps):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    sizes = {"batch": 50, "words": 6325, "grid": 14, "width": 512, "steps": 15}
+    sizes = {"batch": 50, "each": 5, "words": 6325, "grid": 14, "width": 512, "steps": 15}
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--form", choices=FORMS, help=argparse.SUPPRESS)

@@ -5,12 +5,13 @@
     python -m benchmarks.training --grid 7 --batch 128
 
 Soft attention, all widths 512, 2,633 words, captions of Flickr8k's lengths, Adam: forward, backward, clipping and update, no
-dropout. keras_sat sorts captions by length (`data.batching: captions`), or takes five of each image at a time (`images`);
-the other side is the same model in PyTorch (benchmarks/pytorch_captioner.py) on the same captions in the order they come.
-Both must compute the same loss. The sides take turns, and the fastest round of each counts.
+dropout. keras_sat sorts captions by length (`data.batching: captions`), or takes five of each image at a time, sorted by the
+longest (`images`); the other side is the same model in PyTorch (benchmarks/pytorch_captioner.py) on captions in the order
+they come. The batches are every eighth of many, so that they are as evenly filled as those of an epoch. Both must compute
+the same loss. The sides take turns, and the fastest round of each counts.
 
-Beside them, the share of the floating-point limit: the operations that the model needs (see `operations`) a second, by those
-that a product of two 2048² matrices reaches in the same run.
+Beside them, the share of the floating-point limit: the operations that the model needs (benchmarks/costs.py) a second, by
+those that a product of two 2048² matrices reaches in the same run.
 """
 
 import argparse
@@ -22,19 +23,7 @@ LENGTHS = {
     3: 15, 4: 126, 5: 346, 6: 862, 7: 1958, 8: 2537, 9: 2927, 10: 3319, 11: 3319, 12: 3132, 13: 2778, 14: 2320, 15: 1848,
     16: 1329, 17: 977, 18: 662, 19: 513, 20: 365, 21: 204, 22: 136, 23: 110, 24: 74, 25: 143,
 }  # fmt: skip
-
-
-def operations(words, steps, regions, depth, width, captions_an_image):
-    """Floating-point operations that a caption costs soft attention in training: products forward, twice as many backward.
-
-    Those on the features are done once an image; backward, they are only differentiated by their weights.
-    """
-    once = 2 * (2 * regions * depth * width + 2 * 2 * depth * width)  # keys, initial state
-    word = 2 * (width * 4 * width)  # the word's share of the gates
-    state = 2 * (width * width + regions * width + (depth + width) * 4 * width)  # query, scores, LSTM
-    context = 2 * regions * depth
-    output = 2 * (width * width + depth * width + width * words)
-    return once / captions_an_image + steps * (3 * (word + state + output) + 2 * context)
+POOL = 8  # as many batches are drawn for each that is used
 
 
 def matmul_rate(size=2048):
@@ -89,42 +78,49 @@ def main():
     import tensorflow as tf
     import torch
 
+    from benchmarks.costs import Sizes, soft
     from benchmarks.pytorch_captioner import SoftAttention
 
     rng, each = np.random.default_rng(1), 5
-    total = args.batch * args.batches
-    images = -(-total // each)
-    features = rng.standard_normal([images, args.grid, args.grid, args.depth], np.float32)
+    images = args.batch * args.batches * POOL // each
     captions = captions_of(images, each, args.words, rng)
     lengths = (captions > 0).sum(axis=-1)
+    # An image's longest caption comes first, as in the input pipeline.
+    order = np.argsort(-lengths, axis=1, kind="stable")
+    captions, lengths = np.take_along_axis(captions, order[..., None], 1), np.take_along_axis(lengths, order, 1)
 
     def rows(order, n):
-        """Batches of rows: pairs of images and captions [B, N, T]."""
-        for start in range(0, len(order), args.batch // n):
-            chosen = order[start : start + args.batch // n]
-            image, caption = np.divmod(chosen, each) if n == 1 else (chosen, None)
-            texts = captions[image, caption][:, None] if n == 1 else captions[chosen]
-            yield image, texts[..., : (texts > 0).sum(axis=-1).max()]
+        """Some of the batches of captions [B, N, T] in that order, evenly spread."""
+        size = args.batch // n
+        starts = range(0, len(order) - size + 1, size)
+        for start in starts[POOL // 2 :: POOL]:
+            chosen = order[start : start + size]
+            texts = captions.reshape(-1, 1, captions.shape[-1])[chosen] if n == 1 else captions[chosen]
+            yield texts[..., : (texts > 0).sum(axis=-1).max()]
+
+    def pictures(count):
+        return rng.standard_normal([count, args.grid, args.grid, args.depth], np.float32)
 
     def tensors(batches):
         return [
-            {"features": tf.constant(features[i]), "captions": tf.constant(c), "row": tf.range(len(i))} for i, c in batches
+            {"features": tf.constant(pictures(len(c))), "captions": tf.constant(c), "row": tf.range(len(c))} for c in batches
         ]
 
-    def in_torch(images, texts):
-        regions = torch.from_numpy(features[images]).reshape(len(images), -1, args.depth)
-        return regions, torch.from_numpy(texts[:, 0]).long()
+    def in_torch(batch):
+        regions = torch.from_numpy(batch["features"].numpy()).reshape(len(batch["row"]), -1, args.depth)
+        return regions, torch.from_numpy(batch["captions"].numpy()[:, 0]).long()
 
-    mixed = rng.permutation(images * each)[:total]
+    mixed = rng.permutation(images * each)
     by_length = mixed[np.argsort(lengths.reshape(-1)[mixed], kind="stable")]
     by_longest = np.argsort(lengths.max(axis=1), kind="stable")
     alone, shared = tensors(rows(by_length, 1)), tensors(rows(by_longest, each))
-    loops = [in_torch(*batch) for batch in rows(mixed, 1)]
+    unsorted = tensors(rows(mixed, 1))
+    loops = [in_torch(batch) for batch in unsorted]
 
     model = build(args.words, args.grid, args.depth, args.width)
     other = SoftAttention.of(model)
     expected = float(sum(model.losses_of(alone[0], float(len(alone[0]["row"])))[0].values()))
-    found = float(other.loss(*in_torch(*next(rows(by_length, 1)))))
+    found = float(other.loss(*in_torch(alone[0])))
     assert abs(found / expected - 1) < 1e-4, "both compute the same loss"
     optimizer = torch.optim.Adam(other.parameters(), 4e-4)
 
@@ -141,21 +137,26 @@ def main():
         "keras_sat, by length": lambda: [step(batch) for batch in alone][-1]["loss"].numpy(),
         "keras_sat, five an image": lambda: [step(batch) for batch in shared][-1]["loss"].numpy(),
     }
-    counts = {"PyTorch": total, "keras_sat, by length": total, "keras_sat, five an image": images * each}
+    words = {name: 0 for name in sides}
+    for name, batches in zip(sides, (unsorted, alone, shared)):
+        words[name] = sum(int((batch["captions"].numpy() > 0).sum()) for batch in batches)
     seconds = {name: [] for name in sides}
     for _ in range(args.rounds + 1):  # the first compiles
         for name, side in sides.items():
             started = time.perf_counter()
             side()
             seconds[name].append(time.perf_counter() - started)
-    rates = {name: counts[name] / min(seconds[name][1:]) for name in sides}
-    limit = matmul_rate()
-    steps = lengths.mean()
+    # Captions of mean length: those of the sides' batches differ a little.
+    rates = {name: words[name] / lengths.mean() / min(seconds[name][1:]) for name in sides}
+    limit, shares = matmul_rate(), {}
     for name, rate in rates.items():
-        n = each if "five" in name else 1
-        share = rate * operations(args.words, steps, args.grid**2, args.depth, args.width, n) / limit
-        print(f"{name:>25}: {rate:7.1f} captions a second, {rate / rates['PyTorch']:4.1f} ×, {share:4.0%} of the limit")
-    print(json.dumps({"settings": vars(args), "captions_a_second": rates, "matmul_gflops": limit / 1e9}))
+        sharing = each if "five" in name else 1
+        sizes = Sizes(args.grid**2, args.depth, args.words, args.width, lengths.mean(), sharing, args.batch)
+        shares[name] = rate * soft(sizes).training(sizes) / limit
+        times = rate / rates["PyTorch"]
+        print(f"{name:>25}: {rate:7.1f} captions a second, {times:4.1f} ×, {shares[name]:4.0%} of the limit")
+    found = {"captions_a_second": rates, "share_of_limit": shares, "matmul_gflops": limit / 1e9}
+    print(json.dumps({"settings": vars(args), **found}))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,21 @@ def test_as_many_batches_as_counted(data, config, vocabulary):
         assert lengths.max(axis=1).min() > lengths.max() - config.bucket_width
 
 
+def test_an_epoch_does_not_end_by_length(data, config, vocabulary):
+    """What is left in the buckets comes last, a batch for each length; updates in that order would spoil the model."""
+    batches = epoch(data, config, vocabulary)
+    full = max(len(batch["row"]) for batch in batches)
+    left = [place for place, batch in enumerate(batches) if len(batch["row"]) < full]
+    lengths = [batches[place]["captions"].shape[-1] for place in left]
+    assert len(left) > 3 and lengths != sorted(lengths) and left != list(range(len(batches)))[-len(left) :]
+
+
+def test_an_images_longest_caption_comes_first(data, vocabulary):
+    for batch in epoch(data, Data(batching="images"), vocabulary):
+        lengths = np.count_nonzero(batch["captions"], axis=-1)
+        assert np.all(np.diff(lengths, axis=1) <= 0)
+
+
 def test_order_is_a_function_of_seed_and_epoch(data, config, vocabulary):
     one, same, next_epoch, other_seed = (
         rows(epoch(data, config, vocabulary, number, seed), vocabulary) for number, seed in [(0, 1), (0, 1), (1, 1), (0, 2)]
