@@ -58,7 +58,8 @@ def test_operations(system):
         tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
 
     # Without a graph, which drops it, the LSTM's product is computed once more for the gradient of its kernels.
-    again = 2 * T * (sizes.depth + sizes.width) * 4 * sizes.width if system == "soft" else 0
+    fed_back = {"soft": sizes.depth + sizes.width, "show_and_tell": sizes.width, "areas": 0}[system]
+    again = 2 * T * fed_back * 4 * sizes.width
     assert operations_of(train) == pytest.approx(IMAGES * N * (cost.training(sizes) + again), rel=0.05)
 
 
