@@ -83,6 +83,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n", 1)[1])
     parser.add_argument("--output", metavar="NAME", help="write NAME.md and NAME.json")
     args = parser.parse_args(arguments)
+    if args.output and not Path(args.output).absolute().parent.is_dir():
+        raise UserError(f"--output {args.output}: its folder does not exist; make it, or choose another")
     machine = f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, {platform.system()}"
     table, results = ["| | beside | here | aim |", "|---|---|---|---|"], {}
     for (module, *options), rows in COMPARISONS.items():

@@ -120,15 +120,17 @@ def main():
     for name in ("flops", "bandwidth", "network", "calls"):
         parser.add_argument(f"--{name}", type=float, help="of a device, see step_seconds")
     args = parser.parse_args()
+    rates = args.flops, args.bandwidth, args.network, args.calls
+    if any(rates) and not all(rates):
+        parser.error("--flops, --bandwidth, --network and --calls go together")
     base = Sizes(args.regions, words=args.words, captions_an_image=args.each)
     print("| system | GFLOP forward | GFLOP training | MB traffic | MB held | million weights |\n|---|---|---|---|---|---|")
     for system, of in SYSTEMS.items():
         cost = of(base)
         figures = cost.forward(base) / 1e9, cost.training(base) / 1e9, cost.traffic / 1e6, cost.memory / 1e6
         print(f"| {system} |", " | ".join(f"{each:.2f}" for each in (*figures, PARAMETERS[system](base) / 1e6)), "|")
-    if args.flops:
+    if all(rates):
         print("\nCaptions a second:\n\n| system | batch of all devices | 1 device | 2 | 4 | 8 |\n|---|---|---|---|---|---|")
-        rates = args.flops, args.bandwidth, args.network, args.calls
         for system in SYSTEMS:
             for batch in (64, 512, 4096):
                 found = []

@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import time
+from pathlib import Path
 
 from benchmarks.costs import SYSTEMS, Sizes
 
@@ -146,6 +147,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", metavar="PNG", help="draw the plots to this file")
     args = parser.parse_args()
+    if args.output and not Path(args.output).absolute().parent.is_dir():
+        parser.error(f"--output {args.output}: its folder does not exist")
     rates, found = measure()
     print(f"{rates['flops'] / 1e9:.0f} GFLOP/s, {rates['bandwidth'] / 1e9:.1f} GB/s")
     for name, points in found.items():

@@ -1,7 +1,6 @@
 """The training loop: epochs over batches, validation, checkpoints. What is learned stands in the models' `train_step`."""
 
 import json
-import shutil
 import signal
 import tempfile
 import time
@@ -51,7 +50,8 @@ class Trainer:
             self.model.prepare_training(self.config, self.optimizer, self.experiment.seed)
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
         # Saving adds up the replicas' metrics, so every worker must take part in it.
-        self._output = run.folder if self.workers.chief else Path(tempfile.mkdtemp())
+        self._dropped = None if self.workers.chief else tempfile.TemporaryDirectory()
+        self._output = Path(self._dropped.name) if self._dropped else run.folder
         self.checkpoints = Checkpoints(self._output / "checkpoints", self.model, self.progress)
         self._interrupted = False
 
@@ -83,8 +83,6 @@ class Trainer:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-            if not self.workers.chief:
-                shutil.rmtree(self._output)
         return self.progress
 
     def _batches(self, skip=0):

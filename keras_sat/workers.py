@@ -22,7 +22,7 @@ class Workers:
 
     def __init__(self, strategy=None):
         self.strategy = strategy or _strategy()
-        self.several = isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.several = _has_cluster(self.strategy)
         self.chief = not self.several or _is_chief(self.strategy.cluster_resolver)
 
     def any(self, flag):
@@ -55,9 +55,17 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineE
 
 def _strategy():
     if "TF_CONFIG" in os.environ:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"TF_CONFIG: describes no cluster ({error}); unset it to train in this process alone") from error
     many = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()
+
+
+def _has_cluster(strategy):
+    multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return multi_worker and bool(strategy.cluster_resolver.cluster_spec().jobs)
 
 
 def _is_chief(resolver):

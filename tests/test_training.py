@@ -66,12 +66,7 @@ def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypat
     assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
 
 
-SMALL = {"embedding_size": 12, "state_size": 16}
-SYSTEMS = {
-    "soft": config.Soft(**SMALL, attention_size=8),
-    "hard": config.Hard(**SMALL, attention_size=8, samples=2, reward_weight=1.0),
-    "areas": config.Areas(**SMALL, train_stride=2),
-}
+HARD = config.Hard(embedding_size=12, state_size=16, attention_size=8, samples=2, reward_weight=1.0)
 CHILD = """
 import sys, tensorflow as tf
 from keras_sat import config, train
@@ -99,7 +94,7 @@ def test_a_killed_run_resumes_bit_for_bit(changed, tmp_path):
     With hard attention, which has the most to keep: what it samples, and its baseline.
     """
     experiment = changed(train={"deterministic": True, "checkpoint_minutes": 0.0})
-    experiment = dataclasses.replace(experiment, model=SYSTEMS["hard"])
+    experiment = dataclasses.replace(experiment, model=HARD)
     assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
     stops = [signal.SIGINT, signal.SIGKILL]
     for stop in stops:

@@ -26,7 +26,7 @@ SYSTEMS = {
     "proposals": config.Areas(**SMALL, areas="proposals", region_scale=0.1, train_boxes=20),
 }
 WAYS = ["two devices", "two workers", "three parts"]
-TRAINED = os.environ.get("SYSTEMS", "hard").split()  # SYSTEMS="soft hard …": others; all of them take twelve minutes
+TRAINED = os.environ.get("SYSTEMS", "soft hard areas").split()  # SYSTEMS="soft hard …": all of them take twelve minutes
 
 # A process of its own: TensorFlow mixes up the collectives of two strategies in one.
 SHARED = """
@@ -56,28 +56,27 @@ main(["--config", sys.argv[1] + "/config.yaml", "--run", sys.argv[1], "--data", 
 def create(folder, system, data, boxes_data, changed, **train):
     """A run of 20 steps and more, the batches of which cannot be shared out evenly."""
     data = boxes_data if system == "proposals" else data
+    assert data.statistics["train"]["captions"] % 11
     train = {"epochs": 3 if system == "proposals" else 1, "optimizer": "sgd", "clip_norm": 1.0, **train}
     experiment = changed(data={"path": str(data.folder), "batch_size": 11}, train=train)
     return create_run(folder, dataclasses.replace(experiment, model=SYSTEMS[system]), data)
 
 
-def two_workers(script, *arguments):
-    """The processes of a cluster on this machine, the chief first."""
+def two_workers(logs, script, *arguments):
+    """The processes of a cluster on this machine, the chief first; their messages go to 0.log and 1.log."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
         for each in sockets:
             each.bind(("localhost", 0))
         cluster = {"worker": [f"localhost:{each.getsockname()[1]}" for each in sockets]}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)],
-            env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
+    processes = []
+    for number in range(2):
+        task = {"cluster": cluster, "task": {"type": "worker", "index": number}}
+        command = [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)]
+        with open(logs / f"{number}.log", "w") as log:
+            environment = {**os.environ, "TF_CONFIG": json.dumps(task)}
+            processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=log))
+    return processes
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +90,7 @@ def trained(data, boxes_data, changed, tmp_path_factory):
         if way == "two devices":
             subprocess.run([sys.executable, "-W", "ignore", "-c", SHARED, way, *folders], check=True)
         elif way == "two workers":
-            assert [process.wait() for process in two_workers(SHARED, way, *folders)] == [0, 0]
+            assert [process.wait() for process in two_workers(folder, SHARED, way, *folders)] == [0, 0]
         else:
             for run in found[way].values():
                 Trainer(run, run.data()).fit()
@@ -115,14 +114,14 @@ def test_together_as_alone(way, system, trained):
 def test_a_lost_worker(trained, data, boxes_data, changed, tmp_path):
     """One line says what happened; started again, training ends as if nothing had."""
     run = create(tmp_path / "run", TRAINED[0], data, boxes_data, changed, checkpoint_minutes=0.0)
-    chief, other = two_workers(TRAIN, run.folder, data.folder)
+    chief, other = two_workers(tmp_path, TRAIN, run.folder, data.folder)
     while not (run.folder / "checkpoints" / "last" / "checkpoint").exists():
         assert chief.poll() is None and other.poll() is None
         time.sleep(0.01)
     other.kill()
     assert chief.wait(120) == 2
-    (line,) = (line for line in chief.stderr.read().splitlines() if line.startswith("error: "))
+    (line,) = (line for line in (tmp_path / "0.log").read_text().splitlines() if line.startswith("error: "))
     assert line.startswith(f"error: {run.folder}: another worker was lost; start all of them again")
-    assert [process.wait() for process in two_workers(TRAIN, run.folder, data.folder)] == [0, 0]
+    assert [process.wait() for process in two_workers(tmp_path, TRAIN, run.folder, data.folder)] == [0, 0]
     for a, b in zip(trained["alone"][TRAINED[0]].load_model("last").get_weights(), run.load_model("last").get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-5)
