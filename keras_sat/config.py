@@ -274,6 +274,8 @@ class Training:
     `select_by` decides the best checkpoint and early stopping (`patience` epochs; 0 = never): a score of
     generated captions on the validation split, or `loss`, the validation negative log likelihood.
     `max_minutes` ends training early (0 = never); `checkpoint_minutes` is the most that a killed run loses.
+    `average`: decay, a step, of a moving average of the weights; it, not the weights that training goes on with, is then
+    validated and kept as the best checkpoint (0 = none; 0.999 is usual).
     `weight_decay` is the factor of ½|θ|² in the loss. `validation_images`: how many are captioned
     after an epoch (0 = all); `pictures`: how many of them TensorBoard shows.
     `accumulate`: in how many parts a batch is worked through before its one update, which needs so many times less memory;
@@ -288,6 +290,7 @@ class Training:
     warmup_steps: int = 0
     decay_from: int = 1
     decay_rate: float = 0.5
+    average: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float = 5.0
     label_smoothing: float = 0.0

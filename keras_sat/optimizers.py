@@ -1,4 +1,6 @@
-"""The optimiser and the learning rate that an experiment's `train` section describes."""
+"""The optimiser, the learning rate and the averaged weights that an experiment's `train` section describes."""
+
+import contextlib
 
 import keras
 import tensorflow as tf
@@ -17,13 +19,16 @@ def build_optimizer(config, steps_an_epoch, slow_weights=()):
     common = {
         "learning_rate": learning_rate(config, steps_an_epoch),
         "global_clipnorm": config.clip_norm or None,
+        "use_ema": config.average > 0,
+        "ema_momentum": config.average,
+        "ema_overwrite_frequency": None,
     }
     if config.optimizer == "rmsprop":  # the constants of the authors' code for Flickr8k
         common |= {"rho": 0.95, "momentum": 0.9, "epsilon": 1e-4, "centered": True}
     base = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[
         config.optimizer
     ]
-    optimizer = _with_rates(base, slow_weights)(**common)
+    optimizer = _with_early_average(_with_rates(base, slow_weights))(**common)
     if config.precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer
@@ -47,6 +52,38 @@ def _with_rates(base, slow_weights):
                 variable.assign(before + factor * (variable - before))
 
     return WithRates
+
+
+def _with_early_average(base):
+    """The optimiser class `base`, whose moving average is a short one at first: decay min(average, (1 + n) / (10 + n)).
+
+    As `tf.train.ExponentialMovingAverage` has it; the weights that training starts from would be in it for epochs otherwise.
+    """
+
+    class WithEarlyAverage(base):
+        @property
+        def ema_momentum(self):
+            updates = tf.cast(self.iterations, tf.float32)
+            return tf.minimum(self._longest_momentum, (1 + updates) / (10 + updates))
+
+        @ema_momentum.setter
+        def ema_momentum(self, momentum):
+            self._longest_momentum = momentum
+
+    return WithEarlyAverage
+
+
+@contextlib.contextmanager
+def averaged(optimizer, variables):
+    """Inside the block the variables are their moving averages, where `train.average` keeps any."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    trained = [variable.numpy() for variable in variables] if optimizer.use_ema else []
+    optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, trained):
+            variable.assign(value)
 
 
 def learning_rate(config, steps_an_epoch):

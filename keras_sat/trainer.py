@@ -13,7 +13,7 @@ from keras_sat.data import input_pipeline
 from keras_sat.errors import UserError
 from keras_sat.files import write_text
 from keras_sat.initialisation import initialise
-from keras_sat.optimizers import build_optimizer
+from keras_sat.optimizers import averaged, build_optimizer
 from keras_sat.progress import progress_bar
 from keras_sat.tensorboard import TensorBoard
 from keras_sat.validation import Validation
@@ -149,10 +149,12 @@ class Trainer:
 
     def _end_of_epoch(self, results, training_seconds):
         progress = self.progress
-        scores, captioned = self._validation()
-        progress.epoch, progress.batch = progress.epoch + 1, 0
+        with averaged(self.optimizer, self.model.trainable_variables):
+            scores, captioned = self._validation()
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+            if gain := self._gain(scores[self.config.select_by]):
+                self.checkpoints.save_best()
         results |= {f"val_{name}": value for name, value in scores.items()}
-        gain = self._gain(scores[self.config.select_by])
         if not gain and self.config.schedule == "plateau" and progress.epoch >= self.config.decay_from:
             self.optimizer.learning_rate.assign(self.optimizer.learning_rate * self.config.decay_rate)
         self.model.reset_metrics()
@@ -168,8 +170,6 @@ class Trainer:
         with open(self._output / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._board.write(line, captioned)
-        if gain:
-            self.checkpoints.save_best()
         self.checkpoints.save_last()
         if not self.workers.chief:
             return

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from keras_sat import config
 from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError
+from keras_sat.optimizers import averaged, build_optimizer, learning_rate
 from keras_sat.runs import create_run, open_run
 from keras_sat.train import train
 from keras_sat.trainer import Trainer
@@ -91,9 +92,9 @@ def last_weights(folder):
 def test_a_killed_run_resumes_bit_for_bit(changed, tmp_path):
     """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run.
 
-    With hard attention, which has the most to keep: what it samples, and its baseline.
+    With hard attention, which has the most to keep: what it samples, and its baseline; and averaged weights.
     """
-    experiment = changed(train={"deterministic": True, "checkpoint_minutes": 0.0})
+    experiment = changed(train={"deterministic": True, "checkpoint_minutes": 0.0, "average": 0.9})
     experiment = dataclasses.replace(experiment, model=HARD)
     assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
     stops = [signal.SIGINT, signal.SIGKILL]
@@ -137,8 +138,6 @@ def test_other_settings_are_refused(run, changed):
 
 
 def test_schedules(changed):
-    from keras_sat.optimizers import learning_rate
-
     def rates(steps, **values):
         schedule = learning_rate(config.Training(learning_rate=1.0, epochs=4, **values), 10)
         return [float(schedule(step)) if callable(schedule) else schedule for step in steps]
@@ -147,6 +146,42 @@ def test_schedules(changed):
     assert rates([0, 9, 10, 19, 20, 30], schedule="step", decay_from=3) == [1, 1, 1, 1, 0.5, 0.25]
     np.testing.assert_allclose(rates([0, 20, 40], schedule="cosine"), [1, 0.5, 0], atol=1e-6)
     np.testing.assert_allclose(rates([0, 5, 10, 30], warmup_steps=10), [0, 0.5, 1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_averaged_weights_are_those_of_tensorflows_moving_average(precision):
+    training = config.Training(average=0.7, learning_rate=0.1, precision=precision)
+    weights = [tf.Variable([1.0, 2.0]), tf.Variable([[3.0]])]
+    optimizer = build_optimizer(training, 10)
+    optimizer.build(weights)
+    oracle = tf.train.ExponentialMovingAverage(0.7, num_updates=optimizer.iterations)
+    oracle.apply(weights)  # begins with the weights as they are
+    for step in range(30):
+        optimizer.apply_gradients([(tf.sin(weight + step), weight) for weight in weights])
+        optimizer.iterations.assign_sub(1)  # the average counts the updates that were before
+        oracle.apply(weights)
+        optimizer.iterations.assign_add(1)
+    trained = [weight.numpy() for weight in weights]
+    with averaged(optimizer, weights):
+        for weight, value in zip(weights, trained):
+            np.testing.assert_allclose(weight, oracle.average(weight), rtol=1e-5)
+            assert not np.allclose(weight, value, rtol=1e-3)
+    for weight, value in zip(weights, trained):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_the_best_checkpoint_is_the_average_and_training_does_not_notice(changed, tmp_path):
+    plain = changed(train={"deterministic": True, "epochs": 1})
+    trained = {}
+    for name, average in {"plain": 0.0, "averaged": 0.9}.items():
+        experiment = dataclasses.replace(plain, train=dataclasses.replace(plain.train, average=average))
+        trained[name] = train(experiment, tmp_path / name)
+    last = {name: each.load_model("last").get_weights() for name, each in trained.items()}
+    best = {name: each.load_model("best").get_weights() for name, each in trained.items()}
+    for index, weight in enumerate(last["plain"]):
+        np.testing.assert_array_equal(last["averaged"][index], weight)
+        np.testing.assert_array_equal(best["plain"][index], weight)
+    assert any(not np.allclose(one, other, atol=1e-4) for one, other in zip(best["averaged"], last["averaged"]))
 
 
 def test_plateau_lowers_the_rate_without_gain(data, changed, tmp_path):
