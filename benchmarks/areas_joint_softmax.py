@@ -64,7 +64,7 @@ def measure(form, batch, each, words, grid, width, steps):
         # Small: with large ones the recurrence is chaotic, and the rounding of the form written out shows in the loss.
         weight.assign(0.02 * tf.random.stateless_normal(weight.shape, [index, 1]))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, autograph=False)
     losses, seconds = [], []
     for _ in range(4):
         started = time.perf_counter()

@@ -52,7 +52,7 @@ def reading_and_training(data, batch, steps):
         rates.append(captions / (time.perf_counter() - started))
     grid, _, depth = data.input_shapes["features"]
     model = build(2633, grid, depth, 512)
-    step = tf.function(model.train_step, [batches(0).element_spec])
+    step = tf.function(model.train_step, [batches(0).element_spec], autograph=False)
     chosen = list(batches(0).take(steps + 1))
     step(chosen[0])["loss"].numpy()
     started = time.perf_counter()

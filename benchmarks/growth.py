@@ -67,7 +67,7 @@ def features(sizes):
 def training_seconds(system, sizes):
     import tensorflow as tf
 
-    step = tf.function(build(system, sizes).train_step)
+    step = tf.function(build(system, sizes).train_step, autograph=False)
     captions = tf.random.stateless_uniform([sizes.batch, 1, sizes.steps], [1, 2], 4, sizes.words, tf.int32)
     batch = {"features": features(sizes), "captions": captions, "row": tf.range(sizes.batch)}
     return fastest(lambda: step(batch)["loss"].numpy())

@@ -131,7 +131,8 @@ def main():
         optimizer.step()
 
     captions_spec, row_spec = tf.TensorSpec([None, None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-    step = tf.function(model.train_step, [model.input_specs() | {"captions": captions_spec, "row": row_spec}])
+    specs = [model.input_specs() | {"captions": captions_spec, "row": row_spec}]
+    step = tf.function(model.train_step, specs, autograph=False)
     sides = {
         "PyTorch": lambda: [torch_step(*batch) for batch in loops],
         "keras_sat, by length": lambda: [step(batch) for batch in alone][-1]["loss"].numpy(),

@@ -9,9 +9,13 @@ import tensorflow as tf
 
 @dataclass
 class Progress:
-    """How far training came. `epoch` epochs are done and `batch` batches of the next; `waited` epochs without gain."""
+    """How far training came. `epoch` epochs are done and `batch` batches of the next; `waited` epochs without gain.
+
+    `commit`: of the code that trained, see `keras_sat.version`.
+    """
 
     vocabulary: str = ""
+    commit: str = ""
     epoch: int = 0
     batch: int = 0
     best: float | None = None

@@ -7,7 +7,6 @@ This is how ablations and systems are compared on one footing.
 
 import argparse
 import dataclasses
-import json
 import statistics
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from keras_sat import config as configuration
 from keras_sat.errors import UserError, command
 
 
-def compare(experiments, runs, split="test"):
+def compare(experiments, runs, split="test", suffix=""):
     """Trains experiments and evaluates them.
 
     Args:
-        experiments: {name: `config.Experiment`}. runs: the folder of the runs, each under its name.
+        experiments: {name: `config.Experiment`}; one that starts from another takes the run of this comparison.
+        runs: the folder of the runs, each under its name. suffix: with which these names end.
     Returns:
         ({name: `Run`}, {name: `Evaluation`}); among the facts "epoch_seconds", the median training time of an epoch.
     """
@@ -28,34 +28,44 @@ def compare(experiments, runs, split="test"):
 
     trained, evaluations = {}, {}
     for name, experiment in experiments.items():
-        start = Path(experiment.init_from or "").name
-        if start in experiments:  # not the run of that name from elsewhere
+        start = Path(experiment.init_from or "").name + suffix
+        if start in experiments:
             experiment = dataclasses.replace(experiment, init_from=str(runs / start))
         prepare_built_in(experiment)
         trained[name] = train(experiment, runs / name)
-        lines = (trained[name].folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        seconds = statistics.median(json.loads(line)["training_seconds"] for line in lines)
+        seconds = statistics.median(line["training_seconds"] for line in trained[name].curve())
         evaluation = evaluate(trained[name], split)
         evaluations[name] = dataclasses.replace(evaluation, facts={**evaluation.facts, "epoch_seconds": seconds})
     return trained, evaluations
 
 
-@command
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.compare", description=__doc__.split("\n\n")[1])
+def add_experiments(parser):
+    """Adds the arguments that say which experiments are to be trained, where, and on what evaluated."""
     parser.add_argument("configs", nargs="+", metavar="YAML", help="experiments; a run is called like its file")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where the runs are (default: runs)")
-    parser.add_argument("--output", default="comparison", metavar="DIR", help="for table and plot (default: comparison)")
     parser.add_argument("--split", default="test", help="train, val or test (default)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all of them, such as seed=2")
-    args = parser.parse_args(arguments)
+    parser.add_argument("--suffix", default="", metavar="TEXT", help="ends the runs' names, such as _seed2")
+
+
+def experiments_of(args):
+    """{name: `config.Experiment`} of these arguments. Raises: UserError: as `config.load`; two files of one name."""
     experiments = {}
     for path in args.configs:
-        name = Path(path).stem
+        name = Path(path).stem + args.suffix
         if name in experiments:
             raise UserError(f"{path}: another experiment is called {name} too; rename one of the files")
         experiments[name] = configuration.load(path, args.set)
-    _, evaluations = compare(experiments, Path(args.runs), args.split)
+    return experiments
+
+
+@command
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m keras_sat.compare", description=__doc__.split("\n\n")[1])
+    add_experiments(parser)
+    parser.add_argument("--output", default="comparison", metavar="DIR", help="for table and plot (default: comparison)")
+    args = parser.parse_args(arguments)
+    _, evaluations = compare(experiments_of(args), Path(args.runs), args.split, args.suffix)
 
     from keras_sat.evaluation.report import HEADLINE, write_comparison
     from keras_sat.visualize.comparison import save_comparison

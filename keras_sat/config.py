@@ -82,6 +82,7 @@ class Prepare:
     reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
     `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN needs it.
     `picture_size`: pixels to which the shorter side of a larger picture is shrunk (to a JPEG of quality 95).
+    `mirror` stores, of training pictures, the mirror image's feature map too, for `data.mirror`.
     """
 
     # Settings that decide whether the job goes on, but nothing of what it makes.
@@ -93,6 +94,7 @@ class Prepare:
     proposals: Proposals = field(default_factory=Proposals)
     keep_pictures: bool = True
     picture_size: int | None = None
+    mirror: bool = False
     min_count: int = 5
     max_size: int = 10_000
     chunk_images: int = 64
@@ -112,7 +114,8 @@ class Data:
 
     `batching`: `captions` fans an image out into its captions, bucketed by length (N = 1); `images` keeps an
     image's captions together (N = captions an image). `batch_size` counts captions over all devices.
-    Images, captions and batches are shuffled within windows of `shuffle_…` of them.
+    Images, captions and batches are shuffled within windows of `shuffle_…` of them. With `mirror`, training sees an image
+    as it is or mirrored, anew in each epoch; `left` and `right` change places in the captions of mirrored ones.
     """
 
     path: str = "data/scenes"
@@ -123,6 +126,7 @@ class Data:
     shuffle_images: int = 2_000
     shuffle_captions: int = 8_000
     shuffle_batches: int = 64
+    mirror: bool = False
 
 
 @dataclass(frozen=True)

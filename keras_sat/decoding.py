@@ -44,7 +44,8 @@ def generate(model, annotations, config, best=1):
 
 def caption_function(model, config, best=1):
     """`generate`, compiled, as a function of the model's inputs {name: [B, …]}."""
-    return tf.function(lambda inputs: generate(model, model.encode(inputs), config, best), [model.input_specs()])
+    specs = [model.input_specs()]
+    return tf.function(lambda inputs: generate(model, model.encode(inputs), config, best), specs, autograph=False)
 
 
 def _beam_search(model, annotations, config, best):

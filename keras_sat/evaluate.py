@@ -91,9 +91,10 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
 
 def _records(data, split, limit=0):
     """{source id: `Record`} of a split, without what is large."""
+    from keras_sat.data.examples import MAPS
     from keras_sat.data.input_pipeline import read_records
 
-    nothing = {"encoded": b"", "features": None, "region_features": None, "proposals": None}
+    nothing = {"encoded": b"", "proposals": None, **dict.fromkeys(MAPS)}
     return {record.source_id: dataclasses.replace(record, **nothing) for record in read_records(data, split, limit)}
 
 

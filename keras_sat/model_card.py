@@ -1,9 +1,9 @@
 """What a served model is, for people (Markdown) and for programs (JSON)."""
 
 import dataclasses
-from importlib import metadata
 
-from keras_sat.evaluation.report import read_scores, scores_table
+from keras_sat.evaluation.report import read_scores, recorded_table
+from keras_sat.version import packages
 
 LICENCE = (
     "keras_sat is under the Apache License 2.0. The weights come from the pictures, captions and pretrained CNN named here, "
@@ -36,31 +36,21 @@ def describe(run, serving):
         "encoder": run.facts["encoder"],
         "proposals": run.facts["proposals"],
         "decoding": dataclasses.asdict(run.experiment.decoding),
-        "packages": {name: metadata.version(name) for name in ("keras_sat", "tensorflow", "tensorflow-text")},
+        "packages": packages(),
         "licence": LICENCE,
         "limits": LIMITS,
     }
 
 
 def _member(run):
-    experiment = dataclasses.asdict(run.experiment)
-    return {
-        "run": run.folder.name,
-        "checkpoint": run.fingerprint(),
-        "data": {"path": experiment["data"]["path"], "fingerprint": run.facts["data"]},
-        "scores": read_scores(run.folder / "evaluation"),
-        "seed": experiment["seed"],
-        "model": experiment["model"],
-        "finetune": experiment["finetune"],
-        "train": experiment["train"],
-    }
+    return {**run.describe(), "scores": read_scores(run.folder / "evaluation")}
 
 
 def to_markdown(card):
     """The card of `describe` as a page."""
     encoder, runs = card["encoder"], card["runs"]
     scored = {each["run"]: each["scores"] for each in runs} | ({"ensemble": card["scores"]} if len(runs) > 1 else {})
-    scores = {f"{name}, {split}": values for name, splits in scored.items() for split, values in splits.items()}
+    scores = {f"{name}, {split}": {"scores": values} for name, splits in scored.items() for split, values in splits.items()}
     sections = {
         "Training": _bullets(
             f"`{each['run']}`: {each['model']['name']}, on `{each['data']['path']}` ({each['data']['fingerprint']})"
@@ -71,16 +61,12 @@ def to_markdown(card):
         f"({encoder['resize']}).",
         "Output": f"Captions of {card['vocabulary']['size']} words ({card['vocabulary']['fingerprint']}), decoded with\n\n"
         + _bullets(f"{name}: {value}" for name, value in card["decoding"].items()),
-        "Scores, percent": scores_table(scores) if scores else "Not evaluated.",
+        "Scores, percent": recorded_table(scores) if scores else "Not evaluated.",
         "Licence": card["licence"],
         "Limits": _bullets(card["limits"]),
     }
     title = f"# {card['name']}, version {card['version']}\n\nA captioner of pictures for TensorFlow Serving."
     return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
-
-
-def _data(run):
-    return f"`{run['data']['path']}` ({run['data']['fingerprint']})"
 
 
 def _bullets(lines):

@@ -91,6 +91,28 @@ class Run:
             digest.update(part.read_bytes())
         return digest.hexdigest()[:16]
 
+    def curve(self):
+        """The lines of metrics.jsonl, [{name: number}], one an epoch."""
+        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def describe(self):
+        """What was trained, on what, by which code and for how long, for JSON. Raises: UserError: not trained yet."""
+        from keras_sat.checkpoints import read_progress
+
+        best, last = (read_progress(self.checkpoint(which)) for which in ("best", "last"))
+        settings = configuration.as_dict(self.experiment)
+        return {
+            "run": self.folder.name,
+            "checkpoint": self.fingerprint(),
+            "commit": best.commit,
+            "epochs": last.epoch,
+            "best_epoch": best.best_epoch,
+            "hours": round(last.seconds / 3600, 2),
+            "data": {**settings["data"], "fingerprint": self.facts["data"]},
+            **{key: settings[key] for key in ("seed", "init_from", "model", "finetune", "train")},
+        }
+
     def load_model(self, which="best"):
         """The captioner with the weights of checkpoints/best or checkpoints/last.
 

@@ -53,6 +53,14 @@ def join(words):
     return tf.strings.reduce_join(words, axis=-1, separator=" ")
 
 
+def mirrored(captions):
+    """Captions [...] of the mirror images: normalised, `left` and `right` changed for each other."""
+    captions = normalize(captions)
+    for word, other in ((r"\bleft\b", "\x01"), (r"\bright\b", "left"), ("\x01", "right")):
+        captions = tf.strings.regex_replace(captions, word, other)
+    return captions
+
+
 class Vocabulary:
     """Words and their ids: the special ones first, then by falling frequency.
 

@@ -17,6 +17,7 @@ from keras_sat.optimizers import averaged, build_optimizer
 from keras_sat.progress import progress_bar
 from keras_sat.tensorboard import TensorBoard
 from keras_sat.validation import Validation
+from keras_sat.version import code_version
 from keras_sat.workers import Workers
 
 
@@ -66,6 +67,7 @@ class Trainer:
         """
         if not self.checkpoints.restore(self.run.folder / "checkpoints"):
             initialise(self.model, self.run)
+        self.progress.commit = code_version()
         self.workers.wait()  # until nobody reads what the chief is about to replace
         self._truncate_metrics()
         if self._finished():
@@ -101,7 +103,8 @@ class Trainer:
     def _train_function(self):
         """`train_step` as one graph for batches of any size: a graph a size would be slow, and would round differently."""
         signature = [self._batches().element_spec]
-        return tf.function(lambda batch: self.strategy.run(self.model.train_step, (batch,)), input_signature=signature)
+        step = lambda batch: self.strategy.run(self.model.train_step, (batch,))  # noqa: E731
+        return tf.function(step, input_signature=signature, autograph=False)
 
     def _finished(self):
         out_of_patience = self.config.patience and self.progress.waited >= self.config.patience

@@ -31,7 +31,8 @@ class Validation:
         self._metrics = ["bleu", "cider"] + ["meteor"] * (experiment.train.select_by == "meteor")
         self._generate = caption_function(model, experiment.decoding.greedy())
         signature = [self._batches().element_spec]
-        self._test_step = tf.function(lambda batch: strategy.run(model.test_step, (batch,)), input_signature=signature)
+        step = lambda batch: strategy.run(model.test_step, (batch,))  # noqa: E731
+        self._test_step = tf.function(step, input_signature=signature, autograph=False)
 
     def __call__(self):
         """Returns ({"bleu4": float, …, "loss": float}, the `Captioned` of every image)."""

@@ -29,7 +29,7 @@ class Workers:
         """Whether `flag` holds for any worker. All of them must ask; it waits for the last."""
         return self._count(tf.constant(flag, tf.int32)).numpy() > 0 if self.several else flag
 
-    @tf.function
+    @tf.function(autograph=False)
     def _count(self, flag):
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: flag), axis=None)
 

@@ -40,8 +40,7 @@ def prepare(config, output, beam_flags=()):
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
     source = open_source(config)
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
-    wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": settings}
+    wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": _settings(config)}
     if config.proposals.file:
         wanted["boxes"] = proposals.fingerprint(config.proposals.file)
     if Path(config.encoder.weights).is_file():
@@ -54,6 +53,10 @@ def prepare(config, output, beam_flags=()):
         else:
             proposals.check(config.proposals)
             chain.run(source, config, wanted, _work_folder(output, wanted), output, options)
+
+
+def _settings(config):
+    return {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
 
 
 @contextlib.contextmanager
@@ -89,6 +92,8 @@ def _check_same(output, wanted):
     if not (output / COMPLETED).exists():
         raise UserError(f"{output}: exists but is no finished data set; choose another --output or remove it")
     manifest = json.loads((output / "manifest.json").read_text())
+    if "settings" in manifest:  # those that it does not know yet are at their defaults
+        manifest["settings"] = _settings(configuration.from_values({"prepare": manifest["settings"]}).prepare)
     for key, value in wanted.items():
         if manifest.get(key) != value:
             raise UserError(f"{output}: was prepared with other settings ({key}); choose another --output or remove it")

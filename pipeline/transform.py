@@ -48,7 +48,10 @@ def add_features(chunks, encoders, config, folder, options):
 
 
 def _decode(chunk, config, encoders):
-    """{"chunk", "records" with their proposals, and by name the pictures of which features are to be made}."""
+    """{"chunk", "records" with their proposals, and by name the pictures of which features are to be made}.
+
+    Mirror images follow the pictures themselves.
+    """
     from keras_sat.data.examples import deserialize
 
     encoder = {"image_size": config.encoder.pixels, "resize": config.encoder.resize}
@@ -60,15 +63,14 @@ def _decode(chunk, config, encoders):
         proposals = [(image["boxes"][: len(image["scores"])], image["scores"]) for image in images]
         records = [dataclasses.replace(record, proposals=each) for record, each in zip(records, proposals)]
     sizes = {"features": config.encoder.pixels, "region_features": config.proposals.image_size}
-    return {
-        "chunk": chunk,
-        "records": records,
-        **{
-            name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
-            for name, size in sizes.items()
-            if name in encoders
-        },
+    pictures = {
+        name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
+        for name, size in sizes.items()
+        if name in encoders
     }
+    if config.mirror and artifacts.split_of(chunk) == "train":
+        pictures["features"] = np.concatenate([pictures["features"], pictures["features"][:, :, ::-1]])
+    return {"chunk": chunk, "records": records, **pictures}
 
 
 def _take(chunk, name):
@@ -104,18 +106,21 @@ def _infer(encoder, batch, inference_args, model_id=None):
 def _write(chunk, config, folder):
     from keras_sat.data.examples import MAPS, serialize
 
-    serialized, names = [], [name for name in MAPS if name in chunk]
-    maps = {name: {"shape": list(chunk[name].shape[1:]), "squared_error": 0.0, "squared_norm": 0.0} for name in names}
+    serialized, count = [], len(chunk["records"])
+    made = {name: chunk[name] for name in MAPS if name in chunk}
+    maps = {name: {"shape": list(each.shape[1:]), "squared_error": 0.0, "squared_norm": 0.0} for name, each in made.items()}
+    if len(made["features"]) > count:
+        made["features"], made["mirrored_features"] = np.split(made["features"], 2)
     for index, record in enumerate(chunk["records"]):
         changes = {} if config.keep_pictures else {"encoded": b""}
-        for name in names:
-            features = chunk[name][index]
-            regions = features.reshape(-1, features.shape[-1])
+        for name, features in made.items():
+            regions = features[index].reshape(-1, features.shape[-1])
             stored = quantise(regions, config.encoder.quantisation)
             values, minimum, scale = (each if each is None else each.numpy() for each in stored)
-            maps[name]["squared_error"] += float(np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2))
-            maps[name]["squared_norm"] += float(np.sum(regions**2))
-            changes[name] = values.reshape(features.shape), minimum, scale
+            if name in maps:
+                maps[name]["squared_error"] += float(np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2))
+                maps[name]["squared_norm"] += float(np.sum(regions**2))
+            changes[name] = values.reshape(features.shape[1:]), minimum, scale
         serialized.append(serialize(dataclasses.replace(record, **changes)))
     sidecar = {"images": len(serialized), "records": sum(map(len, serialized)), "maps": maps}
     artifacts.write_chunk(f"{folder}/{chunk['chunk'].rsplit('/', 1)[-1]}", serialized, sidecar)

@@ -15,7 +15,7 @@ from keras_sat.data import input_pipeline
 from keras_sat.evaluation.results_file import read_results, write_results
 
 COMMANDS = ("keras_sat.train", "keras_sat.evaluate", "keras_sat.regions", "keras_sat.compare", "keras_sat.caption")
-COMMANDS += ("keras_sat.demo", "keras_sat.export", "pipeline.prepare", "pipeline.run")
+COMMANDS += ("keras_sat.reproduce", "keras_sat.demo", "keras_sat.export", "pipeline.prepare", "pipeline.run")
 COMMANDS += ("pipeline.evaluator", "pipeline.infra_validator", "pipeline.pusher")
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 
 from keras_sat.errors import UserError
-from keras_sat.text import END, PAD, START, UNKNOWN, Vocabulary, join, normalize, split
+from keras_sat.text import END, PAD, START, UNKNOWN, Vocabulary, join, mirrored, normalize, split
 
 WORDS = Vocabulary.from_counts({"a": 9, "dog": 5, "'s": 3, "man": 3, "don't": 2, "rare": 1}, min_count=2, max_size=100)
 traced_encode = tf.function(lambda captions, length: WORDS.encode(captions, length).to_tensor(PAD), reduce_retracing=True)
@@ -48,6 +48,13 @@ def test_published_tokens():
         "don't stop x-ray quoted",
         "strasse fish café",
     ]
+
+
+def test_mirrored_captions():
+    captions = ["A left-handed dog, LEFT of a leftover on the right", "Right!", "two dogs"]
+    expected = [b"a right-handed dog right of a leftover on the left", b"left", b"two dogs"]
+    assert mirrored(captions).numpy().tolist() == expected
+    assert mirrored(mirrored(captions)).numpy().tolist() == normalize(captions).numpy().tolist()
 
 
 def test_vocabulary_by_count_then_alphabet():

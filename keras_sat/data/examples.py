@@ -15,7 +15,8 @@ HEIGHT = "image/height"
 WIDTH = "image/width"
 ENCODED = "image/encoded"
 CAPTIONS = "caption/text"
-MAPS = {"features": "feature", "region_features": "region"}  # keys PREFIX/values, /minimum, /scale, /shape
+# Keys PREFIX/values, /minimum, /scale, /shape.
+MAPS = {"features": "feature", "region_features": "region", "mirrored_features": "mirrored"}
 PROPOSED_BOXES = "region/boxes"
 PROPOSED_SCORES = "region/scores"
 OBJECT_BOXES = "object/boxes"
@@ -29,7 +30,8 @@ class Record:
     """An image as it is stored.
 
     `features`: (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]) or None; `region_features`: the same of a
-    larger picture. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or None.
+    larger picture; `mirrored_features`: of the mirror image. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or
+    None.
     """
 
     source_id: str
@@ -40,6 +42,7 @@ class Record:
     phrases: tuple[Phrase, ...] = ()
     features: tuple | None = None
     region_features: tuple | None = None
+    mirrored_features: tuple | None = None
     proposals: tuple | None = None
 
 
@@ -114,7 +117,7 @@ def parse(serialized, shapes, quantisation):
         shapes: of the inputs to read, from `PreparedData.input_shapes`; the rest is not even parsed.
         quantisation: `uint8` or `float16`.
     Returns:
-        {"source_id": string [], "captions": string [M]} and of the inputs "features" and "region_features": {"values": uint8
+        {"source_id": string [], "captions": string [M]} and of the feature maps (`MAPS`) among the inputs {"values": uint8
         or float16 [h, w, D], and for uint8 "minimum" and "scale": float32 [h·w]}; "pixels": string [], the encoded picture;
         "boxes": float32 [most, 4], padded with zeros.
     """

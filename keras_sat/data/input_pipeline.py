@@ -10,10 +10,15 @@ import tensorflow as tf
 
 from keras_sat.data import examples
 from keras_sat.encoder import dequantise
+from keras_sat.errors import UserError
 from keras_sat.pictures import decode_image
-from keras_sat.text import PAD
+from keras_sat.text import PAD, mirrored
+
+# AutoGraph reads the sources of what it converts, anew each epoch, and would trip over files edited during a training.
+_no_autograph = tf.autograph.experimental.do_not_convert
 
 
+@_no_autograph
 def training_batches(data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",)):
     """One epoch of batches for `Captioner.train_step`.
 
@@ -33,10 +38,11 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
         UserError: the data set lacks an input.
     """
     shapes = _input_shapes(data, inputs)
-    # Stateless seeds for three shuffles; the order of shards changes too.
-    seeds = tf.random.stateless_uniform([4], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
+    # Stateless seeds for three shuffles and for mirroring; the order of shards changes too.
+    seeds = tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
     shards = tf.random.experimental.stateless_shuffle(data.shards(split), [seed, seeds[0]])
-    images = _images(data, shards, config, vocabulary, shapes).shuffle(config.shuffle_images, seeds[1])
+    mirror = _Mirror(data, shapes, seeds[4]) if config.mirror and split == "train" else None
+    images = _images(data, shards, config, vocabulary, shapes, mirror).shuffle(config.shuffle_images, seeds[1])
     if config.batching == "captions":
         rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
     else:
@@ -58,6 +64,7 @@ def count_batches(data, config, split="train"):
     return sum(-(-count // rows) for count in buckets.values())
 
 
+@_no_autograph
 def evaluation_batches(data, split, batch_size, limit=0, inputs=("features",)):
     """The images of a split, in stored order.
 
@@ -82,8 +89,8 @@ def read_records(data, split, limit=0):
 
 def read_captions(data, split):
     """(source id, captions) of the split's images, in stored order; nothing else of them is parsed."""
-    records = tf.data.TFRecordDataset(data.shards(split))
-    parsed = records.map(lambda record: examples.parse(record, {}, data.quantisation), tf.data.AUTOTUNE)
+    parse = _no_autograph(lambda record: examples.parse(record, {}, data.quantisation))
+    parsed = tf.data.TFRecordDataset(data.shards(split)).map(parse, tf.data.AUTOTUNE)
     for image in parsed.prefetch(64).as_numpy_iterator():
         yield image["source_id"].decode(), image["captions"]
 
@@ -93,18 +100,47 @@ def _input_shapes(data, inputs):
     return {name: data.input_shapes[name] for name in inputs}
 
 
-def _images(data, shards, config, vocabulary, shapes):
+class _Mirror:
+    """Mirrors every second image or so; which, is a function of the seed and of the image's place among the records."""
+
+    def __init__(self, data, shapes, seed):
+        if "region_features" in shapes:
+            raise UserError(f"{data.folder}: data.mirror: has no mirrored feature maps of larger pictures; leave it out")
+        self.stored = _input_shapes(data, ["mirrored_features"]) if "features" in shapes else {}
+        self._seed = seed
+
+    def __call__(self, number, image):
+        """The image or its mirror image, as `examples.parse` gives it, `stored` included; pixels are only marked for it."""
+        tossed = tf.random.stateless_uniform([], [self._seed, number]) < 0.5
+
+        def either(other, this):
+            return tf.where(tossed, other, this)
+
+        image["captions"] = either(mirrored(image["captions"]), image["captions"])
+        if "features" in image:
+            image["features"] = tf.nest.map_structure(either, image.pop("mirrored_features"), image["features"])
+        if "boxes" in image:
+            top, left, bottom, right = tf.unstack(image["boxes"], axis=-1)
+            exists = right > left  # padding stays zero
+            other = tf.stack([top, 1 - right, bottom, 1 - left], axis=-1)
+            image["boxes"] = tf.where(exists[:, None], either(other, image["boxes"]), image["boxes"])
+        return image | ({"mirrored": tossed} if "pixels" in image else {})
+
+
+def _images(data, shards, config, vocabulary, shapes, mirror):
     """Parsed images with their captions as ids, int32 [M, T], padded to the longest."""
 
-    def parse(record):
-        image = examples.parse(record, shapes, data.quantisation)
+    def parse(number, record):
+        image = examples.parse(record, shapes | (mirror.stored if mirror else {}), data.quantisation)
+        if mirror:
+            image = mirror(number, image)
         ids = vocabulary.encode(image.pop("captions"), config.max_length)
         return image | {"captions": ids.to_tensor(PAD)}
 
     # Several shards at once, in a fixed interleaving.
     files = tf.data.Dataset.from_tensor_slices(shards)
     records = files.interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=4, deterministic=True)
-    return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    return records.enumerate().map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _fan_out(image):
@@ -186,6 +222,9 @@ def _ready(batches, data):
                 batch[name] = _dequantised(**batch[name])
         if "pixels" in batch:
             batch["pixels"] = tf.map_fn(decode, batch["pixels"], fn_output_signature=tf.uint8)
+        if "mirrored" in batch:
+            chosen = batch.pop("mirrored")[:, None, None, None]
+            batch["pixels"] = tf.where(chosen, batch["pixels"][:, :, ::-1], batch["pixels"])
         return batch
 
     return batches.map(ready, num_parallel_calls=tf.data.AUTOTUNE)

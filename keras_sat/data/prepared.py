@@ -36,6 +36,8 @@ class PreparedData:
         """{name: shape of an image's} of everything that the data set can feed to a model, see `input_pipeline`."""
         encoder, proposals = self.manifest["encoder"], self.manifest.get("proposals")
         shapes = {"features": self.feature_shape}
+        if self.manifest["settings"].get("mirror"):  # in the training split
+            shapes["mirrored_features"] = self.feature_shape
         if self.manifest["settings"].get("keep_pictures", True):
             shapes["pixels"] = (encoder["image_size"], encoder["image_size"], 3)
         if proposals:
@@ -52,6 +54,7 @@ class PreparedData:
         """
         mend = {
             "pixels": "holds no pictures; prepare it with --set keep_pictures=true",
+            "mirrored_features": "has no features of mirror images, for data.mirror; prepare it with --set mirror=true",
             "boxes": "has no object proposals; prepare it with --set proposals.method=edgeboxes",
             "region_features": "has no feature maps of larger pictures; prepare it with --set proposals.image_size=PIXELS "
             "and a proposals.method",

@@ -90,7 +90,7 @@ def train_scenes_cnn(seed, count=4000, epochs=4, progress=None):
     optimizer = keras.optimizers.Adam(rate)
     rng = np.random.default_rng(seed)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def step(pixels, labels):
         with tf.GradientTape() as tape:
             loss = _loss(labels, model(pixels, training=True))

@@ -117,7 +117,7 @@ def _teacher_forced(model, data, split, vocabulary, records):
     """(record, attention [captions, T, L], regions [L, 4]) of every image, fed with its true captions."""
     longest = max(int(split_words(record.captions).bounding_shape()[1]) for record in records.values()) + 1
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def attend(inputs):
         return model(inputs)[1], model.encode(inputs)["boxes"]
 

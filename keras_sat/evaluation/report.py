@@ -50,17 +50,16 @@ def table(systems, names=tuple(ROWS), systems_as="columns"):
     Args:
         systems: {title: `Evaluation`}. names: of the scores to show. systems_as: `columns` or `rows`.
     """
+    return recorded_table({title: described(each) for title, each in systems.items()}, names, systems_as)
+
+
+def recorded_table(systems, names=tuple(ROWS), systems_as="columns"):
+    """As `table`, of {title: {"scores": {name: number}, "intervals": {name: (low, high)}}}; intervals may be missing."""
     numbers = {
-        title: {name: (value, *each.intervals.get(name, ())) for name, value in each.values.items()}
+        title: {name: (value, *each.get("intervals", {}).get(name, ())) for name, value in each["scores"].items()}
         for title, each in systems.items()
     }
     return _markdown(numbers, names, systems_as)
-
-
-def scores_table(systems):
-    """As `table`, of {title: {score name: number}} as `read_scores` gives them, without intervals."""
-    numbers = {title: {name: (value,) for name, value in scores.items()} for title, scores in systems.items()}
-    return _markdown(numbers, tuple(ROWS), "columns")
 
 
 def differences(systems, names=tuple(ROWS), systems_as="columns"):
@@ -103,7 +102,7 @@ def formatted(name, numbers, sign=""):
 def write(folder, split, title, evaluation):
     """Writes a system's SPLIT.json and SPLIT_images.csv."""
     write_text(folder / f"{split}_images.csv", _images({title: evaluation}))
-    write_text(folder / f"{split}.json", _json(_described(evaluation)))
+    write_text(folder / f"{split}.json", to_json(described(evaluation)))
 
 
 def read_scores(folder):
@@ -126,18 +125,19 @@ def write_comparison(folder, systems, names=tuple(ROWS), systems_as="columns"):
     """Writes table.md, table.json and images.csv of {title: `Evaluation`} on the same images; returns the Markdown text."""
     first, *others = systems
     text = table(systems, names, systems_as)
-    described = {"systems": {title: _described(each) for title, each in systems.items()}}
+    everything = {"systems": {title: described(each) for title, each in systems.items()}}
     if others:
         text += f"\n\n{differences(systems, names, systems_as)}"
         more = {other: systems[other].differences(systems[first]) for other in others}
-        described |= {"differences_to": first, "differences": more}
+        everything |= {"differences_to": first, "differences": more}
     write_text(folder / "table.md", text + "\n")
-    write_text(folder / "table.json", _json(described))
+    write_text(folder / "table.json", to_json(everything))
     write_text(folder / "images.csv", _images(systems))
     return text
 
 
-def _described(evaluation):
+def described(evaluation):
+    """What is measured of an `Evaluation`, for JSON."""
     return {
         "images": len(evaluation.captions),
         "scores": evaluation.values,
@@ -146,7 +146,8 @@ def _described(evaluation):
     }
 
 
-def _json(value):
+def to_json(value):
+    """A JSON file's text."""
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import shutil
 
 import numpy as np
@@ -11,7 +12,7 @@ from keras_sat.encoder import dequantise
 from keras_sat.errors import UserError
 from keras_sat.evaluation.generate import normalised_references
 from keras_sat.pictures import decode_image
-from keras_sat.text import Vocabulary
+from keras_sat.text import Vocabulary, mirrored
 
 
 @pytest.fixture(params=["captions", "images"])
@@ -136,6 +137,68 @@ def test_training_gives_each_caption_the_inputs_of_its_own_image(boxes_data, con
             if caption:  # a row that fills up has none
                 for key, value in expected_inputs(owners[caption.decode()], boxes_data.input_shapes).items():
                     np.testing.assert_array_equal(batch[key][row], value)
+
+
+def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
+    """Features, pixels and captions always together, both in one epoch, others in the next; never in validation."""
+    vocabulary = Vocabulary.load(mirrored_data.folder / "vocabulary.txt")
+    config = dataclasses.replace(config, mirror=True)
+
+    def read(captions):
+        return set(vocabulary.decode(vocabulary.encode(captions, 40).to_tensor()).numpy())
+
+    def shown(number, split):
+        records = list(input_pipeline.read_records(mirrored_data, split))
+        owners = {}
+        for record in records:
+            pixels = decode_image(record.encoded, 128).numpy()
+            captions, other = read(record.captions), read(mirrored(record.captions))
+            owners[pixels.tobytes()] = record.source_id, False, record.features, captions
+            owners[pixels[:, ::-1].tobytes()] = record.source_id, True, record.mirrored_features, other
+        inputs, found = ("features", "pixels"), set()
+        for batch in input_pipeline.training_batches(mirrored_data, config, vocabulary, 1, number, split, inputs=inputs):
+            assert set(batch) == {*inputs, "captions", "row"}
+            for row, pixels in enumerate(batch["pixels"].numpy()):
+                name, is_mirrored, stored, captions = owners[pixels.tobytes()]
+                values, minimum, scale = stored
+                features = dequantise(values.reshape(64, -1), minimum, scale).numpy()
+                np.testing.assert_array_equal(batch["features"][row].numpy().reshape(64, -1), features)
+                assert captions.issuperset(vocabulary.decode(batch["captions"][row]).numpy())
+                found.add((name, is_mirrored))
+        assert len(found) == len(records), "an image is not both within an epoch"
+        return found
+
+    first = shown(0, "train")
+    assert {is_mirrored for _, is_mirrored in first} == {False, True}
+    assert shown(0, "train") == first != shown(1, "train")
+    assert not any(is_mirrored for _, is_mirrored in shown(0, "val"))
+
+
+def test_mirrored_boxes(boxes_data, config):
+    vocabulary = Vocabulary.load(boxes_data.folder / "vocabulary.txt")
+    config = dataclasses.replace(config, mirror=True)
+    candidates = {False: [], True: []}
+    for record in input_pipeline.read_records(boxes_data, "train"):
+        boxes = np.zeros([60, 4], np.float32)
+        boxes[: len(record.proposals[0])] = record.proposals[0]
+        candidates[False].append(boxes)
+        boxes = boxes.copy()
+        boxes[: len(record.proposals[0])] = [(y, 1 - right, bottom, 1 - x) for y, x, bottom, right in record.proposals[0]]
+        candidates[True].append(boxes)
+    found = {False: 0, True: 0}
+    for batch in input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, inputs=["boxes"]):
+        for boxes in batch["boxes"].numpy():
+            [kind] = {kind for kind, all in candidates.items() if any(np.allclose(boxes, each, atol=1e-6) for each in all)}
+            found[kind] += 1
+    assert min(found.values()) > 0
+
+
+def test_mirroring_what_is_not_stored_is_refused(data, boxes_data, config, vocabulary):
+    config = dataclasses.replace(config, mirror=True)
+    with pytest.raises(UserError, match=r"--set mirror=true"):
+        input_pipeline.training_batches(data, config, vocabulary, 1, 0)
+    with pytest.raises(UserError, match=r"data\.mirror: .*larger pictures"):
+        input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, inputs=INPUTS)
 
 
 def test_inputs_that_the_data_lacks_are_refused(data, config, vocabulary):

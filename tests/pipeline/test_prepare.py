@@ -45,6 +45,19 @@ def test_features_are_the_encoders(data):
     assert 0 < data.manifest["encoder"]["relative_error"] < 0.01
 
 
+def test_mirrored_features_are_the_encoders_of_the_mirror_image(mirrored_data):
+    encoder = load_encoder(mirrored_data.folder / "encoder.keras")
+    for record in input_pipeline.read_records(mirrored_data, "train"):
+        for pixels, (values, minimum, scale) in (
+            (decode_image(record.encoded, 128), record.features),
+            (decode_image(record.encoded, 128)[:, ::-1], record.mirrored_features),
+        ):
+            expected = encoder(pixels[None])[0].numpy().reshape(64, -1)
+            found = dequantise(values.reshape(64, -1), minimum, scale).numpy()
+            assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)
+    assert all(record.mirrored_features is None for record in input_pipeline.read_records(mirrored_data, "val"))
+
+
 def test_records_are_the_sources(data):
     ids = {f"val-{index:06d}" for index in range(8)}
     records = {record.source_id: record for record in input_pipeline.read_records(data, "val")}
@@ -128,12 +141,20 @@ def test_any_workers_give_the_same_bytes(data_folder, tmp_path, flags):
     assert digests(tmp_path / "data") == digests(data_folder)
 
 
-def test_a_second_call_changes_nothing_and_other_settings_are_refused(data_folder, capsys):
+def test_a_second_call_changes_nothing_and_other_settings_are_refused(data_folder, tmp_path, capsys):
     before = digests(data_folder)
     prepare(small_prepare(), data_folder)
     assert "already prepared" in capsys.readouterr().out
     with pytest.raises(UserError, match="other settings"):
         prepare(small_prepare(seed=2), data_folder)
+    manifest = json.loads((data_folder / "manifest.json").read_text())
+    del manifest["settings"]["mirror"]  # as made before there was this setting
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "COMPLETED").touch()
+    (tmp_path / "older" / "manifest.json").write_text(json.dumps(manifest))
+    prepare(small_prepare(), tmp_path / "older")
+    with pytest.raises(UserError, match="other settings"):
+        prepare(small_prepare(mirror=True), tmp_path / "older")
     leftover = data_folder.parent / f".{data_folder.name}.partial"
     leftover.mkdir()  # killed between its last two steps
     prepare(small_prepare(), data_folder)

@@ -1,0 +1,62 @@
+"""Results that stand in a repository: a JSON file and the captions of each system, and the table made of them."""
+
+import dataclasses
+import json
+import shutil
+
+from keras_sat.errors import UserError
+from keras_sat.evaluation import report
+from keras_sat.files import atomic, write_text
+from keras_sat.version import packages
+
+COLUMNS = ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge", "cider", "spice")
+
+
+def write(folder, split, run, evaluation):
+    """Writes NAME_SPLIT.json and NAME_SPLIT_captions.json of an evaluated `Run` or `RunEnsemble`, called like its folder."""
+    name = f"{run.folder.name}_{split}"
+    captions = f"{name}_captions.json"
+    with atomic(folder / captions) as temporary:
+        shutil.copy(run.folder / "evaluation" / f"{split}_captions.json", temporary)
+    record = {
+        "system": run.folder.name,
+        "split": split,
+        **report.described(evaluation),
+        "captions": captions,
+        "decoding": dataclasses.asdict(run.experiment.decoding),
+        "runs": [{**each.describe(), "curve": each.curve()} for each in getattr(run, "runs", (run,))],
+        "packages": packages(),
+    }
+    write_text(folder / f"{name}.json", report.to_json(record))
+
+
+def read(folder, split):
+    """The records of a split, in the order of their names, ensembles last.
+
+    Raises:
+        UserError: one that cannot be read.
+    """
+    records = []
+    for path in folder.glob(f"*_{split}.json"):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            record["system"], record["scores"], record["intervals"], record["runs"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{path}: cannot be read ({error!r}); move it away, or record it again") from error
+        records.append(record)
+    return sorted(records, key=lambda record: (len(record["runs"]), record["system"]))
+
+
+def write_table(folder, split, records):
+    """Writes table_SPLIT.md of records, a row each; returns the Markdown text."""
+    text = report.recorded_table({_title(record): record for record in records}, COLUMNS, systems_as="rows")
+    write_text(folder / f"table_{split}.md", text + "\n")
+    return text
+
+
+def _title(record):
+    runs = record["runs"]
+    if len(runs) > 1:
+        return "ensemble of " + ", ".join(run["run"] for run in runs)
+    [run] = runs
+    return f"{run['run']}, seed {run['seed']}, {run['epochs']} epochs, {run['hours']:.1f} h"

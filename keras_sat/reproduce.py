@@ -1,0 +1,57 @@
+"""python -m keras_sat.reproduce configs/flickr8k_soft.yaml --split val
+
+Trains an experiment (or takes the run that is there already), evaluates it, and records it in results/: the scores with
+their intervals, settings, seed, commit, the data's fingerprint, epochs and time as NAME_SPLIT.json, the captions beside it.
+The table and the learning curves there are then made anew from all that was recorded.
+"""
+
+import argparse
+from pathlib import Path
+
+from keras_sat.compare import add_experiments, compare, experiments_of
+from keras_sat.errors import UserError, command
+
+
+def reproduce(experiments, runs, results, split="test", suffix="", ensemble=False):
+    """Trains and evaluates experiments and records them in the folder `results`.
+
+    Args:
+        experiments, runs, suffix: see `compare`.
+        ensemble: record, too, what all of them give as one captioner.
+    Returns:
+        The table of everything recorded of this split, Markdown.
+    """
+    from keras_sat.ensembles import open_runs
+    from keras_sat.evaluate import evaluate
+    from keras_sat.evaluation import records
+    from keras_sat.visualize.curves import save_curves
+
+    trained, evaluations = compare(experiments, runs, split, suffix)
+    for name, run in trained.items():
+        records.write(results, split, run, evaluations[name])
+    if ensemble:
+        run = open_runs([run.folder for run in trained.values()])
+        records.write(results, split, run, evaluate(run, split))
+    recorded = records.read(results, split)
+    save_curves(results / f"curves_{split}.png", recorded)
+    return records.write_table(results, split, recorded)
+
+
+@command
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m keras_sat.reproduce", description=__doc__.split("\n\n")[1])
+    add_experiments(parser)
+    parser.add_argument("--ensemble", action="store_true", help="record all of them as one captioner, too")
+    parser.add_argument("--output", default="results", metavar="DIR", help="where rows are recorded (default: results)")
+    args = parser.parse_args(arguments)
+    experiments = experiments_of(args)
+    if args.ensemble and len(experiments) == 1:
+        raise UserError("--ensemble: needs several experiments")
+    output = Path(args.output)
+    text = reproduce(experiments, Path(args.runs), output, args.split, args.suffix, args.ensemble)
+    print(f"\n{args.split} split, percent, 95% confidence intervals\n\n{text}\n")
+    print(f"{output}/table_{args.split}.md, curves_{args.split}.png, and a .json and the captions of each row")
+
+
+if __name__ == "__main__":
+    main()

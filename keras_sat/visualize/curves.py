@@ -1,0 +1,28 @@
+"""Learning curves: how the captions and the likelihood of the validation images grow with the epochs."""
+
+from matplotlib.figure import Figure
+
+from keras_sat.files import atomic
+
+_PANELS = {"val_cider": ("CIDEr-D of greedy captions, validation split, percent", 100), "val_word_loss": ("nats a word", 1)}
+
+
+def save_curves(path, records):
+    """Draws the curves of the runs in records (see `keras_sat.evaluation.records`) to a PNG file."""
+    curves = {run["run"]: run["curve"] for record in records for run in record["runs"]}
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axis, (name, (title, factor)) in zip(figure.subplots(1, 2), _PANELS.items()):
+        for run, lines in curves.items():
+            axis.plot([line["epoch"] for line in lines], [factor * line[name] for line in lines], marker=".", label=run)
+        if name == "val_word_loss":
+            for place, lines in enumerate(curves.values()):
+                losses = [line["word_loss"] for line in lines]
+                axis.plot([line["epoch"] for line in lines], losses, color=f"C{place}", linestyle="dotted")
+            title = f"{title}: validation (solid), training with its dropout (dotted)"
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.spines[["top", "right"]].set_visible(False)
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

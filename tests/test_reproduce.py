@@ -1,0 +1,62 @@
+"""Recorded results: the rows of several calls make one table, and each says what is needed to repeat it."""
+
+import dataclasses
+
+import pytest
+
+from keras_sat import config
+from keras_sat.errors import UserError
+from keras_sat.evaluate import evaluate
+from keras_sat.evaluation import records
+from keras_sat.evaluation.results_file import read_results
+from keras_sat.reproduce import main
+from tests.conftest import small_prepare
+
+
+@pytest.fixture(scope="module")
+def results(experiment, tmp_path_factory):
+    """Two seeds in two calls, then both together as an ensemble."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    experiment = dataclasses.replace(experiment, prepare=small_prepare())
+    (folder / "small.yaml").write_text(config.to_yaml(experiment))
+    (folder / "other.yaml").write_text(f"base: small.yaml\nseed: 7\ninit_from: {folder}/runs/small\n")
+    common = ["--runs", str(folder / "runs"), "--output", str(folder / "results"), "--split", "val"]
+    main([str(folder / "small.yaml"), *common])
+    main([str(folder / "small.yaml"), *common, "--set", "seed=2", "--suffix", "_seed2"])
+    main([str(folder / "small.yaml"), str(folder / "other.yaml"), *common, "--ensemble"])
+    return folder
+
+
+def test_every_call_adds_to_the_table(results, experiment, data):
+    recorded = records.read(results / "results", "val")
+    assert [each["system"] for each in recorded] == ["other", "small", "small_seed2", "small+other"]
+    assert [[run["seed"] for run in each["runs"]] for each in recorded] == [[7], [1], [2], [1, 7]]
+    for each in recorded:
+        assert len(read_results(results / "results" / each["captions"])) == each["images"] == 8
+        for run in each["runs"]:
+            assert run["epochs"] == len(run["curve"]) == 2 and run["commit"]
+            assert run["data"]["fingerprint"] == data.manifest["fingerprint"]
+    table = (results / "results" / "table_val.md").read_text()
+    assert len(table.splitlines()) == 2 + 4
+    assert (results / "results" / "curves_val.png").stat().st_size > 10_000
+
+
+def test_a_row_is_what_evaluation_gives(results):
+    from keras_sat.runs import open_run
+
+    evaluation = evaluate(open_run(results / "runs" / "small"), "val")
+    [recorded] = [each for each in records.read(results / "results", "val") if each["system"] == "small"]
+    assert recorded["scores"].items() >= evaluation.values.items()
+    assert {name: tuple(ends) for name, ends in recorded["intervals"].items()} == evaluation.intervals
+
+
+def test_a_record_that_cannot_be_read(tmp_path):
+    (tmp_path / "soft_val.json").write_text('{"system": "soft"}')
+    with pytest.raises(UserError, match=r"soft_val\.json: cannot be read"):
+        records.read(tmp_path, "val")
+
+
+def test_an_ensemble_of_one_is_refused(results, capsys):
+    with pytest.raises(SystemExit):
+        main([str(results / "small.yaml"), "--ensemble"])
+    assert "--ensemble" in capsys.readouterr().err
