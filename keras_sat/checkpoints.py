@@ -11,7 +11,7 @@ import tensorflow as tf
 class Progress:
     """How far training came. `epoch` epochs are done and `batch` batches of the next; `waited` epochs without gain.
 
-    `commit`: of the code that trained, see `keras_sat.version`.
+    `commit`: of the code that trained last, see `keras_sat.version`.
     """
 
     vocabulary: str = ""

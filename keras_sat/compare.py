@@ -11,32 +11,38 @@ import statistics
 from pathlib import Path
 
 from keras_sat import config as configuration
+from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError, command
+from keras_sat.evaluation.java import java_on_path
+from keras_sat.evaluation.scorers import default_metrics
 
 
 def compare(experiments, runs, split="test", suffix=""):
     """Trains experiments and evaluates them.
 
     Args:
-        experiments: {name: `config.Experiment`}; one that starts from another takes the run of this comparison.
-        runs: the folder of the runs, each under its name. suffix: with which these names end.
-    Returns:
-        ({name: `Run`}, {name: `Evaluation`}); among the facts "epoch_seconds", the median training time of an epoch.
+        experiments: {name: `config.Experiment`}. runs: the folder of the runs, each under its name.
+        suffix: with which these names end; an experiment that starts from a run starts from the one whose name ends so.
+    Yields:
+        (`Run`, `Evaluation`) of each; among the facts "epoch_seconds", the median training time of an epoch.
+    Raises:
+        UserError: before anything is trained, where a data set lacks the split or Java is missing.
     """
     from keras_sat.evaluate import evaluate
     from keras_sat.train import prepare_built_in, train
 
-    trained, evaluations = {}, {}
+    java_on_path()
+    for experiment in experiments.values():
+        prepare_built_in(experiment)
+        open_prepared(experiment.data.path).shards(split)
     for name, experiment in experiments.items():
         start = Path(experiment.init_from or "").name + suffix
-        if start in experiments:
+        if start in experiments or (suffix and experiment.init_from):
             experiment = dataclasses.replace(experiment, init_from=str(runs / start))
-        prepare_built_in(experiment)
-        trained[name] = train(experiment, runs / name)
-        seconds = statistics.median(line["training_seconds"] for line in trained[name].curve())
-        evaluation = evaluate(trained[name], split)
-        evaluations[name] = dataclasses.replace(evaluation, facts={**evaluation.facts, "epoch_seconds": seconds})
-    return trained, evaluations
+        run = train(experiment, runs / name)
+        seconds = statistics.median(line["training_seconds"] for line in run.curve())
+        evaluation = evaluate(run, split, default_metrics()[0])
+        yield run, dataclasses.replace(evaluation, facts={**evaluation.facts, "epoch_seconds": seconds})
 
 
 def add_experiments(parser):
@@ -65,7 +71,8 @@ def main(arguments=None):
     add_experiments(parser)
     parser.add_argument("--output", default="comparison", metavar="DIR", help="for table and plot (default: comparison)")
     args = parser.parse_args(arguments)
-    _, evaluations = compare(experiments_of(args), Path(args.runs), args.split, args.suffix)
+    compared = compare(experiments_of(args), Path(args.runs), args.split, args.suffix)
+    evaluations = {run.folder.name: evaluation for run, evaluation in compared}
 
     from keras_sat.evaluation.report import HEADLINE, write_comparison
     from keras_sat.visualize.comparison import save_comparison

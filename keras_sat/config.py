@@ -278,8 +278,9 @@ class Training:
     `select_by` decides the best checkpoint and early stopping (`patience` epochs; 0 = never): a score of
     generated captions on the validation split, or `loss`, the validation negative log likelihood.
     `max_minutes` ends training early (0 = never); `checkpoint_minutes` is the most that a killed run loses.
-    `average`: decay, a step, of a moving average of the weights; it, not the weights that training goes on with, is then
-    validated and kept as the best checkpoint (0 = none; 0.999 is usual).
+    `average`: decay of a moving average of the weights, which, not the weights that training goes on with, is then
+    validated and kept as the best checkpoint (0 = none). After n updates the decay is at most (1 + n) / (10 + n), so that
+    0.998, the average of some 500 updates, is reached after 4,500.
     `weight_decay` is the factor of ½|θ|² in the loss. `validation_images`: how many are captioned
     after an epoch (0 = all); `pictures`: how many of them TensorBoard shows.
     `accumulate`: in how many parts a batch is worked through before its one update, which needs so many times less memory;
@@ -401,6 +402,11 @@ class Experiment:
         names = ["pixels" if self.finetune.from_layer else "features"]
         if getattr(self.model, "areas", None) == "proposals":
             names += ["boxes", *(name for name in available if name == "region_features")]
+        if self.data.mirror and "region_features" in names:
+            raise UserError(
+                "data.mirror: feature maps of larger pictures are not stored mirrored; leave it out, or use a data set "
+                "prepared without proposals.image_size"
+            )
         if {"pixels", "region_features"} <= set(names):
             raise UserError(
                 "finetune.from_layer: the stored feature maps of larger pictures would not learn along; use a data set "
@@ -432,6 +438,10 @@ def from_values(values, source="configuration"):
         raise UserError(
             f"{source}: data.batching: {experiment.data.batching} would run the CNN once a caption; with "
             "finetune.from_layer set it to images"
+        )
+    if experiment.train.average and experiment.finetune.batch_norm == "trained":
+        raise UserError(
+            f"{source}: train.average: would not average BatchNorm's statistics; leave finetune.batch_norm=frozen"
         )
     return experiment
 

@@ -28,10 +28,10 @@ def main(arguments=None):
     from keras_sat.compare import compare
     from keras_sat.evaluation.report import table
 
-    runs, evaluations = compare(experiments, output / "runs")
-    scores = table({TITLES[name]: each for name, each in evaluations.items()})
+    compared = list(compare(experiments, output / "runs"))
+    scores = table({TITLES[run.folder.name]: evaluation for run, evaluation in compared})
     (output / "scores.md").write_text(scores + "\n", encoding="utf-8")
-    pictures = draw(next(iter(runs.values())), output / "pictures")
+    pictures = draw(compared[0][0], output / "pictures")
     print(f"\nscenes, test split, percent, 95% confidence intervals\n\n{scores}\n")
     print(f"Where the captioner looks: {pictures[0]} and {len(pictures) - 1} more beside it")
     print(f"Scores: {output}/scores.md   TensorBoard: tensorboard --logdir {output}/runs")

@@ -36,10 +36,32 @@ class Noise:
 
     def dropout(self, name, inputs, rate):
         """Inputs [B, …] with a share `rate` of them set to zero and the others scaled up by 1 / (1 − rate)."""
-        if not rate:
-            return inputs
-        keep = self.uniform(name, tf.unstack(tf.shape(inputs))[1:]) >= rate
-        return tf.where(keep, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype))
+        return _dropped(inputs, rate, lambda: self.uniform(name, tf.unstack(tf.shape(inputs))[1:]))
+
+    def at(self, places, shape):
+        """The noise of chosen elements: places int [P] in a flat tensor of this shape ([B, …]).
+
+        Its `dropout` of inputs [P, D] does what this one's does to those of [*shape, D].
+        """
+        return _NoiseAt(self, places, shape)
+
+
+class _NoiseAt:
+    def __init__(self, noise, places, shape):
+        self._noise, self._places, self._shape = noise, places, shape
+
+    def dropout(self, name, inputs, rate):
+        def draws():
+            all = self._noise.uniform(name, [*tf.unstack(self._shape)[1:], inputs.shape[-1]])
+            return tf.gather(tf.reshape(all, [-1, inputs.shape[-1]]), self._places)
+
+        return _dropped(inputs, rate, draws)
+
+
+def _dropped(inputs, rate, draws):
+    if not rate:
+        return inputs
+    return tf.where(draws() >= rate, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype))
 
 
 def image_seeds(summary):
@@ -60,6 +82,9 @@ class Silence:
 
     def dropout(self, name, inputs, rate):
         return inputs
+
+    def at(self, places, shape):
+        return self
 
 
 SILENCE = Silence()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from keras_sat.compare import add_experiments, compare, experiments_of
 from keras_sat.errors import UserError, command
+from keras_sat.evaluation import records
+from keras_sat.evaluation.scorers import default_metrics
 
 
 def reproduce(experiments, runs, results, split="test", suffix="", ensemble=False):
@@ -23,15 +25,16 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
     """
     from keras_sat.ensembles import open_runs
     from keras_sat.evaluate import evaluate
-    from keras_sat.evaluation import records
     from keras_sat.visualize.curves import save_curves
 
-    trained, evaluations = compare(experiments, runs, split, suffix)
-    for name, run in trained.items():
-        records.write(results, split, run, evaluations[name])
+    records.read(results, split)  # those that cannot be read had better be found now
+    trained = []
+    for run, evaluation in compare(experiments, runs, split, suffix):
+        records.write(results, split, run, evaluation)
+        trained.append(run.folder)
     if ensemble:
-        run = open_runs([run.folder for run in trained.values()])
-        records.write(results, split, run, evaluate(run, split))
+        run = open_runs(trained)
+        records.write(results, split, run, evaluate(run, split, default_metrics()[0]))
     recorded = records.read(results, split)
     save_curves(results / f"curves_{split}.png", recorded)
     return records.write_table(results, split, recorded)

@@ -92,23 +92,24 @@ class Run:
         return digest.hexdigest()[:16]
 
     def curve(self):
-        """The lines of metrics.jsonl, [{name: number}], one an epoch."""
-        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        """The lines of metrics.jsonl, [{name: number}], one an epoch. Raises: UserError: it cannot be read."""
+        path = self.folder / "metrics.jsonl"
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); the run is damaged, train it anew") from error
 
     def describe(self):
-        """What was trained, on what, by which code and for how long, for JSON. Raises: UserError: not trained yet."""
+        """What was trained, on what and by which code, for JSON. Raises: UserError: not trained yet."""
         from keras_sat.checkpoints import read_progress
 
-        best, last = (read_progress(self.checkpoint(which)) for which in ("best", "last"))
+        best = read_progress(self.checkpoint())
         settings = configuration.as_dict(self.experiment)
         return {
             "run": self.folder.name,
             "checkpoint": self.fingerprint(),
             "commit": best.commit,
-            "epochs": last.epoch,
             "best_epoch": best.best_epoch,
-            "hours": round(last.seconds / 3600, 2),
             "data": {**settings["data"], "fingerprint": self.facts["data"]},
             **{key: settings[key] for key in ("seed", "init_from", "model", "finetune", "train")},
         }
@@ -200,7 +201,7 @@ _BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras"
 def _facts(data, experiment):
     available = data.input_shapes
     names = experiment.inputs(available)
-    data.check_inputs(names)
+    data.check_inputs([*names, *["mirrored_features"] * (experiment.data.mirror and "features" in names)])
     return {
         "inputs": {name: list(available[name]) for name in names},
         "vocabulary": data.vocabulary_fingerprint,

@@ -34,21 +34,22 @@ def train(experiment, folder):
     from keras_sat.workers import Workers
 
     workers = Workers()
-    if workers.chief:
-        run = create_run(folder, experiment, data)
-    workers.wait()
-    if not workers.chief:
-        run = open_run(folder)
-    keras.mixed_precision.set_global_policy(experiment.train.precision)
-    trainer = Trainer(run, data, workers)
-    try:
-        progress = trainer.fit()
-    except KeyboardInterrupt:
-        progress = trainer.progress
+    with workers.together(folder):
         if workers.chief:
-            where = f"in epoch {progress.epoch + 1} after {progress.batch} batches"
-            print(f"\n{folder}: stopped {where}; the same command resumes it")
-        raise
+            run = create_run(folder, experiment, data)
+        workers.wait()
+        if not workers.chief:
+            run = open_run(folder)
+        keras.mixed_precision.set_global_policy(experiment.train.precision)
+        trainer = Trainer(run, data, workers)
+        try:
+            progress = trainer.fit()
+        except KeyboardInterrupt:
+            progress = trainer.progress
+            if workers.chief:
+                where = f"in epoch {progress.epoch + 1} after {progress.batch} batches"
+                print(f"\n{folder}: stopped {where}; the same command resumes it")
+            raise
     if workers.chief:
         best = f"best was epoch {progress.best_epoch} by {experiment.train.select_by}"
         print(f"{folder}: trained {progress.epoch} epochs; {best}")

@@ -75,7 +75,7 @@ class Trainer:
         self._function = self._train_function()
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with self.data.reading("train", "val"), self.workers.together(self.run.folder):
+            with self.data.reading("train", "val"):
                 self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
                 self._board = TensorBoard(self._output / "logs", self._validation.pictures)
                 while not self._finished():

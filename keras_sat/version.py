@@ -10,10 +10,14 @@ def packages():
     return {name: metadata.version(name) for name in ("keras_sat", "tensorflow", "tensorflow-text")}
 
 
-def code_version():
-    """The commit, with `-dirty` where files were changed since; without Git, the package's version."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+def code_version(folder=Path(__file__).parent):
+    """The commit of the code in a folder, with `-dirty` where it is not quite that; `unknown` without its Git repository."""
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        git("ls-files", "--error-unmatch", "__init__.py")  # a copy may lie in another repository
+        return git("rev-parse", "--short=12", "HEAD") + "-dirty" * bool(git("status", "--porcelain", "--", "."))
     except (OSError, subprocess.CalledProcessError):
-        return metadata.version("keras_sat")
+        return "unknown"

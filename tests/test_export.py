@@ -117,7 +117,9 @@ def requests(run):
             inputs = {"image_bytes": pictures[:count], **{name: each[:count] for name, each in boxes.items()}}
             yield "serving_default", inputs
             yield "caption_with_attention", inputs
-            yield "score_caption", {**inputs, "caption": [b"a red circle , seldom seen"] * count}
+            others = b"a caption of more words than those of the pictures that can be read"
+            captions = [others if picture in BROKEN else b"a red circle , seldom seen" for picture in pictures[:count]]
+            yield "score_caption", {**inputs, "caption": captions}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Recorded results: the rows of several calls make one table, and each says what is needed to repeat it."""
 
 import dataclasses
+import re
+import subprocess
 
 import pytest
 
@@ -10,6 +12,7 @@ from keras_sat.evaluate import evaluate
 from keras_sat.evaluation import records
 from keras_sat.evaluation.results_file import read_results
 from keras_sat.reproduce import main
+from keras_sat.version import code_version
 from tests.conftest import small_prepare
 
 
@@ -19,7 +22,7 @@ def results(experiment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduce")
     experiment = dataclasses.replace(experiment, prepare=small_prepare())
     (folder / "small.yaml").write_text(config.to_yaml(experiment))
-    (folder / "other.yaml").write_text(f"base: small.yaml\nseed: 7\ninit_from: {folder}/runs/small\n")
+    (folder / "other.yaml").write_text("base: small.yaml\nseed: 7\ninit_from: nowhere/small\n")
     common = ["--runs", str(folder / "runs"), "--output", str(folder / "results"), "--split", "val"]
     main([str(folder / "small.yaml"), *common])
     main([str(folder / "small.yaml"), *common, "--set", "seed=2", "--suffix", "_seed2"])
@@ -31,10 +34,12 @@ def test_every_call_adds_to_the_table(results, experiment, data):
     recorded = records.read(results / "results", "val")
     assert [each["system"] for each in recorded] == ["other", "small", "small_seed2", "small+other"]
     assert [[run["seed"] for run in each["runs"]] for each in recorded] == [[7], [1], [2], [1, 7]]
+    assert recorded[0]["runs"][0]["init_from"] == str(results / "runs" / "small")
     for each in recorded:
         assert len(read_results(results / "results" / each["captions"])) == each["images"] == 8
+        assert len(each["curve"]) == (2 if len(each["runs"]) == 1 else 0)
         for run in each["runs"]:
-            assert run["epochs"] == len(run["curve"]) == 2 and run["commit"]
+            assert re.fullmatch("[0-9a-f]{12}(-dirty)?|unknown", run["commit"])
             assert run["data"]["fingerprint"] == data.manifest["fingerprint"]
     table = (results / "results" / "table_val.md").read_text()
     assert len(table.splitlines()) == 2 + 4
@@ -50,13 +55,41 @@ def test_a_row_is_what_evaluation_gives(results):
     assert {name: tuple(ends) for name, ends in recorded["intervals"].items()} == evaluation.intervals
 
 
-def test_a_record_that_cannot_be_read(tmp_path):
-    (tmp_path / "soft_val.json").write_text('{"system": "soft"}')
+@pytest.mark.parametrize("text", ["{", '{"system": "soft"}', '{"runs": [{"run": "soft"}], "curve": []}'])
+def test_a_record_that_cannot_be_read(text, tmp_path):
+    (tmp_path / "soft_val.json").write_text(text)
     with pytest.raises(UserError, match=r"soft_val\.json: cannot be read"):
         records.read(tmp_path, "val")
 
 
-def test_an_ensemble_of_one_is_refused(results, capsys):
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["small.yaml", "--ensemble"], "--ensemble: needs several"),
+        (["small.yaml", "--split", "dev"], "has no split 'dev'"),
+        (["other.yaml", "--suffix", "_seed9"], "small_seed9: no run there"),
+    ],
+)
+def test_what_cannot_end_well_is_not_begun(arguments, message, results, tmp_path, capsys):
+    config, *options = arguments
     with pytest.raises(SystemExit):
-        main([str(results / "small.yaml"), "--ensemble"])
-    assert "--ensemble" in capsys.readouterr().err
+        main([str(results / config), *options, "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "results")])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_code_is_named_by_its_commit(tmp_path):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a", *arguments], cwd=tmp_path, check=True)
+
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "__init__.py").touch()
+    assert code_version(code) == "unknown"
+    git("init", "-q")
+    assert code_version(code) == "unknown", "a copy in the folder of another repository"
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    assert re.fullmatch("[0-9a-f]{12}", code_version(code))
+    (code / "new.py").touch()
+    assert code_version(code).endswith("-dirty")

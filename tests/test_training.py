@@ -89,12 +89,13 @@ def last_weights(folder):
     return {name: reader.get_tensor(name) for name in names if ".ATTRIBUTES/VARIABLE_VALUE" in name}
 
 
-def test_a_killed_run_resumes_bit_for_bit(changed, tmp_path):
+def test_a_killed_run_resumes_bit_for_bit(changed, mirrored_data, tmp_path):
     """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run.
 
-    With hard attention, which has the most to keep: what it samples, and its baseline; and averaged weights.
+    With hard attention, which has the most to keep: what it samples, and its baseline; averaged weights and mirror images.
     """
-    experiment = changed(train={"deterministic": True, "checkpoint_minutes": 0.0, "average": 0.9})
+    data = {"path": str(mirrored_data.folder), "mirror": True, "batch_size": 4}
+    experiment = changed(data=data, train={"deterministic": True, "checkpoint_minutes": 0.0, "average": 0.9})
     experiment = dataclasses.replace(experiment, model=HARD)
     assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
     stops = [signal.SIGINT, signal.SIGKILL]

@@ -57,7 +57,7 @@ def create(folder, system, data, boxes_data, changed, **train):
     """A run of 20 steps and more, the batches of which cannot be shared out evenly."""
     data = boxes_data if system == "proposals" else data
     assert data.statistics["train"]["captions"] % 11
-    train = {"epochs": 3 if system == "proposals" else 1, "optimizer": "sgd", "clip_norm": 1.0, **train}
+    train = {"epochs": 3 if system == "proposals" else 1, "optimizer": "sgd", "clip_norm": 1.0, "average": 0.9, **train}
     experiment = changed(data={"path": str(data.folder), "batch_size": 11}, train=train)
     return create_run(folder, dataclasses.replace(experiment, model=SYSTEMS[system]), data)
 
@@ -100,10 +100,11 @@ def trained(data, boxes_data, changed, tmp_path_factory):
 @pytest.mark.parametrize("system", TRAINED)
 @pytest.mark.parametrize("way", WAYS)
 def test_together_as_alone(way, system, trained):
-    """The same weights and metrics, with dropout and sampling on; hard attention's baseline is a weight too."""
+    """The same weights, averages and metrics, with dropout and sampling; hard attention's baseline is a weight too."""
     one, other = (trained[each][system] for each in ("alone", way))
-    for a, b in zip(one.load_model("last").get_weights(), other.load_model("last").get_weights()):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    for which in ("last", "best"):
+        for a, b in zip(one.load_model(which).get_weights(), other.load_model(which).get_weights()):
+            np.testing.assert_allclose(a, b, atol=1e-5)
     lines = [(run.folder / "metrics.jsonl").read_text().splitlines() for run in (one, other)]
     for a, b in zip(*([json.loads(line) for line in each] for each in lines)):
         for name in ("loss", "word_loss", "accuracy", "attention_entropy", "val_loss", "val_word_loss"):

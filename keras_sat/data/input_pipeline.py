@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from keras_sat.data import examples
 from keras_sat.encoder import dequantise
-from keras_sat.errors import UserError
 from keras_sat.pictures import decode_image
 from keras_sat.text import PAD, mirrored
 
@@ -104,8 +103,6 @@ class _Mirror:
     """Mirrors every second image or so; which, is a function of the seed and of the image's place among the records."""
 
     def __init__(self, data, shapes, seed):
-        if "region_features" in shapes:
-            raise UserError(f"{data.folder}: data.mirror: has no mirrored feature maps of larger pictures; leave it out")
         self.stored = _input_shapes(data, ["mirrored_features"]) if "features" in shapes else {}
         self._seed = seed
 

@@ -18,13 +18,15 @@ def write(folder, split, run, evaluation):
     captions = f"{name}_captions.json"
     with atomic(folder / captions) as temporary:
         shutil.copy(run.folder / "evaluation" / f"{split}_captions.json", temporary)
+    members = getattr(run, "runs", None)
     record = {
         "system": run.folder.name,
         "split": split,
         **report.described(evaluation),
         "captions": captions,
         "decoding": dataclasses.asdict(run.experiment.decoding),
-        "runs": [{**each.describe(), "curve": each.curve()} for each in getattr(run, "runs", (run,))],
+        "runs": [each.describe() for each in members or [run]],
+        "curve": [] if members else run.curve(),
         "packages": packages(),
     }
     write_text(folder / f"{name}.json", report.to_json(record))
@@ -40,23 +42,24 @@ def read(folder, split):
     for path in folder.glob(f"*_{split}.json"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            record["system"], record["scores"], record["intervals"], record["runs"]
+            record["title"] = _title(record)
+            record["scores"], record["intervals"]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(f"{path}: cannot be read ({error!r}); move it away, or record it again") from error
         records.append(record)
     return sorted(records, key=lambda record: (len(record["runs"]), record["system"]))
 
 
-def write_table(folder, split, records):
-    """Writes table_SPLIT.md of records, a row each; returns the Markdown text."""
-    text = report.recorded_table({_title(record): record for record in records}, COLUMNS, systems_as="rows")
-    write_text(folder / f"table_{split}.md", text + "\n")
-    return text
-
-
 def _title(record):
-    runs = record["runs"]
+    runs, curve = record["runs"], record["curve"]
     if len(runs) > 1:
         return "ensemble of " + ", ".join(run["run"] for run in runs)
     [run] = runs
-    return f"{run['run']}, seed {run['seed']}, {run['epochs']} epochs, {run['hours']:.1f} h"
+    return f"{run['run']}, seed {run['seed']}, {len(curve)} epochs, {curve[-1]['seconds'] / 3600:.1f} h"
+
+
+def write_table(folder, split, records):
+    """Writes table_SPLIT.md of records, a row each; returns the Markdown text."""
+    text = report.recorded_table({record["title"]: record for record in records}, COLUMNS, systems_as="rows")
+    write_text(folder / f"table_{split}.md", text + "\n")
+    return text

@@ -10,6 +10,24 @@ def impossible_words(vocabulary_size):
     return tf.scatter_nd([[PAD], [START]], tf.fill([2], -1e9), [vocabulary_size])
 
 
+def read_words(read_out, captions, words, hidden, context, noise=SILENCE):
+    """What an output layer says of captions [B, N, T]: log p [B, N, T, V]. In training, nothing is computed at padding.
+
+    Args:
+        read_out: the layer. words, hidden, context: its inputs [B, N, T, ·] or None.
+    """
+    if noise is SILENCE:  # how many rows a product has changes its last bits: answers would depend on their batch mates
+        return read_out(words, hidden, context)
+    shape = tf.shape(captions)
+    needed = tf.reshape(captions != PAD, [-1])
+    # One at least: TensorFlow's gradients do not bear none, as a device has whose captions are all padding.
+    places = tf.where(tf.logical_or(needed, tf.range(tf.size(needed)) == 0))[:, 0]
+    chosen = [None if t is None else tf.gather(tf.reshape(t, [-1, t.shape[-1]]), places) for t in (words, hidden, context)]
+    log_probs = read_out(*chosen, noise=noise.at(places, shape))  # [P, V]
+    everywhere = tf.scatter_nd(places[:, None], log_probs, tf.stack([tf.size(needed, tf.int64), log_probs.shape[-1]]))
+    return tf.reshape(everywhere, [*tf.unstack(shape), log_probs.shape[-1]])
+
+
 @keras.saving.register_keras_serializable(package="keras_sat")
 class LinearOutput(keras.layers.Layer):
     """log p(y_t) = log softmax(L_o drop(h_t)), the report's. Takes one step or all at once: leading axes are free.

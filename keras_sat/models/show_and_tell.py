@@ -53,7 +53,8 @@ class ShowAndTellCaptioner(Captioner):
             kernels = lstm.loop_constants(lstm.project(hidden))
             hidden = layers.scan(functools.partial(_recur, lstm, kernels=kernels), kernels.slots, state, captions != PAD)
             kernels.inputs = {"recurrent": layers.before_each(state[0], hidden)}
-        return self.read_out(None, hidden, None, noise=noise), self.attend(hidden, annotations["regions"])
+        log_probs = layers.read_words(self.read_out, captions, None, hidden, None, noise)
+        return log_probs, self.attend(hidden, annotations["regions"])
 
     def _embed(self, tokens, annotations):
         """Word vectors [B, N, ·, E]; START's is the picture's."""

@@ -82,7 +82,7 @@ class SoftCaptioner(Captioner):
             captions != PAD,
         )
         kernels.inputs = {"recurrent": layers.before_each(state[0], hidden), "context": context}
-        return self.read_out(words, hidden, context, noise=noise), attention
+        return layers.read_words(self.read_out, captions, words, hidden, context, noise), attention
 
     def _recur(self, inputs, state, annotations, kernels=None):
         """One step of the recurrence: attend with h_{t−1}, update the LSTM."""

@@ -8,8 +8,8 @@ _PANELS = {"val_cider": ("CIDEr-D of greedy captions, validation split, percent"
 
 
 def save_curves(path, records):
-    """Draws the curves of the runs in records (see `keras_sat.evaluation.records`) to a PNG file."""
-    curves = {run["run"]: run["curve"] for record in records for run in record["runs"]}
+    """Draws the curves in records (see `keras_sat.evaluation.records`) to a PNG file."""
+    curves = {record["system"]: record["curve"] for record in records if record["curve"]}
     figure = Figure(figsize=(11, 4), layout="constrained")
     for axis, (name, (title, factor)) in zip(figure.subplots(1, 2), _PANELS.items()):
         for run, lines in curves.items():

@@ -5,13 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_sat.config import Data
+from keras_sat.config import Areas, Data, Soft
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import check_shards, open_prepared
 from keras_sat.encoder import dequantise
 from keras_sat.errors import UserError
 from keras_sat.evaluation.generate import normalised_references
 from keras_sat.pictures import decode_image
+from keras_sat.runs import create_run
 from keras_sat.text import Vocabulary, mirrored
 
 
@@ -193,12 +194,16 @@ def test_mirrored_boxes(boxes_data, config):
     assert min(found.values()) > 0
 
 
-def test_mirroring_what_is_not_stored_is_refused(data, boxes_data, config, vocabulary):
-    config = dataclasses.replace(config, mirror=True)
-    with pytest.raises(UserError, match=r"--set mirror=true"):
-        input_pipeline.training_batches(data, config, vocabulary, 1, 0)
-    with pytest.raises(UserError, match=r"data\.mirror: .*larger pictures"):
-        input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, inputs=INPUTS)
+def test_mirroring_what_is_not_stored_is_refused(data, boxes_data, changed, tmp_path):
+    """Before anything is written."""
+    for source, model, message in [
+        (data, Soft(), r"--set mirror=true"),
+        (boxes_data, Areas(areas="proposals"), r"data\.mirror: .*larger pictures"),
+    ]:
+        experiment = dataclasses.replace(changed(data={"mirror": True}), model=model)
+        with pytest.raises(UserError, match=message):
+            create_run(tmp_path / "run", experiment, source)
+        assert not (tmp_path / "run").exists()
 
 
 def test_inputs_that_the_data_lacks_are_refused(data, config, vocabulary):
