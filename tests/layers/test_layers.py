@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sat import layers
+from keras_sat.noise import Noise
 from keras_sat.text import PAD, START
 
 B, N, T, L, D, H, E, V = 2, 3, 4, 5, 6, 7, 8, 11
@@ -123,6 +124,29 @@ def test_deep_output_is_the_papers_formula():
     p = np.exp(logits[..., 2:]) / np.exp(logits[..., 2:]).sum(-1, keepdims=True)
     np.testing.assert_allclose(np.exp(log_probs[..., 2:]), p, rtol=1e-4)
     assert np.all(np.exp(log_probs[..., [PAD, START]]) == 0)
+
+
+@pytest.mark.parametrize("layer", [layers.DeepOutput(V, 0.5, state_dropout=0.3), layers.LinearOutput(V, 0.3)])
+def test_leaving_out_padding_changes_nothing_at_words(layer):
+    """Nor the gradients; with the same dropout, on a batch without any word too."""
+    captions = tf.constant([[[4, 5, 2, PAD], [2, PAD, PAD, PAD], [PAD] * 4], [[PAD] * 4] * 3])
+    noise = Noise(1, 7, tf.range(B))
+    parts = [
+        tf.repeat(each[:, :, None], T, axis=2) + tf.range(T, dtype=tf.float32)[:, None] for each in (WORDS, HIDDEN, CONTEXT)
+    ]
+    for chosen in (captions, tf.fill([B, N, T], PAD)):
+        found = []
+        for read in (
+            lambda *parts: layer(*parts, noise=noise),
+            lambda *parts: layers.read_words(layer, chosen, *parts, noise),  # noqa: B023
+        ):
+            with tf.GradientTape() as tape:
+                tape.watch(parts)
+                log_probs = tf.where(chosen[..., None] != PAD, read(*parts), 0.0)
+                loss = tf.reduce_sum(log_probs[..., 2:] ** 2)
+            found.append([log_probs, *tape.gradient(loss, [*parts, *layer.weights], unconnected_gradients="zero")])
+        for one, other in zip(*found):
+            np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), rtol=1e-5, atol=1e-5)
 
 
 def test_start_is_the_zero_vector():
