@@ -93,3 +93,13 @@ def test_code_is_named_by_its_commit(tmp_path):
     assert re.fullmatch("[0-9a-f]{12}", code_version(code))
     (code / "new.py").touch()
     assert code_version(code).endswith("-dirty")
+
+
+def test_the_readmes_table_is_that_of_the_recorded_results(tmp_path):
+    root = config.CONFIGS.parent
+    recorded = records.read(root / "results", "val")
+    table = records.write_table(tmp_path, "val", recorded)
+    assert (root / "results" / "table_val.md").read_text() == table + "\n"
+    assert table in (root / "README.md").read_text()
+    for each in recorded:
+        assert len(read_results(root / "results" / each["captions"])) == each["images"]
