@@ -15,6 +15,7 @@ from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError, command
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.scorers import default_metrics
+from keras_sat.train import check_prepared, prepare_built_in, train
 
 
 def compare(experiments, runs, split="test", suffix=""):
@@ -29,7 +30,6 @@ def compare(experiments, runs, split="test", suffix=""):
         UserError: before anything is trained, where a data set lacks the split or Java is missing.
     """
     from keras_sat.evaluate import evaluate
-    from keras_sat.train import prepare_built_in, train
 
     java_on_path()
     for experiment in experiments.values():
@@ -55,13 +55,18 @@ def add_experiments(parser):
 
 
 def experiments_of(args):
-    """{name: `config.Experiment`} of these arguments. Raises: UserError: as `config.load`; two files of one name."""
+    """{name: `config.Experiment`} of these arguments.
+
+    Raises:
+        UserError: as `config.load`; two files of one name; a data set that is missing, and how its file makes it.
+    """
     experiments = {}
     for path in args.configs:
         name = Path(path).stem + args.suffix
         if name in experiments:
             raise UserError(f"{path}: another experiment is called {name} too; rename one of the files")
         experiments[name] = configuration.load(path, args.set)
+        check_prepared(experiments[name], path)
     return experiments
 
 

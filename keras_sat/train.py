@@ -67,8 +67,9 @@ def prepare_built_in(experiment, path=None):
     Raises:
         UserError: the data set is not there and not built in, or was made otherwise.
     """
+    check_prepared(experiment, path)
     folder, section = Path(experiment.data.path), experiment.prepare
-    if section.dataset == "scenes" and (folder.name.startswith("scenes") or section != configuration.Prepare()):
+    if _built_in(experiment):
         from pipeline.prepare import prepare
 
         try:
@@ -78,9 +79,19 @@ def prepare_built_in(experiment, path=None):
                 raise
             reason = str(error).partition("; choose another --output")[0]
             raise UserError(f"{reason}; take it as it is with --data {folder}, or another --set data.path=DIR") from error
-    elif not folder.exists():
-        what = f"--config {path}" if path else f"--dataset {section.dataset}"
+
+
+def check_prepared(experiment, path=None):
+    """Raises: UserError: the data set is not there and not built in; `path`: as for `prepare_built_in`."""
+    folder = Path(experiment.data.path)
+    if not _built_in(experiment) and not folder.exists():
+        what = f"--config {path}" if path else f"--dataset {experiment.prepare.dataset}"
         raise UserError(f"{folder}: no such data set; make it: python -m pipeline.prepare {what} --output {folder}")
+
+
+def _built_in(experiment):
+    folder, section = Path(experiment.data.path), experiment.prepare
+    return section.dataset == "scenes" and (folder.name.startswith("scenes") or section != configuration.Prepare())
 
 
 def load_experiment(model, path, data, overrides):
