@@ -272,6 +272,8 @@ class FineTuning:
 class Training:
     """Optimisation. Epochs are passes over the training captions; steps are updates.
 
+    `objective`: the `likelihood` of the training captions; or `cider`, the CIDEr-D of captions that the model samples,
+    `samples` an image, from a captioner on that has learned by likelihood (`init_from`; see `keras_sat.objectives`).
     `schedule`: `constant`; `cosine` to zero at the last epoch; `step`: × decay_rate each epoch from epoch
     decay_from on (counted from 1); `plateau`: × decay_rate after an epoch from decay_from on without gain in
     `select_by`. All after a linear warm-up of `warmup_steps`.
@@ -288,6 +290,8 @@ class Training:
     `deterministic` makes a resumed run equal an undisturbed one bit for bit.
     """
 
+    objective: Literal["likelihood", "cider"] = "likelihood"
+    samples: int = 5
     epochs: int = 20
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     learning_rate: float = 4e-4
@@ -439,11 +443,26 @@ def from_values(values, source="configuration"):
             f"{source}: data.batching: {experiment.data.batching} would run the CNN once a caption; with "
             "finetune.from_layer set it to images"
         )
+    if experiment.train.objective == "cider":
+        _check_self_critical(experiment, source)
     if experiment.train.average and experiment.finetune.batch_norm == "trained":
         raise UserError(
             f"{source}: train.average: would not average BatchNorm's statistics; leave finetune.batch_norm=frozen"
         )
     return experiment
+
+
+def _check_self_critical(experiment, source):
+    if experiment.data.batching != "images":
+        raise UserError(
+            f"{source}: train.objective: cider compares with all captions of an image; set data.batching to images"
+        )
+    if not experiment.init_from:
+        raise UserError(
+            f"{source}: train.objective: cider improves a captioner that writes sentences already; name its run as init_from"
+        )
+    if experiment.train.samples < 2:
+        raise UserError(f"{source}: train.samples: {experiment.train.samples} cannot be compared; set it to 2 or more")
 
 
 as_dict = dataclasses.asdict

@@ -10,6 +10,7 @@ the others of its batch.
 import numpy as np
 import tensorflow as tf
 
+from keras_sat.ids import caption_lengths
 from keras_sat.noise import image_draws, image_seeds
 from keras_sat.text import END, PAD, START, UNKNOWN
 
@@ -29,14 +30,14 @@ def generate(model, annotations, config, best=1):
         "attention": [B, T, L] of the first caption, zero at padding; "boxes": [B, L, 4]}. Where there are fewer captions
         than `best` at all, the rest is empty and its scores are −inf.
     """
-    search = _sample if config.method == "sample" else _beam_search
+    search = _best_samples if config.method == "sample" else _beam_search
     captions, log_probs, slots, looks = search(model, annotations, config, best)
     attention = tf.gather(tf.transpose(looks, [1, 0, 2, 3]), slots[:, 0], batch_dims=2)
     attention = tf.ensure_shape(attention, [None, config.max_length, annotations["boxes"].shape[1]])
     return {
         "captions": captions,
         "log_probs": log_probs,
-        "scores": log_probs / tf.maximum(_lengths(captions), 1) ** config.length_penalty,
+        "scores": log_probs / tf.cast(tf.maximum(caption_lengths(captions), 1), tf.float32) ** config.length_penalty,
         "attention": tf.where(captions[:, 0, :, None] == PAD, 0.0, attention),
         "boxes": annotations["boxes"],
     }
@@ -110,14 +111,28 @@ def _beam_search(model, annotations, config, best):
     return captions, found["log_probs"], found["slots"], looks.stack()
 
 
-def _sample(model, annotations, config, best):
-    """K captions drawn word by word, the likeliest first. The draws are a function of the image and the seed.
+def _best_samples(model, annotations, config, best):
+    """Of K samples the likeliest, which come first. The draws are a function of the image and the seed.
 
     Returns: see `_beam_search`.
     """
-    batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
     seeds = image_seeds(annotations["summary"])
-    draws = image_draws(tf.stack([seeds, tf.fill([batch], config.seed)], axis=-1), [length, beam])  # [B, T, K]
+    seeds = tf.stack([seeds, tf.fill(tf.shape(seeds), config.seed)], axis=-1)
+    draws = image_draws(seeds, [config.max_length, config.beam])
+    captions, log_probs, looks = sample(model, annotations, config, draws)
+    log_probs, order = tf.math.top_k(log_probs, best)
+    return _take(captions, order), log_probs, tf.tile(order[..., None], [1, 1, config.max_length]), looks
+
+
+def sample(model, annotations, config, draws):
+    """K captions drawn word by word.
+
+    Args:
+        model, annotations, config: see `generate`. draws: uniform in [0, 1), float32 [B, T, K].
+    Returns:
+        captions [B, K, T]; log_probs [B, K], of the distribution that they were drawn from; looks [T, B, K, L].
+    """
+    batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
 
     def step(t, words, done, captions, log_probs, looks, state):
         log_p, attention, state = model.step(words, state, annotations)
@@ -139,20 +154,22 @@ def _sample(model, annotations, config, best):
         (0, *start, model.initial_state(annotations, beam)),
         maximum_iterations=length,
     )
-    log_probs, order = tf.math.top_k(log_probs, best)
-    return _take(captions, order), log_probs, tf.tile(order[..., None], [1, 1, length]), looks.stack()
+    return captions, log_probs, looks.stack()
 
 
 def _draw(log_probs, draws, config):
     """Words [B, K] of distributions [B, K, V], changed by the temperature and cut to their likeliest words."""
-    size = log_probs.shape[-1]
-    scores, words = tf.math.top_k(log_probs / config.temperature, min(config.top_k or size, size))
+    scores, size = log_probs / config.temperature, log_probs.shape[-1]
+    words = tf.broadcast_to(tf.range(size), tf.shape(scores))
+    if config.top_k or config.top_p < 1:  # only then, since sorting all words is slow
+        scores, words = tf.math.top_k(scores, min(config.top_k or size, size))
     probs = tf.nn.softmax(scores)
-    kept = tf.cumsum(probs, axis=-1, exclusive=True) < config.top_p  # the fewest words that hold the share top_p
-    cumulative = tf.cumsum(tf.where(kept, probs, 0.0), axis=-1)
-    passed = kept & (cumulative <= draws[..., None] * cumulative[..., -1:])
-    places, most = (tf.reduce_sum(tf.cast(each, tf.int32), axis=-1) for each in (passed, kept & (probs > 0)))
-    return tf.gather(words, tf.minimum(places, most - 1), batch_dims=2)
+    if config.top_p < 1:
+        kept = tf.cumsum(probs, axis=-1, exclusive=True) < config.top_p  # the fewest words that hold the share top_p
+        probs = tf.where(kept, probs, 0.0)
+    cumulative = tf.cumsum(probs, axis=-1)
+    passed = tf.cast(cumulative <= draws[..., None] * cumulative[..., -1:], tf.int32)
+    return tf.gather(words, tf.reduce_sum(passed, axis=-1), batch_dims=2)
 
 
 def _allowed(log_probs, captions, t, config):
@@ -181,11 +198,6 @@ def _without_repeats(log_probs, captions, t, n):
     batch, beam, count = tf.unstack(tf.shape(words))
     places = tf.stack([*tf.meshgrid(tf.range(batch), tf.range(beam), tf.range(count), indexing="ij")[:2], words], axis=-1)
     return tf.tensor_scatter_nd_update(log_probs, places, tf.fill([batch, beam, count], _IMPOSSIBLE))
-
-
-def _lengths(captions):
-    """Ids of captions [..., T], END included, as float32."""
-    return tf.reduce_sum(tf.cast(captions != PAD, tf.float32), axis=-1)
 
 
 def _write(captions, t, words):

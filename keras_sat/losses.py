@@ -2,12 +2,8 @@
 
 import tensorflow as tf
 
+from keras_sat.ids import caption_mask
 from keras_sat.text import PAD
-
-
-def caption_mask(captions):
-    """1.0 at words and END, 0.0 at padding; float32 [B, N, T]."""
-    return tf.cast(captions != PAD, tf.float32)
 
 
 def cross_entropy(log_probs, captions, label_smoothing=0.0):

@@ -13,6 +13,7 @@ from keras_sat.data import input_pipeline
 from keras_sat.errors import UserError
 from keras_sat.files import write_text
 from keras_sat.initialisation import initialise
+from keras_sat.objectives import build_objective
 from keras_sat.optimizers import averaged, build_optimizer
 from keras_sat.progress import progress_bar
 from keras_sat.tensorboard import TensorBoard
@@ -48,7 +49,8 @@ class Trainer:
             self.model = run.build_model()
             self.optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())
             self.optimizer.build(self.model.trainable_variables)
-            self.model.prepare_training(self.config, self.optimizer, self.experiment.seed)
+            self.objective = build_objective(self.experiment, data, self.vocabulary)
+            self.model.prepare_training(self.config, self.optimizer, self.experiment.seed, self.objective)
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
         # Saving adds up the replicas' metrics, so every worker must take part in it.
         self._dropped = None if self.workers.chief else tempfile.TemporaryDirectory()
@@ -127,7 +129,7 @@ class Trainer:
                 logs = self._function(batch)
                 progress.batch += 1
                 if progress.batch % 10 == 0:  # reading a metric waits for the device
-                    bar.set_postfix(word_loss=f"{float(logs['word_loss']):.3f}", refresh=False)
+                    bar.set_postfix({self.objective.shown: f"{float(logs[self.objective.shown]):.3f}"}, refresh=False)
                 bar.update(int(total * progress.batch / self.steps_an_epoch) - bar.n)
                 due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
                 if self.workers.any(self._interrupted or due):

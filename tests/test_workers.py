@@ -24,9 +24,12 @@ SYSTEMS = {
     "areas": config.Areas(**SMALL, train_stride=2),
     "transformer": config.Areas(**SMALL, areas="transformer", localisation_size=4),
     "proposals": config.Areas(**SMALL, areas="proposals", region_scale=0.1, train_boxes=20),
+    "self_critical": config.Soft(**SMALL, attention_size=8, feature_dropout=0.2),
 }
 WAYS = ["two devices", "two workers", "three parts"]
-TRAINED = os.environ.get("SYSTEMS", "soft hard areas").split()  # SYSTEMS="soft hard …": all of them take twelve minutes
+TRAINED = os.environ.get(
+    "SYSTEMS", "soft hard areas self_critical"
+).split()  # SYSTEMS="soft hard …": all of them take twelve minutes
 
 # A process of its own: TensorFlow mixes up the collectives of two strategies in one.
 SHARED = """
@@ -58,7 +61,10 @@ def create(folder, system, data, boxes_data, changed, **train):
     data = boxes_data if system == "proposals" else data
     assert data.statistics["train"]["captions"] % 11
     train = {"epochs": 3 if system == "proposals" else 1, "optimizer": "sgd", "clip_norm": 1.0, "average": 0.9, **train}
-    experiment = changed(data={"path": str(data.folder), "batch_size": 11}, train=train)
+    settings = {"path": str(data.folder), "batch_size": 11}
+    if system == "self_critical":
+        settings["batching"], train["objective"] = "images", "cider"
+    experiment = changed(data=settings, train=train)
     return create_run(folder, dataclasses.replace(experiment, model=SYSTEMS[system]), data)
 
 

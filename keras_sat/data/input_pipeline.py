@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_sat.data import examples
 from keras_sat.encoder import dequantise
+from keras_sat.ids import caption_lengths, longest_first
 from keras_sat.pictures import decode_image
 from keras_sat.text import PAD, mirrored
 
@@ -45,7 +46,7 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
     if config.batching == "captions":
         rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
     else:
-        rows = images.map(_longest_first)
+        rows = images.map(lambda image: image | {"captions": longest_first(image["captions"])})
     # When an epoch ends, the buckets are emptied one after the other. Unshuffled, its last updates would come from longer
     # and longer captions, after which the model forgets to end its own.
     batches = _bucketed(rows, config, _rows_a_batch(data, config, split)).shuffle(config.shuffle_batches, seeds[3])
@@ -143,18 +144,12 @@ def _images(data, shards, config, vocabulary, shapes, mirror):
 def _fan_out(image):
     """A row a caption, N = 1. The rows share the image's features: repeating an element copies nothing."""
     captions = image.pop("captions")
-    lengths = tf.math.count_nonzero(captions != PAD, axis=1, dtype=tf.int32)
+    lengths = caption_lengths(captions)
     rows = tf.data.Dataset.from_tensor_slices({"caption": captions, "length": lengths})
     shared = tf.data.Dataset.from_tensors(image).repeat()
     return tf.data.Dataset.zip((shared, rows)).map(
         lambda image, row: image | {"captions": row["caption"][None, : row["length"]]}
     )
-
-
-def _longest_first(image):
-    """The captions of an image in the order in which `layers.scan` leaves them out soonest."""
-    lengths = tf.math.count_nonzero(image["captions"] != PAD, axis=1)
-    return image | {"captions": tf.gather(image["captions"], tf.argsort(lengths, direction="DESCENDING", stable=True))}
 
 
 def _rows_a_batch(data, config, split):

@@ -7,9 +7,10 @@ import keras
 import tensorflow as tf
 
 from keras_sat import layers
-from keras_sat.losses import attention_entropy, caption_mask, cross_entropy
+from keras_sat.ids import caption_mask
+from keras_sat.losses import attention_entropy, cross_entropy
 from keras_sat.noise import SILENCE, Noise
-from keras_sat.text import START
+from keras_sat.objectives import Likelihood
 
 
 class Captioner(keras.Model, abc.ABC):
@@ -86,15 +87,18 @@ class Captioner(keras.Model, abc.ABC):
 
     # Training
 
-    def prepare_training(self, training, optimizer, seed):
+    def prepare_training(self, training, optimizer, seed, objective=None):
         """Must come before the first `train_step`.
 
         Args:
             training: the `train` section of an experiment. optimizer: a Keras optimizer. seed: of all noise.
+            objective: see `keras_sat.objectives` (default: the likelihood).
         """
         meters = {name: keras.metrics.Mean(name) for name in self.meter_names}
         # In a namespace, so that Keras counts none of it among the model's weights: a checkpoint of the model is the model.
-        self.training = SimpleNamespace(config=training, optimizer=optimizer, seed=seed, meters=meters)
+        self.training = SimpleNamespace(
+            config=training, optimizer=optimizer, seed=seed, objective=objective or Likelihood(), meters=meters
+        )
 
     meter_names = ("loss", "word_loss", "accuracy", "filled", "attention_entropy")
 
@@ -120,7 +124,7 @@ class Captioner(keras.Model, abc.ABC):
     def train_step(self, inputs):
         """One update by a batch, worked through in `accumulate` parts."""
         optimizer, parts = self.training.optimizer, self.training.config.accumulate
-        count = global_sum(_captions(inputs))
+        count = global_sum(self.training.objective.count(inputs))
         rows = tf.shape(inputs["row"])[0] // parts
 
         def add(part, sums):
@@ -145,16 +149,16 @@ class Captioner(keras.Model, abc.ABC):
         """The gradients of a part of the batch, dense, and what `observe` keeps of it."""
         noise = Noise(self.training.seed, self.training.optimizer.iterations, inputs["row"])
         with tf.GradientTape() as tape:
-            terms, outputs = self.losses_of(inputs, count, noise)
+            terms, captions, outputs = self.training.objective.losses_of(self, inputs, count, noise)
             loss = tf.add_n(list(terms.values())) + self._weight_decay()
             scaled = self.training.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
         # Some ablations leave a weight without effect: p(w|h) alone does not depend on θ_rh.
         gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
-        self._measure(inputs, terms, outputs, count, self._shares)
+        self._measure(captions, terms, outputs, count, self._shares)
         # Dense, since Keras would clip the embedding's rows before it adds up the repeated ones.
-        return [tf.convert_to_tensor(gradient) for gradient in gradients], self.observe(inputs, outputs)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], self.observe(captions, outputs)
 
-    def observe(self, inputs, outputs):
+    def observe(self, captions, outputs):
         """What `after_update` needs of a part of the batch, a scalar that adds up; `outputs` are those of `losses_of`."""
         return tf.zeros([])
 
@@ -162,9 +166,9 @@ class Captioner(keras.Model, abc.ABC):
         """What a system learns beside its gradients, from this replica's sum of what `observe` kept."""
 
     def test_step(self, inputs):
-        count = global_sum(_captions(inputs))
+        count = global_sum(Likelihood().count(inputs))
         terms, outputs = self.losses_of(inputs, count)
-        self._measure(inputs, terms, outputs, count, _replicas())
+        self._measure(inputs["captions"], terms, outputs, count, _replicas())
         return {name: meter.result() for name, meter in self.training.meters.items()}
 
     def _weight_decay(self):
@@ -183,9 +187,9 @@ class Captioner(keras.Model, abc.ABC):
     def _scales_loss(self):
         return isinstance(self.training.optimizer, keras.mixed_precision.LossScaleOptimizer)
 
-    def _measure(self, inputs, terms, outputs, captions_in_batch, shares):
+    def _measure(self, captions, terms, outputs, captions_in_batch, shares):
         """Updates the metrics by one of the batch's shares; they add up over the replicas when they are read."""
-        captions, mask = inputs["captions"], caption_mask(inputs["captions"])
+        mask = caption_mask(captions)
         log_probs, attention = outputs
         words = tf.reduce_sum(mask)
         right = tf.cast(tf.argmax(log_probs, -1, captions.dtype) == captions, tf.float32) * mask
@@ -198,16 +202,6 @@ class Captioner(keras.Model, abc.ABC):
         entropy = tf.reduce_sum(attention_entropy(attention, captions))
         self.training.meters["attention_entropy"].update_state(entropy / tf.maximum(words, 1), words)
         self.training.meters["filled"].update_state(words / tf.cast(tf.size(captions), tf.float32), tf.size(captions))
-
-
-def shift_right(captions):
-    """The inputs that predict captions [B, N, T]: START in front, the last one dropped."""
-    return tf.pad(captions[..., :-1], [[0, 0], [0, 0], [1, 0]], constant_values=START)
-
-
-def _captions(inputs):
-    """How many captions this replica holds (padding captions hold no word), float32."""
-    return tf.reduce_sum(tf.reduce_max(caption_mask(inputs["captions"]), axis=-1))
 
 
 def _replicas():

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from keras_sat.losses import attention_entropy, caption_mask, word_log_probs
+from keras_sat.ids import caption_mask
+from keras_sat.losses import attention_entropy, word_log_probs
 from keras_sat.models.captioner import global_sum
 from keras_sat.models.soft import SoftCaptioner
 from keras_sat.noise import SILENCE, image_draws, image_seeds
@@ -93,9 +94,9 @@ class HardCaptioner(SoftCaptioner):
             rewards /= tf.maximum(tf.reduce_sum(caption_mask(captions), axis=-1), 1)
         return rewards
 
-    def observe(self, inputs, outputs):
+    def observe(self, captions, outputs):
         """Of each caption the first sample's reward."""
-        return tf.reduce_sum(self._rewards(outputs[0], inputs["captions"]))
+        return tf.reduce_sum(self._rewards(outputs[0], captions))
 
     def after_update(self, observed, captions_in_batch):
         """Moves the baseline by the rewards, once they have been used: it must not depend on them."""

@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_sat import layers
-from keras_sat.models.captioner import Captioner, shift_right
+from keras_sat.ids import shift_right
+from keras_sat.models.captioner import Captioner
 from keras_sat.noise import SILENCE
 from keras_sat.text import PAD, START
 

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from keras_sat import config
 from keras_sat.decoding import caption_function
+from keras_sat.ids import shift_right
 from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.losses import cross_entropy
 from keras_sat.models import build_captioner
-from keras_sat.models.captioner import shift_right
 from keras_sat.noise import Noise
 from keras_sat.text import END, PAD, START
 

@@ -1,0 +1,103 @@
+"""Self-critical training: the reward is CIDEr-D, and the gradient that of its expectation."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from pycocoevalcap.cider.cider import Cider
+
+from keras_sat import config
+from keras_sat.models import build_captioner
+from keras_sat.noise import Noise
+from keras_sat.objectives import CiderReward, SelfCritical
+from keras_sat.text import END, PAD, UNKNOWN
+
+V, LONGEST = 7, 3
+FEATURES = tf.random.stateless_normal([1, 2, 2, 5], [1, 2])
+ALL = [(*words, END) for n in range(LONGEST) for words in itertools.product((UNKNOWN, 4, 5, 6), repeat=n)]
+ALL += itertools.product((UNKNOWN, 4, 5, 6), repeat=LONGEST)  # those that do not end in time
+ALL = np.array([[*caption, *[PAD] * (LONGEST - len(caption))] for caption in ALL], np.int32)
+
+
+def build(system, **changes):
+    experiment = config.from_values({"model": {"name": system, "embedding_size": 4, "state_size": 6, **changes}})
+    return build_captioner(experiment.model, V, {"features": (2, 2, 5)}, seed=1)
+
+
+def reward(captions, references):
+    """Some number of a caption in 0–1, and zero where there are no references."""
+    numbers = (captions * [5, 3, 2][: captions.shape[-1]]).sum(-1) % 7 / 7
+    return (numbers * (references != PAD).any(axis=(1, 2))[:, None]).astype(np.float32)
+
+
+def flat(gradients):
+    return np.concatenate([np.ravel(tf.convert_to_tensor(gradient)) for gradient in gradients])
+
+
+@pytest.mark.parametrize("system", ["soft", "show_and_tell", "areas"])
+def test_the_gradient_is_that_of_the_expected_reward(system):
+    model, samples = build(system), 40_000
+    inputs = {"features": FEATURES, "captions": tf.constant([[[4, END]]]), "row": tf.constant([0])}
+    weights = model.trainable_variables
+    with tf.GradientTape() as tape:
+        log_probs, _ = model({**inputs, "captions": ALL[None]})
+        each = tf.reduce_sum(tf.where(ALL == PAD, 0.0, tf.gather(log_probs[0], ALL, batch_dims=2)), axis=-1)
+        expected_reward = tf.reduce_sum(tf.exp(each) * reward(ALL[None], np.ones([1, 1, 1]))[0])
+    np.testing.assert_allclose(tf.reduce_sum(tf.exp(each)), 1, atol=1e-5)  # all captions there are
+    exact = -flat(tape.gradient(expected_reward, weights, unconnected_gradients="zero"))
+
+    objective = SelfCritical(reward, samples, LONGEST)
+    with tf.GradientTape() as tape:
+        terms, captions, _ = objective.losses_of(model, inputs, objective.count(inputs), Noise(1, 0, inputs["row"]))
+    estimate = flat(tape.gradient(terms["cider"], weights, unconnected_gradients="zero"))
+    assert captions.shape == [1, samples, LONGEST]
+    np.testing.assert_allclose(terms["cider"], -expected_reward, atol=0.01)
+    assert np.linalg.norm(estimate - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def test_training_finds_captions_of_more_reward():
+    """Rows that fill up a batch count in nothing."""
+    captions = tf.constant([[[4, END]], [[PAD, PAD]]])
+    filled_up = {"features": tf.repeat(FEATURES, 2, axis=0), "captions": captions, "row": tf.constant([0, 1])}
+    alone = {name: tensor[:1] for name, tensor in filled_up.items()}
+    losses, weights = [], []
+    for batch in (filled_up, alone):
+        model = build("soft")
+        model.prepare_training(config.Training(), keras.optimizers.Adam(0.03), 1, SelfCritical(reward, 8, LONGEST))
+        step = tf.function(lambda model=model, batch=batch: model.train_step(batch), autograph=False)
+        for _ in range(60):
+            losses.append(float(step()["loss"]))
+            model.reset_metrics()
+        weights.append(model.get_weights())
+    assert losses[59] < losses[0] - 0.1
+    for a, b in zip(*weights):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_the_reward_is_cider():
+    """pycocoevalcap's, of captions that are scored together with their corpus."""
+    random = np.random.default_rng(0)
+    draw = lambda: [*random.choice([4, 5, 6, 7, 8, 9], random.integers(3, 9)).tolist(), END]  # noqa: E731
+    corpus = [[draw() for _ in range(5)] for _ in range(12)]
+    captions = [draw() for _ in range(12)]
+    padded = lambda ids: [*ids, *[PAD] * (12 - len(ids))]  # noqa: E731
+    text = lambda ids: " ".join(map(str, ids))  # noqa: E731
+    references = {image: [text(ids) for ids in truths] for image, truths in enumerate(corpus)}
+    _, expected = Cider().compute_score(references, {image: [text(ids)] for image, ids in enumerate(captions)})
+    scorer = CiderReward(corpus)
+    truths = np.array([[padded(ids) for ids in each] for each in corpus])
+    np.testing.assert_allclose(scorer(np.array([[padded(ids)] for ids in captions]), truths)[:, 0], expected, rtol=1e-5)
+    # Of several captions an image, and of images one at a time: the corpus alone weighs the words.
+    several = np.array([[padded(corpus[3][0]), padded(captions[3]), padded([])]])
+    found = scorer(several, truths[3:4])[0]
+    assert found[0] > found[1] == pytest.approx(expected[3], rel=1e-5) and found[2] == 0
+    assert np.all(scorer(several, np.full_like(truths[:1], PAD)) == 0)
+
+
+def test_the_unknown_word_is_worth_nothing():
+    scorer = CiderReward([[[4, UNKNOWN, END]], [[5, 6, END]]])
+    references = np.array([[[4, UNKNOWN, END]]])
+    known, unknown, other = scorer(np.array([[[4, END, PAD], [4, UNKNOWN, END], [4, 6, END]]]), references)[0]
+    assert known > unknown == other
