@@ -10,6 +10,7 @@ from keras_sat.layers.initializers import PAPER, PAPER_GATES
 from keras_sat.layers.interaction import Interaction
 from keras_sat.layers.lstm import LSTM
 from keras_sat.layers.output import DeepOutput, LinearOutput, read_words
+from keras_sat.layers.product import product
 from keras_sat.layers.recurrence import LoopConstants, before_each, scan
 from keras_sat.layers.word_embedding import WordEmbedding
 
@@ -29,6 +30,7 @@ __all__ = [
     "UniformAttention",
     "WordEmbedding",
     "before_each",
+    "product",
     "read_words",
     "scan",
 ]

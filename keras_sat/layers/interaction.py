@@ -3,6 +3,7 @@ import tensorflow as tf
 
 from keras_sat.layers import log_matmul
 from keras_sat.layers.output import impossible_words
+from keras_sat.layers.product import product
 from keras_sat.layers.recurrence import LoopConstants
 
 
@@ -74,7 +75,7 @@ class Interaction(keras.layers.Layer):
     def region_scores(self, hidden, once):
         """b_r(h) of states [B, Q, H]; float32 [B, Q, L]."""
         if self.region_state:
-            scores = tf.matmul(self._region_state(hidden), once["regions"], transpose_b=True)
+            scores = product(self._region_state(hidden), once["regions"], transpose=True)
         elif self.word_region:
             scores = self._region_bias(once["regions"])[:, None, :, 0] + tf.zeros_like(hidden[..., :1])
         else:

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_sat.layers.product import product
+
 # Within this range of an image's scores, what the exponential form loses to float32's underflow (e^−87) is less than 1e-9
 # of the smallest sum that can occur (e^−64).
 _EXPONENTIAL_RANGE = 64.0
@@ -42,7 +44,7 @@ def log_matmul(x, prepared, transpose=False, constant=False):
     def of(x, scores):
         highest = tf.reduce_max(x, axis=-1, keepdims=True)
         shares = tf.exp(x - highest)
-        sums = _product(shares, exponentials, transpose)  # [B, Q, W]
+        sums = product(shares, exponentials, transpose)  # [B, Q, W]
         exact = tf.math.log(sums) + highest + top
         y = tf.cond(some_wide, lambda: tf.where(wide, log_sum_exp(x, scores), exact), lambda: exact)
         sources = (x,) if constant else (x, scores)
@@ -50,7 +52,7 @@ def log_matmul(x, prepared, transpose=False, constant=False):
         def gradient(upstream):
             def exponential():
                 ratios = upstream / sums
-                by_x = shares * _product(ratios, exponentials, not transpose)
+                by_x = shares * product(ratios, exponentials, not transpose)
                 if constant:
                     return (by_x,)
                 pair = (ratios, shares) if transpose else (shares, ratios)
@@ -69,11 +71,6 @@ def log_matmul(x, prepared, transpose=False, constant=False):
         return tf.ensure_shape(y, exact.shape), gradient
 
     return of(x, prepared["scores"])
-
-
-def _product(x, matrix, transpose):
-    """x [B, Q, ·] by the matrix [B, R, W] or its transpose. TensorFlow is slow where it has to transpose the larger one."""
-    return tf.linalg.matrix_transpose(tf.matmul(matrix, x, transpose_b=True)) if transpose else tf.matmul(x, matrix)
 
 
 @tf.custom_gradient

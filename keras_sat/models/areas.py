@@ -115,7 +115,7 @@ class AreasCaptioner(Captioner):
         return read, state
 
     def _pool(self, weights, annotations):
-        return tf.matmul(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
+        return layers.product(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
 
     def _distributions(self, read, annotations):
         """log p(w|h) and p(r|h) of states [B, Q, H], as far as the recurrence has not computed them."""

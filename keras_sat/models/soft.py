@@ -90,7 +90,7 @@ class SoftCaptioner(Captioner):
         hidden, cell, *more = state
         attention = self.attend(hidden, annotations["keys"])  # [B, N, L]
         weights, more = self._look(attention, inputs, more)
-        context = tf.matmul(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
+        context = layers.product(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
         if self.gate:
             context *= self.gate(hidden)
         hidden, cell = self.lstm(inputs["words"], context, (hidden, cell), kernels)
