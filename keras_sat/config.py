@@ -273,7 +273,8 @@ class Training:
     """Optimisation. Epochs are passes over the training captions; steps are updates.
 
     `objective`: the `likelihood` of the training captions; or `cider`, the CIDEr-D of captions that the model samples,
-    `samples` an image, from a captioner on that has learned by likelihood (`init_from`; see `keras_sat.objectives`).
+    `samples` an image, from a captioner on that has learned by likelihood (`init_from`). The latter knows no label
+    smoothing, no dropout but that of features, no penalty and no sampled locations (`keras_sat.objectives.SelfCritical`).
     `schedule`: `constant`; `cosine` to zero at the last epoch; `step`: × decay_rate each epoch from epoch
     decay_from on (counted from 1); `plateau`: × decay_rate after an epoch from decay_from on without gain in
     `select_by`. All after a linear warm-up of `warmup_steps`.
@@ -460,6 +461,15 @@ def _check_self_critical(experiment, source):
     if not experiment.init_from:
         raise UserError(
             f"{source}: train.objective: cider improves a captioner that writes sentences already; name its run as init_from"
+        )
+    if experiment.train.select_by == "loss":
+        raise UserError(
+            f"{source}: train.select_by: loss gets worse where train.objective: cider gets better; select by cider or bleu4"
+        )
+    if getattr(experiment.model, "decode", "expectation") != "expectation":
+        raise UserError(
+            f"{source}: model.decode: {experiment.model.decode} teaches the attention nothing with train.objective: cider; "
+            "set it to expectation"
         )
     if experiment.train.samples < 2:
         raise UserError(f"{source}: train.samples: {experiment.train.samples} cannot be compared; set it to 2 or more")

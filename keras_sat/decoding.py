@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.ids import caption_lengths
-from keras_sat.noise import image_draws, image_seeds
+from keras_sat.noise import image_draws, image_seeds, place
 from keras_sat.text import END, PAD, START, UNKNOWN
 
 _IMPOSSIBLE = -np.inf
@@ -130,7 +130,7 @@ def sample(model, annotations, config, draws):
     Args:
         model, annotations, config: see `generate`. draws: uniform in [0, 1), float32 [B, T, K].
     Returns:
-        captions [B, K, T]; log_probs [B, K], of the distribution that they were drawn from; looks [T, B, K, L].
+        captions [B, K, T]; log_probs [B, K], before temperature and cuts; looks [T, B, K, L].
     """
     batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
 
@@ -160,16 +160,12 @@ def sample(model, annotations, config, draws):
 def _draw(log_probs, draws, config):
     """Words [B, K] of distributions [B, K, V], changed by the temperature and cut to their likeliest words."""
     scores, size = log_probs / config.temperature, log_probs.shape[-1]
-    words = tf.broadcast_to(tf.range(size), tf.shape(scores))
-    if config.top_k or config.top_p < 1:  # only then, since sorting all words is slow
-        scores, words = tf.math.top_k(scores, min(config.top_k or size, size))
+    if not config.top_k and config.top_p == 1:
+        return place(tf.nn.softmax(scores), draws)  # without sorting all words, which is slow
+    scores, words = tf.math.top_k(scores, min(config.top_k or size, size))
     probs = tf.nn.softmax(scores)
-    if config.top_p < 1:
-        kept = tf.cumsum(probs, axis=-1, exclusive=True) < config.top_p  # the fewest words that hold the share top_p
-        probs = tf.where(kept, probs, 0.0)
-    cumulative = tf.cumsum(probs, axis=-1)
-    passed = tf.cast(cumulative <= draws[..., None] * cumulative[..., -1:], tf.int32)
-    return tf.gather(words, tf.reduce_sum(passed, axis=-1), batch_dims=2)
+    kept = tf.cumsum(probs, axis=-1, exclusive=True) < config.top_p  # the fewest words that hold the share top_p
+    return tf.gather(words, place(tf.where(kept, probs, 0.0), draws), batch_dims=2)
 
 
 def _allowed(log_probs, captions, t, config):

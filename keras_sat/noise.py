@@ -18,6 +18,8 @@ class Noise:
         rows: int32 [B], the rows of the global batch that this replica holds.
     """
 
+    draws = True
+
     def __init__(self, seed, step, rows):
         self._seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), step)
         self._rows = rows
@@ -77,8 +79,16 @@ def image_draws(seeds, shape):
     return tf.map_fn(lambda seed: tf.random.stateless_uniform(shape, seed), seeds, fn_output_signature=tf.float32)
 
 
+def place(shares, draws):
+    """Where uniform draws [...] in [0, 1) fall among shares [..., M] of any sum, int32 [...]; never on a share of zero."""
+    cumulative = tf.cumsum(shares, axis=-1)
+    return tf.reduce_sum(tf.cast(cumulative <= draws[..., None] * cumulative[..., -1:], tf.int32), axis=-1)
+
+
 class Silence:
-    """The noise of inference: none."""
+    """No noise."""
+
+    draws = False
 
     def dropout(self, name, inputs, rate):
         return inputs
@@ -87,4 +97,5 @@ class Silence:
         return self
 
 
-SILENCE = Silence()
+SILENCE = Silence()  # of inference, where an image's answer must not depend on its batch mates, to the last bit
+UNCHANGED = Silence()  # of training

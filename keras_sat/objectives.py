@@ -3,24 +3,28 @@
 An objective says how many captions its loss is a mean over, and gives a replica's share of every term of the loss.
 """
 
-import collections
-
-import numpy as np
 import tensorflow as tf
-from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_refs
 
 from keras_sat.config import Decoding
-from keras_sat.data.input_pipeline import read_captions
 from keras_sat.decoding import sample
 from keras_sat.ids import caption_lengths, caption_mask, longest_first
 from keras_sat.losses import word_log_probs
-from keras_sat.text import PAD, UNKNOWN
+from keras_sat.noise import UNCHANGED
+from keras_sat.text import PAD
 
 
 class Likelihood:
     """The likelihood of the captions of a batch, and what else `Captioner.losses_of` asks for."""
 
+    given = True  # the captions that are read are those of the batch
     shown = "word_loss"  # the metric that tells how training goes
+
+    def prepare(self, data, vocabulary):
+        """Reads what the objective needs of a `PreparedData`."""
+
+    def summary(self, results):
+        """An epoch's {metric: value} in a few words."""
+        return "loss {loss:.3f}, a word {word_loss:.3f} (validation {val_word_loss:.3f})".format(**results)
 
     def count(self, inputs):
         """How many captions this replica holds (padding captions hold no word), float32."""
@@ -39,23 +43,40 @@ class SelfCritical:
 
         − 1/K Σ_k (R(y_k) − 1/(K−1) Σ_{j≠k} R(y_j)) ∂ log p(y_k|a)
 
-    Noise falls on the annotations alone, so that log p is the distribution that the words were drawn from. The value of the
-    loss is − R, the mean over samples. A row of the batch must be an image with all its captions: they are the references.
+    Noise falls on the annotations alone, so that log p is the distribution that the words were drawn from: no dropout of
+    words or states; nor is there a penalty or label smoothing, and hard attention's context is the expected one. The value
+    of the loss is − R, the mean over samples, and the metrics tell of the samples. A row of the batch must be an image with
+    all its captions: they are the references.
 
     Args:
-        reward: (captions int32 [B, K, T], references [B, N, T′]) → float32 [B, K], NumPy arrays.
         samples: K, at least 2. max_length: ids of a sample at most, END included.
+        reward: (captions int32 [B, K, T], references [B, N, T′]) → float32 [B, K], NumPy arrays; `prepare` gives CIDEr-D.
 
     Reference: Rennie et al. 2017, "Self-critical sequence training for image captioning", equation 6; the baseline is Luo's
     (2020, "A better variant of self-critical sequence training").
     """
 
+    given = False
     shown = "loss"
 
-    def __init__(self, reward, samples, max_length):
-        self._reward, self._samples = reward, samples
+    def __init__(self, samples, max_length, reward=None):
+        self._samples, self._reward = samples, reward
         # Nothing is forbidden, or log p would not be the distribution that samples come from.
         self._decoding = Decoding("sample", beam=samples, max_length=max_length, min_length=0, unknown=True)
+
+    def prepare(self, data, vocabulary):
+        """The training captions are the corpus by which CIDEr-D weighs words."""
+        from keras_sat.data.input_pipeline import read_captions
+        from keras_sat.rewards import CiderReward
+
+        images = [captions.tolist() for _, captions in read_captions(data, "train")]
+        flat = [caption for captions in images for caption in captions]
+        ids = iter(vocabulary.encode(flat, self._decoding.max_length).to_list())
+        self._reward = CiderReward([next(ids) for _ in captions] for captions in images)
+
+    def summary(self, results):
+        """An epoch's {metric: value} in a few words."""
+        return f"CIDEr of samples {-100 * results['loss']:.1f}"
 
     def count(self, inputs):
         """How many captions this replica will sample, float32."""
@@ -72,65 +93,17 @@ class SelfCritical:
         rewards = tf.ensure_shape(rewards, [None, self._samples])
         others = (tf.reduce_sum(rewards, axis=1, keepdims=True) - rewards) / (self._samples - 1)
 
-        log_probs, attention = model.unroll(annotations, captions)
+        log_probs, attention = model.unroll(annotations, captions, UNCHANGED)
         log_p = tf.reduce_sum(word_log_probs(log_probs, captions), axis=-1)  # [B, K]
         loss = -tf.reduce_sum((rewards - others) * log_p) / captions_in_batch
         value = -tf.reduce_sum(rewards) / captions_in_batch
         return {"cider": loss + tf.stop_gradient(value - loss)}, captions, (log_probs, attention)
 
 
-class CiderReward(CiderScorer):
-    """CIDEr-D of captions against references of their images, all as ids, by the document frequencies of a corpus.
-
-    END is a word like any other, so that a caption which does not know how to end is worth less; PAD is none. The unknown
-    word of a caption is in no reference.
-
-    Args:
-        corpus: for each image a list of captions, lists of ids.
-
-    Reference: Vedantam et al. 2015, "CIDEr", section 5; the arithmetic is pycocoevalcap's.
-    """
-
-    def __init__(self, corpus):
-        super().__init__()
-        self._images = 0
-        self.document_frequency = collections.Counter()  # a defaultdict would keep every n-gram that is ever asked for
-        for captions in corpus:
-            self._images += 1
-            self.document_frequency.update({gram for counts in cook_refs(map(_as_text, captions)) for gram in counts})
-
-    # pycocoevalcap sets it to the log of how many captions are scored.
-    ref_len = property(lambda self: np.log(self._images), lambda self, value: None)
-
-    def __call__(self, captions, references):
-        """captions int [B, K, T], references int [B, N, T′] → float32 [B, K], 1 being 100%; zero where there are none."""
-        self.ctest, self.crefs = [], []
-        for samples, truths in zip(captions, references):
-            truths = cook_refs([text for text in map(_as_text, truths) if text])
-            for tested in cook_refs(map(_as_text, np.where(samples == UNKNOWN, -1, samples))):
-                self.ctest.append(tested)
-                self.crefs.append(truths or [{}])
-        return np.array(self.compute_cider(), np.float32).reshape(captions.shape[:2])
-
-
-def build_objective(experiment, data, vocabulary):
-    """The objective that `train.objective` names.
-
-    Args:
-        experiment: a `config.Experiment`. data: a `PreparedData`, whose training captions are the corpus of CIDEr-D.
-    """
+def build_objective(experiment):
+    """The objective that `train.objective` names."""
     config = experiment.train
-    if config.objective == "likelihood":
-        return Likelihood()
-    images = [captions.tolist() for _, captions in read_captions(data, "train")]
-    flat = [caption for captions in images for caption in captions]
-    ids = iter(vocabulary.encode(flat, experiment.data.max_length).to_list())
-    corpus = ([next(ids) for _ in captions] for captions in images)
-    return SelfCritical(CiderReward(corpus), config.samples, experiment.decoding.max_length)
-
-
-def _as_text(ids):
-    return " ".join(str(each) for each in ids if each != PAD)
+    return Likelihood() if config.objective == "likelihood" else SelfCritical(config.samples, experiment.data.max_length)
 
 
 def _exists(inputs):

@@ -49,7 +49,7 @@ class Trainer:
             self.model = run.build_model()
             self.optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())
             self.optimizer.build(self.model.trainable_variables)
-            self.objective = build_objective(self.experiment, data, self.vocabulary)
+            self.objective = build_objective(self.experiment)
             self.model.prepare_training(self.config, self.optimizer, self.experiment.seed, self.objective)
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
         # Saving adds up the replicas' metrics, so every worker must take part in it.
@@ -78,6 +78,7 @@ class Trainer:
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with self.data.reading("train", "val"):
+                self.objective.prepare(self.data, self.vocabulary)
                 self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
                 self._board = TensorBoard(self._output / "logs", self._validation.pictures)
                 while not self._finished():
@@ -179,8 +180,8 @@ class Trainer:
         if not self.workers.chief:
             return
         print(
-            f"epoch {progress.epoch}: loss {line['loss']:.3f}, a word {line['word_loss']:.3f} (validation "
-            f"{line['val_word_loss']:.3f}), BLEU-4 {100 * line['val_bleu4']:.1f}, CIDEr {100 * line['val_cider']:.1f}"
+            f"epoch {progress.epoch}: {self.objective.summary(line)}, "
+            f"BLEU-4 {100 * line['val_bleu4']:.1f}, CIDEr {100 * line['val_cider']:.1f}"
             f"{', best so far' if gain else ''}",
             flush=True,
         )

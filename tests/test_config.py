@@ -53,6 +53,8 @@ def test_configurations_start_from_runs_with_the_same_vocabulary():
 def test_published_hard_attention_is_its_soft_twin_but_for_what_is_hards_own():
     """The penalty's weight too: the paper has the penalty for soft attention only."""
     for path in config.CONFIGS.glob("*hard*.yaml"):
+        if path.stem in ("flickr8k_hard", "flickr8k_hard_cider"):  # ours, nothing published
+            continue
         hard, soft = (config.load(path.with_name(path.name.replace("hard", each))) for each in ("hard", "soft"))
         assert (hard.prepare, hard.data, hard.train) == (soft.prepare, soft.data, soft.train), path.name
         for each in dataclasses.fields(soft.model):
@@ -83,6 +85,24 @@ def test_mistakes_are_named(override, parts):
     with pytest.raises(UserError) as error:
         config.load(None, [override])
     assert all(part in str(error.value) for part in parts), error.value
+
+
+@pytest.mark.parametrize(
+    "override, mend",
+    [
+        ("data.batching=captions", "data.batching to images"),
+        ("init_from=null", "init_from"),
+        ("train.select_by=loss", "select by cider"),
+        ("train.samples=1", "set it to 2"),
+        ("model.decode=argmax", "set it to expectation"),
+    ],
+)
+def test_what_self_critical_training_needs(override, mend):
+    path = config.CONFIGS / "flickr8k_hard_cider.yaml"
+    assert config.load(path).train.objective == "cider"
+    with pytest.raises(UserError, match=override.partition("=")[0] if mend != "init_from" else mend) as error:
+        config.load(path, [override])
+    assert mend in str(error.value)
 
 
 def test_unreadable_files_are_named(tmp_path):

@@ -1,6 +1,7 @@
 """Self-critical training: the reward is CIDEr-D, and the gradient that of its expectation."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -9,9 +10,11 @@ import tensorflow as tf
 from pycocoevalcap.cider.cider import Cider
 
 from keras_sat import config
+from keras_sat.data.input_pipeline import read_captions
 from keras_sat.models import build_captioner
 from keras_sat.noise import Noise
-from keras_sat.objectives import CiderReward, SelfCritical
+from keras_sat.objectives import SelfCritical
+from keras_sat.rewards import CiderReward
 from keras_sat.text import END, PAD, UNKNOWN
 
 V, LONGEST = 7, 3
@@ -48,7 +51,7 @@ def test_the_gradient_is_that_of_the_expected_reward(system):
     np.testing.assert_allclose(tf.reduce_sum(tf.exp(each)), 1, atol=1e-5)  # all captions there are
     exact = -flat(tape.gradient(expected_reward, weights, unconnected_gradients="zero"))
 
-    objective = SelfCritical(reward, samples, LONGEST)
+    objective = SelfCritical(samples, LONGEST, reward)
     with tf.GradientTape() as tape:
         terms, captions, _ = objective.losses_of(model, inputs, objective.count(inputs), Noise(1, 0, inputs["row"]))
     estimate = flat(tape.gradient(terms["cider"], weights, unconnected_gradients="zero"))
@@ -65,7 +68,7 @@ def test_training_finds_captions_of_more_reward():
     losses, weights = [], []
     for batch in (filled_up, alone):
         model = build("soft")
-        model.prepare_training(config.Training(), keras.optimizers.Adam(0.03), 1, SelfCritical(reward, 8, LONGEST))
+        model.prepare_training(config.Training(), keras.optimizers.Adam(0.03), 1, SelfCritical(8, LONGEST, reward))
         step = tf.function(lambda model=model, batch=batch: model.train_step(batch), autograph=False)
         for _ in range(60):
             losses.append(float(step()["loss"]))
@@ -94,6 +97,23 @@ def test_the_reward_is_cider():
     found = scorer(several, truths[3:4])[0]
     assert found[0] > found[1] == pytest.approx(expected[3], rel=1e-5) and found[2] == 0
     assert np.all(scorer(several, np.full_like(truths[:1], PAD)) == 0)
+
+
+def test_the_corpus_is_the_training_captions(data, vocabulary):
+    objective = SelfCritical(2, 25)
+    objective.prepare(data, vocabulary)
+    corpus = [vocabulary.encode(captions, 25).to_list() for _, captions in read_captions(data, "train")]
+    assert len(corpus) == data.images("train")
+    assert objective._reward.document_frequency == CiderReward(corpus).document_frequency
+
+
+def test_several_devices_may_ask_at_once():
+    random = np.random.default_rng(0)
+    corpus = [random.integers(4, 40, [5, 12]).tolist() for _ in range(20)]
+    scorer, batches = CiderReward(corpus), [random.integers(4, 40, [20, 5, 12]) for _ in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(scorer, batches, [np.array(corpus)] * 8))
+    np.testing.assert_array_equal(together, [scorer(batch, np.array(corpus)) for batch in batches])
 
 
 def test_the_unknown_word_is_worth_nothing():

@@ -69,10 +69,10 @@ def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypat
 
 HARD = config.Hard(embedding_size=12, state_size=16, attention_size=8, samples=2, reward_weight=1.0)
 CHILD = """
-import sys, tensorflow as tf
+import pathlib, sys, tensorflow as tf
 from keras_sat import config, train
 experiment = config.load(sys.argv[1], ["train.epochs=3"])
-train.train(experiment, sys.argv[2])
+train.train(experiment, pathlib.Path(sys.argv[2]))
 """
 
 
@@ -89,14 +89,19 @@ def last_weights(folder):
     return {name: reader.get_tensor(name) for name in names if ".ATTRIBUTES/VARIABLE_VALUE" in name}
 
 
-def test_a_killed_run_resumes_bit_for_bit(changed, mirrored_data, tmp_path):
+@pytest.mark.parametrize("objective", ["likelihood", "cider"])
+def test_a_killed_run_resumes_bit_for_bit(objective, changed, run, mirrored_data, tmp_path):
     """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run.
 
     With hard attention, which has the most to keep: what it samples, and its baseline; averaged weights and mirror images.
     """
-    data = {"path": str(mirrored_data.folder), "mirror": True, "batch_size": 4}
-    experiment = changed(data=data, train={"deterministic": True, "checkpoint_minutes": 0.0, "average": 0.9})
-    experiment = dataclasses.replace(experiment, model=HARD)
+    settings = {"deterministic": True, "checkpoint_minutes": 0.0, "average": 0.9, "objective": objective}
+    if objective == "likelihood":
+        data = {"path": str(mirrored_data.folder), "mirror": True, "batch_size": 4}
+        experiment = dataclasses.replace(changed(data=data, train=settings), model=HARD)
+    else:
+        experiment = changed(data={"batching": "images", "batch_size": 20}, train=settings)
+        experiment = dataclasses.replace(experiment, init_from=str(run.folder))
     assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
     stops = [signal.SIGINT, signal.SIGKILL]
     for stop in stops:

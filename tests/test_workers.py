@@ -56,16 +56,16 @@ main(["--config", sys.argv[1] + "/config.yaml", "--run", sys.argv[1], "--data", 
 """
 
 
-def create(folder, system, data, boxes_data, changed, **train):
-    """A run of 20 steps and more, the batches of which cannot be shared out evenly."""
+def create(folder, system, data, boxes_data, changed, first, **train):
+    """A run of 20 steps and more, the batches of which cannot be shared out evenly; `first`: a trained one."""
     data = boxes_data if system == "proposals" else data
     assert data.statistics["train"]["captions"] % 11
     train = {"epochs": 3 if system == "proposals" else 1, "optimizer": "sgd", "clip_norm": 1.0, "average": 0.9, **train}
-    settings = {"path": str(data.folder), "batch_size": 11}
+    settings, init_from = {"path": str(data.folder), "batch_size": 11}, None
     if system == "self_critical":
-        settings["batching"], train["objective"] = "images", "cider"
-    experiment = changed(data=settings, train=train)
-    return create_run(folder, dataclasses.replace(experiment, model=SYSTEMS[system]), data)
+        settings["batching"], train["objective"], init_from = "images", "cider", str(first.folder)
+    experiment = dataclasses.replace(changed(data=settings, train=train), model=SYSTEMS[system], init_from=init_from)
+    return create_run(folder, experiment, data)
 
 
 def two_workers(logs, script, *arguments):
@@ -86,12 +86,12 @@ def two_workers(logs, script, *arguments):
 
 
 @pytest.fixture(scope="module")
-def trained(data, boxes_data, changed, tmp_path_factory):
+def trained(data, boxes_data, changed, run, tmp_path_factory):
     """{way: {system: run}}, and trained by one device, "alone"."""
     found = {}
     for way in ("alone", *WAYS):
         folder, settings = tmp_path_factory.mktemp("runs"), {"accumulate": 3} if way == "three parts" else {}
-        found[way] = {name: create(folder / name, name, data, boxes_data, changed, **settings) for name in TRAINED}
+        found[way] = {name: create(folder / name, name, data, boxes_data, changed, run, **settings) for name in TRAINED}
         folders = [run.folder for run in found[way].values()]
         if way == "two devices":
             subprocess.run([sys.executable, "-W", "ignore", "-c", SHARED, way, *folders], check=True)
@@ -118,9 +118,9 @@ def test_together_as_alone(way, system, trained):
     assert a["step"] == b["step"] >= 20
 
 
-def test_a_lost_worker(trained, data, boxes_data, changed, tmp_path):
+def test_a_lost_worker(trained, data, boxes_data, changed, run, tmp_path):
     """One line says what happened; started again, training ends as if nothing had."""
-    run = create(tmp_path / "run", TRAINED[0], data, boxes_data, changed, checkpoint_minutes=0.0)
+    run = create(tmp_path / "run", TRAINED[0], data, boxes_data, changed, run, checkpoint_minutes=0.0)
     chief, other = two_workers(tmp_path, TRAIN, run.folder, data.folder)
     while not (run.folder / "checkpoints" / "last" / "checkpoint").exists():
         assert chief.poll() is None and other.poll() is None

@@ -55,7 +55,9 @@ def _title(record):
     if len(runs) > 1:
         return "ensemble of " + ", ".join(run["run"] for run in runs)
     [run] = runs
-    return f"{run['run']}, seed {run['seed']}, {len(curve)} epochs, {curve[-1]['seconds'] / 3600:.1f} h"
+    before = (run["init_from"] or "").rpartition("/")[-1]
+    epochs = f"{len(curve)} epochs" + (f" after {before}" if before else "")
+    return f"{run['run']}, seed {run['seed']}, {epochs}, {curve[-1]['seconds'] / 3600:.1f} h"
 
 
 def write_table(folder, split, records):

@@ -94,11 +94,11 @@ class Captioner(keras.Model, abc.ABC):
             training: the `train` section of an experiment. optimizer: a Keras optimizer. seed: of all noise.
             objective: see `keras_sat.objectives` (default: the likelihood).
         """
-        meters = {name: keras.metrics.Mean(name) for name in self.meter_names}
+        objective = objective or Likelihood()
+        names = self.meter_names if objective.given else Captioner.meter_names
+        meters = {name: keras.metrics.Mean(name) for name in names}
         # In a namespace, so that Keras counts none of it among the model's weights: a checkpoint of the model is the model.
-        self.training = SimpleNamespace(
-            config=training, optimizer=optimizer, seed=seed, objective=objective or Likelihood(), meters=meters
-        )
+        self.training = SimpleNamespace(config=training, optimizer=optimizer, seed=seed, objective=objective, meters=meters)
 
     meter_names = ("loss", "word_loss", "accuracy", "filled", "attention_entropy")
 
@@ -142,7 +142,8 @@ class Captioner(keras.Model, abc.ABC):
             gradients = optimizer.get_unscaled_gradients(gradients)
         # The optimizer sums the gradients over the replicas, then clips.
         optimizer.apply_gradients(zip(gradients, self.trainable_variables))
-        self.after_update(observed, count)
+        if self.training.objective.given:
+            self.after_update(observed, count)
         return {name: meter.result() for name, meter in self.training.meters.items()}
 
     def _learn(self, inputs, count):

@@ -6,7 +6,7 @@ from keras_sat.ids import caption_mask
 from keras_sat.losses import attention_entropy, word_log_probs
 from keras_sat.models.captioner import global_sum
 from keras_sat.models.soft import SoftCaptioner
-from keras_sat.noise import SILENCE, image_draws, image_seeds
+from keras_sat.noise import SILENCE, image_draws, image_seeds, place
 
 
 class HardCaptioner(SoftCaptioner):
@@ -39,7 +39,7 @@ class HardCaptioner(SoftCaptioner):
 
     def _draws(self, captions, noise):
         """Of training: a uniform draw for each location, and whether the context is the expected one."""
-        if noise is SILENCE:
+        if not noise.draws:
             return {}
         if self.config.expectation_per == "image":
             expected = noise.uniform("expected", [1, 1]) < self.config.expectation  # [B, 1, 1]
@@ -51,7 +51,7 @@ class HardCaptioner(SoftCaptioner):
     def _look(self, attention, inputs, more):
         if "draw" in inputs:
             soft = attention if self.config.attention_gradient == "all" else tf.stop_gradient(attention)
-            one_hot = tf.one_hot(sample(attention, inputs["draw"]), tf.shape(attention)[-1])
+            one_hot = tf.one_hot(place(attention, inputs["draw"]), tf.shape(attention)[-1])
             return tf.where(inputs["expected"][..., None], soft, one_hot), more
         if self.config.decode == "expectation":
             return attention, more
@@ -59,7 +59,7 @@ class HardCaptioner(SoftCaptioner):
             return tf.one_hot(tf.argmax(attention, axis=-1), tf.shape(attention)[-1]), more
         (seeds,) = more
         draws = image_draws(seeds[:, 0], [])  # all hypotheses of an image are at the same step
-        locations = sample(attention, tf.repeat(draws[:, None], tf.shape(attention)[1], axis=1))
+        locations = place(attention, tf.repeat(draws[:, None], tf.shape(attention)[1], axis=1))
         return tf.one_hot(locations, tf.shape(attention)[-1]), [seeds + [0, 1]]
 
     meter_names = (*SoftCaptioner.meter_names, "entropy")
@@ -78,7 +78,7 @@ class HardCaptioner(SoftCaptioner):
             terms["penalty"] = tf.stop_gradient(terms["penalty"])
 
         draws = self._draws(captions, noise)  # those of the forward pass
-        locations = sample(attention, draws["draw"])[..., None]
+        locations = place(attention, draws["draw"])[..., None]
         chosen = tf.math.log(tf.maximum(tf.gather(attention, locations, batch_dims=3)[..., 0], 1e-30))  # [B, N·samples, T]
         sampled = tf.reduce_sum(tf.where(draws["expected"], 0.0, chosen) * caption_mask(captions), axis=-1)  # log p(s̃|a)
         advantages = self._rewards(log_probs, captions) - self.baseline
@@ -102,9 +102,3 @@ class HardCaptioner(SoftCaptioner):
         """Moves the baseline by the rewards, once they have been used: it must not depend on them."""
         decay = self.config.baseline_decay
         self.baseline.assign(decay * self.baseline + (1 - decay) * global_sum(observed) / captions_in_batch)
-
-
-def sample(attention, draws):
-    """Locations, int32 [B, …]: attention [B, …, L] at the place that uniform draws [B, …] fall to."""
-    passed = tf.reduce_sum(tf.cast(tf.cumsum(attention, axis=-1) <= draws[..., None], tf.int32), axis=-1)
-    return tf.minimum(passed, tf.shape(attention)[-1] - 1)

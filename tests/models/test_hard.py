@@ -11,8 +11,7 @@ import tensorflow as tf
 from keras_sat import config
 from keras_sat.losses import attention_entropy
 from keras_sat.models import build_captioner
-from keras_sat.models.hard import sample
-from keras_sat.noise import Noise
+from keras_sat.noise import Noise, place
 from keras_sat.text import END, START
 
 L, T, V, IMAGES, DRAWS = 3, 2, 7, 250, 120
@@ -164,10 +163,10 @@ def test_the_baseline_is_a_moving_average_of_the_reward():
 def test_samples_fall_as_the_attention_says():
     attention = tf.constant([0.1, 0.0, 0.6, 0.3])
     draws = tf.random.stateless_uniform([20_000], [0, 1])
-    counts = np.bincount(sample(tf.repeat(attention[None], 20_000, 0), draws), minlength=4)
+    counts = np.bincount(place(tf.repeat(attention[None], 20_000, 0), draws), minlength=4)
     np.testing.assert_allclose(counts / 20_000, attention, atol=0.015)
     assert counts[1] == 0
-    assert int(sample(attention[None] * 0.999999, tf.constant([0.9999999]))[0]) == 3, "rounding stays inside"
+    assert int(place(attention[None] * 0.999999, tf.constant([0.9999999]))[0]) == 3, "rounding stays inside"
 
 
 def test_a_sampled_caption_can_be_repeated_and_depends_on_the_image_alone():
