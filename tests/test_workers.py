@@ -92,14 +92,14 @@ def trained(data, boxes_data, changed, run, tmp_path_factory):
     for way in ("alone", *WAYS):
         folder, settings = tmp_path_factory.mktemp("runs"), {"accumulate": 3} if way == "three parts" else {}
         found[way] = {name: create(folder / name, name, data, boxes_data, changed, run, **settings) for name in TRAINED}
-        folders = [run.folder for run in found[way].values()]
+        folders = [each.folder for each in found[way].values()]
         if way == "two devices":
             subprocess.run([sys.executable, "-W", "ignore", "-c", SHARED, way, *folders], check=True)
         elif way == "two workers":
             assert [process.wait() for process in two_workers(folder, SHARED, way, *folders)] == [0, 0]
         else:
-            for run in found[way].values():
-                Trainer(run, run.data()).fit()
+            for each in found[way].values():
+                Trainer(each, each.data()).fit()
     return found
 
 
