@@ -13,7 +13,7 @@ from typing import Literal
 
 import yaml
 
-from keras_sat import settings
+from keras_sat import contradictions, settings
 from keras_sat.errors import UserError, nearest
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -439,40 +439,8 @@ def from_values(values, source="configuration"):
     if not isinstance(name, str) or name not in SYSTEMS:
         raise UserError(f"{source}: model.name: unknown model {name!r}{nearest(name, SYSTEMS)}")
     experiment = settings.build(Experiment, values, source, {"model": SYSTEMS[name]})
-    if experiment.finetune.from_layer and experiment.data.batching != "images":
-        raise UserError(
-            f"{source}: data.batching: {experiment.data.batching} would run the CNN once a caption; with "
-            "finetune.from_layer set it to images"
-        )
-    if experiment.train.objective == "cider":
-        _check_self_critical(experiment, source)
-    if experiment.train.average and experiment.finetune.batch_norm == "trained":
-        raise UserError(
-            f"{source}: train.average: would not average BatchNorm's statistics; leave finetune.batch_norm=frozen"
-        )
+    contradictions.check(experiment, source)
     return experiment
-
-
-def _check_self_critical(experiment, source):
-    if experiment.data.batching != "images":
-        raise UserError(
-            f"{source}: train.objective: cider compares with all captions of an image; set data.batching to images"
-        )
-    if not experiment.init_from:
-        raise UserError(
-            f"{source}: train.objective: cider improves a captioner that writes sentences already; name its run as init_from"
-        )
-    if experiment.train.select_by == "loss":
-        raise UserError(
-            f"{source}: train.select_by: loss gets worse where train.objective: cider gets better; select by cider or bleu4"
-        )
-    if getattr(experiment.model, "decode", "expectation") != "expectation":
-        raise UserError(
-            f"{source}: model.decode: {experiment.model.decode} teaches the attention nothing with train.objective: cider; "
-            "set it to expectation"
-        )
-    if experiment.train.samples < 2:
-        raise UserError(f"{source}: train.samples: {experiment.train.samples} cannot be compared; set it to 2 or more")
 
 
 as_dict = dataclasses.asdict

@@ -53,8 +53,6 @@ def test_configurations_start_from_runs_with_the_same_vocabulary():
 def test_published_hard_attention_is_its_soft_twin_but_for_what_is_hards_own():
     """The penalty's weight too: the paper has the penalty for soft attention only."""
     for path in config.CONFIGS.glob("*hard*.yaml"):
-        if path.stem in ("flickr8k_hard", "flickr8k_hard_cider"):  # ours, nothing published
-            continue
         hard, soft = (config.load(path.with_name(path.name.replace("hard", each))) for each in ("hard", "soft"))
         assert (hard.prepare, hard.data, hard.train) == (soft.prepare, soft.data, soft.train), path.name
         for each in dataclasses.fields(soft.model):

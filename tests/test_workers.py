@@ -27,9 +27,8 @@ SYSTEMS = {
     "self_critical": config.Soft(**SMALL, attention_size=8, feature_dropout=0.2),
 }
 WAYS = ["two devices", "two workers", "three parts"]
-TRAINED = os.environ.get(
-    "SYSTEMS", "soft hard areas self_critical"
-).split()  # SYSTEMS="soft hard …": all of them take twelve minutes
+# SYSTEMS="soft hard …" trains others; all of them take twelve minutes.
+TRAINED = os.environ.get("SYSTEMS", "soft hard areas self_critical").split()
 
 # A process of its own: TensorFlow mixes up the collectives of two strategies in one.
 SHARED = """

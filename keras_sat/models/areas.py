@@ -67,7 +67,7 @@ class AreasCaptioner(Captioner):
         tokens = shift_right(captions)
         words = noise.dropout("words", self.embedding(tokens), self.config.embedding_dropout)
         steps = {"words": self.gru.project(words), **self._of_words(tokens, annotations)}
-        if self.config.state_dropout and noise is not SILENCE:
+        if self.config.state_dropout and noise.draws:
             # In front of the loop, since words and regions must read the same state.
             ones = tf.ones([*tf.unstack(tf.shape(tokens)), self.config.state_size], self.compute_dtype)
             steps["kept"] = noise.dropout("state", ones, self.config.state_dropout)  # [B, N, T, H]
