@@ -80,9 +80,12 @@ def image_draws(seeds, shape):
 
 
 def place(shares, draws):
-    """Where uniform draws [...] in [0, 1) fall among shares [..., M] of any sum, int32 [...]; never on a share of zero."""
+    """Where uniform draws [...] in [0, 1) fall among shares [..., M] of any sum, int32 [...]; never on a share of zero.
+
+    Where all shares are zero, as behind the end of a caption that a recurrence left out, it is the last.
+    """
     cumulative = tf.cumsum(shares, axis=-1)
-    return tf.reduce_sum(tf.cast(cumulative <= draws[..., None] * cumulative[..., -1:], tf.int32), axis=-1)
+    return tf.reduce_sum(tf.cast(cumulative[..., :-1] <= draws[..., None] * cumulative[..., -1:], tf.int32), axis=-1)
 
 
 class Silence:

@@ -141,6 +141,17 @@ def test_the_released_codes_attention_learns_from_reward_and_entropy_alone():
     assert np.any(tape.gradient(loss, model.lstm.trainable_variables[0]))
 
 
+def test_steps_behind_all_captions_change_nothing():
+    """A replica's captions may all be shorter than the global batch's longest: its steps leave captions out."""
+    model, gradients = build(expectation=1.0, samples=2, entropy_weight=0.5, penalty_weight=1.0), []
+    for captions in (CAPTION, tf.pad(CAPTION, [[0, 0], [0, 0], [0, 3]])):
+        with tf.GradientTape() as tape:
+            terms, _ = model.losses_of({"features": FEATURES, "captions": captions}, 1.0, Noise(0, 0, tf.range(1)))
+            loss = tf.add_n(list(terms.values()))
+        gradients.append(flat(tape, loss, model))
+    np.testing.assert_allclose(*gradients, atol=1e-6)
+
+
 @pytest.mark.parametrize("per, kinds", [("image", {"mixed"}), ("batch", {"all", "none"})])
 def test_the_replacement_is_drawn_for_each_image_or_once_for_the_batch(per, kinds):
     model = build(expectation=0.5, expectation_per=per)
@@ -167,6 +178,7 @@ def test_samples_fall_as_the_attention_says():
     np.testing.assert_allclose(counts / 20_000, attention, atol=0.015)
     assert counts[1] == 0
     assert int(place(attention[None] * 0.999999, tf.constant([0.9999999]))[0]) == 3, "rounding stays inside"
+    assert int(place(tf.zeros([1, 4]), tf.constant([0.5]))[0]) == 3, "so does attention that was left out"
 
 
 def test_a_sampled_caption_can_be_repeated_and_depends_on_the_image_alone():
