@@ -40,6 +40,11 @@ def _captions(ours):
     return _times("captions_a_second", f"keras_sat, {ours}", "PyTorch")
 
 
+def _loop(*forms):
+    """The project's loop beside the fastest of other forms."""
+    return lambda result: min(result["captions_a_second"]["scan"] / result["captions_a_second"][form] for form in forms)
+
+
 def _images(batch):
     return _times("images_a_second", f"keras_sat, batch {batch}", "PyTorch, one at a time")
 
@@ -57,6 +62,11 @@ COMPARISONS = {
     ("training", "--grid=7", "--batch=128"): [
         Row("training, 7×7, batch 128", PYTORCH, _captions("by length"), "≥ 2.5"),
         Row("… its arithmetic", "a 2048³ product", lambda r: r["share_of_limit"]["keras_sat, by length"], "≥ 50", "{:.0%}"),
+    ],
+    ("time_loop",): [
+        Row("time loop, 7×7, batch 64", "Keras' RNN", _loop("Keras RNN"), "> 1", "{:.2f} ×"),
+        Row("…", "unrolled, a graph a length", _loop("unrolled"), "> 1", "{:.2f} ×"),
+        Row("…", "compiled by XLA, the better of two", _loop("while loop, XLA", "unrolled, XLA"), "> 1", "{:.2f} ×"),
     ],
     ("areas_joint_softmax", "--each=5"): [
         Row("joint softmax, five captions an image", "written out", _saved("seconds"), "≥ 10"),
