@@ -116,6 +116,8 @@ class Data:
     image's captions together (N = captions an image). `batch_size` counts captions over all devices.
     Images, captions and batches are shuffled within windows of `shuffle_…` of them. With `mirror`, training sees an image
     as it is or mirrored, anew in each epoch; `left` and `right` change places in the captions of mirrored ones.
+    `sharding`, where several workers train: `rows`: each reads all files and keeps its rows of every batch, so that a run
+    does not depend on how many they are; `files`: each reads files of its own, and its rows of every batch come from them.
     """
 
     path: str = "data/scenes"
@@ -127,6 +129,7 @@ class Data:
     shuffle_captions: int = 8_000
     shuffle_batches: int = 64
     mirror: bool = False
+    sharding: Literal["rows", "files"] = "rows"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ def check(experiment, source):
             train.average and finetune.batch_norm == "trained",
             "train.average: would not average BatchNorm's statistics; leave finetune.batch_norm=frozen",
         ),
+        (
+            data.sharding == "files" and finetune.batch_norm == "trained",
+            "data.sharding: files has steps at which a worker sees no image, which BatchNorm's statistics would not bear; "
+            "set it to rows, or leave finetune.batch_norm=frozen",
+        ),
     ):
         if wrong:
             raise UserError(f"{source}: {message}")

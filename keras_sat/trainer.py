@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_sat.checkpoints import Checkpoints, Progress
 from keras_sat.data import input_pipeline
+from keras_sat.data.parts import WHOLE, Part, dealt, not_empty
 from keras_sat.errors import UserError
 from keras_sat.files import write_text
 from keras_sat.initialisation import initialise
@@ -92,22 +93,38 @@ class Trainer:
 
     def _batches(self, skip=0):
         """The batches of the epoch that comes next, shared out to the devices."""
-        batches = input_pipeline.training_batches(
-            self.data,
-            self.experiment.data,
-            self.vocabulary,
-            self.experiment.seed,
-            self.progress.epoch,
-            shares=self.strategy.num_replicas_in_sync * self.config.accumulate,
-            inputs=tuple(self.model.input_shapes),
-        )
-        return self.strategy.experimental_distribute_dataset(batches.skip(skip))
+
+        def read(shares, part=WHOLE):
+            return input_pipeline.training_batches(
+                self.data,
+                self.experiment.data,
+                self.vocabulary,
+                self.experiment.seed,
+                self.progress.epoch,
+                shares=shares * self.config.accumulate,
+                inputs=tuple(self.model.input_shapes),
+                part=part,
+            ).skip(skip)
+
+        def own(context):
+            devices = context.num_replicas_in_sync // context.num_input_pipelines
+            part = Part(context.input_pipeline_id, context.num_input_pipelines)
+            return dealt(read(devices, part), devices)
+
+        if self.experiment.data.sharding == "files":
+            return self.strategy.distribute_datasets_from_function(own)
+        return self.strategy.experimental_distribute_dataset(read(self.strategy.num_replicas_in_sync))
 
     def _train_function(self):
         """`train_step` as one graph for batches of any size: a graph a size would be slow, and would round differently."""
         signature = [self._batches().element_spec]
-        step = lambda batch: self.strategy.run(self.model.train_step, (batch,))  # noqa: E731
-        return tf.function(step, input_signature=signature, autograph=False)
+
+        def learn(batch):
+            if self.experiment.data.sharding == "files":
+                batch = not_empty(batch, self.config.accumulate)
+            return self.model.train_step(batch)
+
+        return tf.function(lambda batch: self.strategy.run(learn, (batch,)), input_signature=signature, autograph=False)
 
     def _finished(self):
         out_of_patience = self.config.patience and self.progress.waited >= self.config.patience
@@ -118,10 +135,13 @@ class Trainer:
         progress, started = self.progress, time.monotonic()
         self._clock = saved = started
         total = self.data.statistics["train"]["captions"]
-        done = int(total * progress.batch / self.steps_an_epoch)
+
+        def done():  # of workers with files of their own, the number of batches is but an estimate
+            return min(total, int(total * progress.batch / self.steps_an_epoch))
+
         with progress_bar(
             total=total,
-            initial=done,
+            initial=done(),
             desc=f"epoch {progress.epoch + 1}/{self.config.epochs}",
             unit=" captions",
             disable=not self.workers.chief,
@@ -131,7 +151,7 @@ class Trainer:
                 progress.batch += 1
                 if progress.batch % 10 == 0:  # reading a metric waits for the device
                     bar.set_postfix({self.objective.shown: f"{float(logs[self.objective.shown]):.3f}"}, refresh=False)
-                bar.update(int(total * progress.batch / self.steps_an_epoch) - bar.n)
+                bar.update(done() - bar.n)
                 due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
                 if self.workers.any(self._interrupted or due):
                     self._check_loss()

@@ -1,6 +1,9 @@
 """Shared by all tests: a small prepared data set, made once by the real pipeline, and a small trained run."""
 
 import dataclasses
+import itertools
+import json
+import shutil
 
 import pytest
 
@@ -29,6 +32,26 @@ def data(data_folder):
     from keras_sat.data.prepared import open_prepared
 
     return open_prepared(data_folder)
+
+
+@pytest.fixture(scope="session")
+def files_data(data, tmp_path_factory):
+    """The same in three training files, of 20, 14 and 6 images."""
+    import tensorflow as tf
+
+    from keras_sat.data.prepared import open_prepared
+
+    folder = shutil.copytree(data.folder, tmp_path_factory.mktemp("data") / "files")
+    records, shards = list(tf.data.TFRecordDataset(data.shards("train")).as_numpy_iterator()), []
+    for first, last in itertools.pairwise((0, 20, 34, 40)):
+        path = folder / f"train-{len(shards)}.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records[first:last]:
+                writer.write(record)
+        shards.append({"name": path.name, "bytes": path.stat().st_size, "images": last - first})
+    manifest = data.manifest | {"splits": data.manifest["splits"] | {"train": shards}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return open_prepared(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import socket
@@ -11,12 +12,16 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_sat import config
+from keras_sat.data.input_pipeline import training_batches
+from keras_sat.data.parts import Part
 from keras_sat.runs import create_run
 from keras_sat.trainer import Trainer
 
 SMALL = {"embedding_size": 12, "state_size": 16}
+PLAIN = {"state_dropout": 0.0, "output_dropout": 0.0}
 SYSTEMS = {
     "soft": config.Soft(**SMALL, attention_size=8, feature_dropout=0.2, embedding_dropout=0.2),
     "hard": config.Hard(**SMALL, attention_size=8, samples=2, reward_weight=1.0),
@@ -115,6 +120,29 @@ def test_together_as_alone(way, system, trained):
         for name in ("loss", "word_loss", "accuracy", "attention_entropy", "val_loss", "val_word_loss"):
             assert a[name] == pytest.approx(b[name], rel=1e-6, abs=2e-5), name
     assert a["step"] == b["step"] >= 20
+
+
+def test_workers_with_files_of_their_own(files_data, changed, tmp_path):
+    """They train as one device does by the rows of both; one runs out of files before the other."""
+    data, train = {"path": str(files_data.folder), "batch_size": 22, "sharding": "files"}, {"epochs": 1, "optimizer": "sgd"}
+    experiment = dataclasses.replace(changed(data=data, train=train), model=config.Soft(**SMALL, attention_size=8, **PLAIN))
+    shared, alone = (create_run(tmp_path / name, experiment, files_data) for name in ("shared", "alone"))
+    assert [process.wait() for process in two_workers(tmp_path, SHARED, "two workers", shared.folder)] == [0, 0]
+
+    trainer = Trainer(alone, files_data)
+    parts = [
+        list(training_batches(files_data, experiment.data, trainer.vocabulary, experiment.seed, 0, part=Part(index, 2)))
+        for index in range(2)
+    ]
+    assert len(parts[0]) > len(parts[1])
+    for batches in itertools.zip_longest(*parts):
+        batches = [batch for batch in batches if batch]
+        length = max(batch["captions"].shape[-1] for batch in batches)
+        for batch in batches:
+            batch["captions"] = tf.pad(batch["captions"], [[0, 0], [0, 0], [0, length - batch["captions"].shape[-1]]])
+        trainer.model.train_step({name: tf.concat([batch[name] for batch in batches], 0) for name in batches[0]})
+    for a, b in zip(shared.load_model("last").get_weights(), trainer.model.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_a_lost_worker(trained, data, boxes_data, changed, run, tmp_path):

@@ -9,6 +9,7 @@ Inputs, by name: `features`, float32 [B, h, w, D], the stored feature maps; `reg
 import tensorflow as tf
 
 from keras_sat.data import examples
+from keras_sat.data.parts import WHOLE
 from keras_sat.encoder import dequantise
 from keras_sat.ids import caption_lengths, longest_first
 from keras_sat.pictures import decode_image
@@ -19,7 +20,7 @@ _no_autograph = tf.autograph.experimental.do_not_convert
 
 
 @_no_autograph
-def training_batches(data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",)):
+def training_batches(data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",), part=WHOLE):
     """One epoch of batches for `Captioner.train_step`.
 
     With `config.batching == "captions"` each row is one caption (N = 1), bucketed by length; with `"images"` each row is
@@ -32,15 +33,17 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
             may not divide; they are filled up with rows of padding, which count in nothing, because TensorFlow's gradients
             do not bear a share without rows.
         inputs: names of what the model takes.
+        part: a `Part`, whose rows of the batches these are.
     Returns:
         A tf.data.Dataset of {each input, "captions": int32 [B, N, T], "row": int32 [B]}.
     Raises:
-        UserError: the data set lacks an input.
+        UserError: the data set lacks an input, or its files or the batch cannot be shared by so many workers.
     """
     shapes = _input_shapes(data, inputs)
+    rows_a_part = part.rows(_rows_a_batch(data, config, split))
     # Stateless seeds for three shuffles and for mirroring; the order of shards changes too.
     seeds = tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
-    shards = tf.random.experimental.stateless_shuffle(data.shards(split), [seed, seeds[0]])
+    shards = tf.random.experimental.stateless_shuffle(part.files(data, split), [seed, seeds[0]])
     mirror = _Mirror(data, shapes, seeds[4]) if config.mirror and split == "train" else None
     images = _images(data, shards, config, vocabulary, shapes, mirror).shuffle(config.shuffle_images, seeds[1])
     if config.batching == "captions":
@@ -49,12 +52,14 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
         rows = images.map(lambda image: image | {"captions": longest_first(image["captions"])})
     # When an epoch ends, the buckets are emptied one after the other. Unshuffled, its last updates would come from longer
     # and longer captions, after which the model forgets to end its own.
-    batches = _bucketed(rows, config, _rows_a_batch(data, config, split)).shuffle(config.shuffle_batches, seeds[3])
-    return _ready(batches, data).map(lambda batch: _filled_up(batch, shares)).prefetch(2)
+    batches = _bucketed(rows, config, rows_a_part).shuffle(config.shuffle_batches, seeds[3])
+    first = part.index * rows_a_part
+    return _ready(batches, data).map(lambda batch: _filled_up(batch, shares, first)).prefetch(2)
 
 
 def count_batches(data, config, split="train"):
-    """How many batches `training_batches` gives an epoch, from the statistics alone."""
+    """How many batches `training_batches` gives an epoch, from the statistics alone; about as many where workers have
+    files of their own."""
     kind = "lengths" if config.batching == "captions" else "longest"
     buckets = {}
     for length, count in data.statistics[split][kind].items():
@@ -174,17 +179,17 @@ def _bucketed(rows, config, rows_a_batch):
     )
 
 
-def _filled_up(batch, multiple):
-    """The batch with empty captions at its end, so that the number of rows is a multiple, and the rows' numbers.
+def _filled_up(batch, multiple, first):
+    """The batch with empty captions at its end, so that the number of rows is a multiple; the rows' numbers, from `first`.
 
     Their images are the first rows' once more, lest a CNN's batch statistics see images that do not exist.
     """
     rows = tf.shape(batch["captions"])[0]
-    row = tf.range(rows + -rows % multiple)
+    places = tf.range(rows + -rows % multiple)
     if multiple > 1:
-        batch = {key: tf.gather(tensor, row % rows) for key, tensor in batch.items()}
-        batch["captions"] = tf.where(row[:, None, None] < rows, batch["captions"], PAD)
-    return batch | {"row": row}
+        batch = {key: tf.gather(tensor, places % rows) for key, tensor in batch.items()}
+        batch["captions"] = tf.where(places[:, None, None] < rows, batch["captions"], PAD)
+    return batch | {"row": first + places}
 
 
 def _shapes(rows):
