@@ -11,8 +11,9 @@ CONTRIB := $(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
 demo: $(VENV)/installed
 	$(RUN) -m keras_sat.demo
 
+# Two processes, a file of tests at a time, since much of it is Python that traces graphs.
 test: $(VENV)/installed-test
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/installed
 	$(INSTALL) -e ".[bench]"

@@ -18,6 +18,11 @@ def small_prepare(**changes):
     return config.from_values({"prepare": {**values, **changes}}).prepare
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first: started last, it would keep one process busy while others have nothing left."""
+    items.sort(key=lambda item: item.path.name != "test_workers.py")
+
+
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory):
     from pipeline.prepare import prepare
