@@ -37,7 +37,7 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
     model = run.load_model()
     target = run.folder / "evaluation"
     captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit, target / f"{split}_captions.json")
-    report.write(target, split, run.folder.name, evaluation)
+    report.write(target, split, run.folder.name, evaluation, {"decoding": dataclasses.asdict(run.experiment.decoding)})
     if gallery:
         from keras_sat.evaluation.generate import explain_split
         from keras_sat.visualize.gallery import stored_pictures, write_gallery

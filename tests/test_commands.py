@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from keras_sat import config
 from keras_sat.data import input_pipeline
 from keras_sat.evaluation.results_file import read_results, write_results
 
@@ -130,7 +131,9 @@ def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, 
     assert re.search(r"best possible over these regions \| \d+\.\d \(.*\) \|  \|", result.stdout), "it has no attention"
 
     folder = run.folder / "evaluation"
-    scores = json.loads((folder / "test.json").read_text())["scores"]
+    written = json.loads((folder / "test.json").read_text())
+    scores = written["scores"]
+    assert config.Decoding(**written["decoding"]) == run.experiment.decoding
     assert read_results(folder / "test_captions.json").keys() == references.keys()
     assert "<canvas>" in (folder / "test_gallery.html").read_text(encoding="utf-8")
     with open(folder / "test_images.csv", newline="") as file:

@@ -99,10 +99,10 @@ def formatted(name, numbers, sign=""):
     return [f"{factor * number:{sign}.{decimals}f}" for number in numbers]
 
 
-def write(folder, split, title, evaluation):
-    """Writes a system's SPLIT.json and SPLIT_images.csv."""
+def write(folder, split, title, evaluation, about=()):
+    """Writes a system's SPLIT.json and SPLIT_images.csv; `about`: what else the first shall tell, {name: JSON's value}."""
     write_text(folder / f"{split}_images.csv", _images({title: evaluation}))
-    write_text(folder / f"{split}.json", to_json(described(evaluation)))
+    write_text(folder / f"{split}.json", to_json(described(evaluation) | dict(about)))
 
 
 def read_scores(folder):
