@@ -6,10 +6,9 @@ Training steps of soft attention as in benchmarks/training.py, captions sorted b
 All forms must compute the same loss. They take turns, and the fastest round of each counts; the first round, which traces
 and compiles, is told apart: where shapes are part of the program, every length of captions costs it again.
 
-    scan              the project's: one loop in the graph, which leaves captions out that ended, with the LSTM's kernels as
-                      LoopConstants
-    … ordinary        the same loop, whose gradient adds up those of the kernels step by step
-    while loop        all captions through all steps
+    scan              the project's: one loop in the graph, whose steps may be of fewer and fewer captions
+    … ordinary        the same, but the kernels' gradients are added up step by step; in all others they are LoopConstants
+    while loop        the same without that freedom
     Keras RNN         what runs behind keras.layers.RNN
     unrolled          a copy of the step for each word, a graph for each length
     while loop, XLA   the whole step compiled for each shape
@@ -48,12 +47,16 @@ class OrdinaryKernels:
 def while_loop(step, inputs, state, needed):
     """As `layers.scan`, for all sequences at all steps."""
     steps = tf.shape(needed)[2]
-    inputs = tf.nest.map_structure(_time_first, inputs)
-    first, state = step(_at(0, inputs), state)
+    inputs = tf.nest.map_structure(lambda tensor: _array(_time_first(tensor)), inputs)
+
+    def at(t):
+        return tf.nest.map_structure(lambda array: array.read(t), inputs)
+
+    first, state = step(at(0), state)
     arrays = tf.nest.map_structure(lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), first)
 
     def body(t, state, arrays):
-        outputs, state = step(_at(t, inputs), state)
+        outputs, state = step(at(t), state)
         return t + 1, state, tf.nest.map_structure(lambda array, output: array.write(t, output), arrays, outputs)
 
     _, _, arrays = tf.while_loop(lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps)
@@ -66,11 +69,23 @@ def keras_rnn(step, inputs, state, needed):
 
 
 def unrolled(step, inputs, state, needed):
-    inputs, outputs = tf.nest.map_structure(_time_first, inputs), []
-    for t in range(needed.shape[2]):
-        output, state = step(_at(t, inputs), state)
+    flat, outputs = [tf.unstack(_time_first(tensor)) for tensor in tf.nest.flatten(inputs)], []
+    for each in zip(*flat):
+        output, state = step(tf.nest.pack_sequence_as(inputs, each), state)
         outputs.append(output)
     return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=2), *outputs)
+
+
+def _array(steps):
+    return tf.TensorArray(steps.dtype, tf.shape(steps)[0], False, False, element_shape=steps.shape[1:]).unstack(steps)
+
+
+def _time_first(tensor):
+    return tf.transpose(tensor, [2, 0, 1, *range(3, tensor.shape.rank)])
+
+
+def _batch_first(tensor):
+    return tf.transpose(tensor, [1, 2, 0, *range(3, tensor.shape.rank)])
 
 
 def read_all_words(read_out, captions, words, hidden, context, noise):
@@ -95,14 +110,14 @@ class Form:
     """`loop`: as `layers.scan`. `constants`: the kernels are LoopConstants. `by_length`: a graph for each length. `xla`."""
 
     loop: Callable
-    constants: bool = False
+    constants: bool = True
     by_length: bool = False
     xla: bool = False
 
 
 FORMS = {
-    "scan": Form(layers.scan, constants=True),
-    "… ordinary": Form(layers.scan),
+    "scan": Form(layers.scan),
+    "… ordinary": Form(layers.scan, constants=False),
     "while loop": Form(while_loop),
     "Keras RNN": Form(keras_rnn),
     "unrolled": Form(unrolled, by_length=True),

@@ -45,7 +45,9 @@ class Trainer:
         self.workers = workers or Workers()
         self.strategy = self.workers.strategy
         self.vocabulary = run.vocabulary()
-        self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data)
+        # By files, an epoch is as long as that of the worker who has the most; any worker's part tells.
+        sharing = Part(count=self.workers.count) if self.experiment.data.sharding == "files" else WHOLE
+        self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data, part=sharing)
         with self.strategy.scope():
             self.model = run.build_model()
             self.optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())

@@ -23,6 +23,7 @@ class Workers:
     def __init__(self, strategy=None):
         self.strategy = strategy or _strategy()
         self.several = _has_cluster(self.strategy)
+        self.count = sum(len(tasks) for tasks in _tasks(self.strategy).values()) if self.several else 1
         self.chief = not self.several or _is_chief(self.strategy.cluster_resolver)
 
     def any(self, flag):
@@ -66,6 +67,12 @@ def _strategy():
 def _has_cluster(strategy):
     multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     return multi_worker and bool(strategy.cluster_resolver.cluster_spec().jobs)
+
+
+def _tasks(strategy):
+    """{job: addresses} of those that train."""
+    jobs = strategy.cluster_resolver.cluster_spec().as_dict()
+    return {job: jobs[job] for job in ("chief", "worker") if job in jobs}
 
 
 def _is_chief(resolver):

@@ -18,9 +18,12 @@ def small_prepare(**changes):
     return config.from_values({"prepare": {**values, **changes}}).prepare
 
 
+LONGEST = ("test_workers.py", "test_training.py")
+
+
 def pytest_collection_modifyitems(items):
-    """The longest file first: started last, it would keep one process busy while others have nothing left."""
-    items.sort(key=lambda item: item.path.name != "test_workers.py")
+    """The longest files first: started last, one would keep a process busy while the other has nothing left."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -41,14 +44,14 @@ def data(data_folder):
 
 @pytest.fixture(scope="session")
 def files_data(data, tmp_path_factory):
-    """The same in three training files, of 20, 14 and 6 images."""
+    """The same in three training files, of 24, 10 and 6 images."""
     import tensorflow as tf
 
     from keras_sat.data.prepared import open_prepared
 
     folder = shutil.copytree(data.folder, tmp_path_factory.mktemp("data") / "files")
     records, shards = list(tf.data.TFRecordDataset(data.shards("train")).as_numpy_iterator()), []
-    for first, last in itertools.pairwise((0, 20, 34, 40)):
+    for first, last in itertools.pairwise((0, 24, 34, 40)):
         path = folder / f"train-{len(shards)}.tfrecord"
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in records[first:last]:

@@ -123,17 +123,18 @@ def test_together_as_alone(way, system, trained):
 
 
 def test_workers_with_files_of_their_own(files_data, changed, tmp_path):
-    """They train as one device does by the rows of both; one runs out of files before the other."""
+    """Each by two parts of its rows, they train as one device does by all rows at once; one runs out before the other."""
     data, train = {"path": str(files_data.folder), "batch_size": 22, "sharding": "files"}, {"epochs": 1, "optimizer": "sgd"}
     experiment = dataclasses.replace(changed(data=data, train=train), model=config.Soft(**SMALL, attention_size=8, **PLAIN))
-    shared, alone = (create_run(tmp_path / name, experiment, files_data) for name in ("shared", "alone"))
+    in_parts = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, accumulate=2))
+    shared, alone = (
+        create_run(tmp_path / name, each, files_data) for name, each in (("shared", in_parts), ("alone", experiment))
+    )
     assert [process.wait() for process in two_workers(tmp_path, SHARED, "two workers", shared.folder)] == [0, 0]
 
     trainer = Trainer(alone, files_data)
-    parts = [
-        list(training_batches(files_data, experiment.data, trainer.vocabulary, experiment.seed, 0, part=Part(index, 2)))
-        for index in range(2)
-    ]
+    settings = files_data, experiment.data, trainer.vocabulary, experiment.seed
+    parts = [list(training_batches(*settings, epoch=0, shares=2, part=Part(index, 2))) for index in range(2)]
     assert len(parts[0]) > len(parts[1])
     for batches in itertools.zip_longest(*parts):
         batches = [batch for batch in batches if batch]

@@ -57,16 +57,18 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
     return _ready(batches, data).map(lambda batch: _filled_up(batch, shares, first)).prefetch(2)
 
 
-def count_batches(data, config, split="train"):
-    """How many batches `training_batches` gives an epoch, from the statistics alone; about as many where workers have
-    files of their own."""
+def count_batches(data, config, split="train", part=WHOLE):
+    """How many batches `training_batches` gives an epoch, from the statistics alone.
+
+    Where workers have files of their own it is an estimate, of the worker who has the most.
+    """
     kind = "lengths" if config.batching == "captions" else "longest"
     buckets = {}
     for length, count in data.statistics[split][kind].items():
         bucket = _bucket(min(int(length), config.max_length), config.bucket_width)
         buckets[bucket] = buckets.get(bucket, 0) + count
     rows = _rows_a_batch(data, config, split)
-    return sum(-(-count // rows) for count in buckets.values())
+    return round(sum(-(-count // rows) for count in buckets.values()) * part.longest(data, split))
 
 
 @_no_autograph

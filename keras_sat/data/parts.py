@@ -1,4 +1,8 @@
-"""Workers that each read files of their own (`data.sharding: files`)."""
+"""Workers that each read files of their own (`data.sharding: files`).
+
+The workers' lengths of captions differ at a step, and noise is drawn for all words of a batch in one go: such workers do not
+draw what one device would draw for their rows, and some of their numbers are the same.
+"""
 
 from dataclasses import dataclass
 
@@ -9,24 +13,24 @@ from keras_sat.errors import UserError
 
 @dataclass(frozen=True)
 class Part:
-    """What one of `count` workers has of a data set: every `count`-th file, and as large a part of each batch."""
+    """What one of `count` workers has of a data set: some of its files, and as large a part of each batch as the others."""
 
     index: int = 0
     count: int = 1
 
     def files(self, data, split):
-        """The paths of its shards.
+        """The paths of its shards: as equally many images for each worker as whole files allow.
 
         Raises:
-            UserError: there are fewer than workers.
+            UserError: there are fewer files than workers.
         """
-        shards = data.shards(split)
-        if len(shards) < self.count:
-            raise UserError(
-                f"{data.folder}: {self.count} workers cannot share its {len(shards)} files of {split}; prepare it with a "
-                "smaller --set shard_megabytes=…, or train with --set data.sharding=rows"
-            )
-        return shards[self.index :: self.count]
+        paths, chosen = data.shards(split), _deal(data, split, self.count)[self.index]
+        return [paths[number] for number in chosen]
+
+    def longest(self, data, split):
+        """How many times the mean worker's images the worker with the most of them has: so much longer is an epoch."""
+        images = [sum(_images(data, split, number) for number in files) for files in _deal(data, split, self.count)]
+        return max(images) * self.count / sum(images)
 
     def rows(self, rows_a_batch):
         """How many rows of a batch are its own.
@@ -43,6 +47,26 @@ class Part:
 
 
 WHOLE = Part()
+
+
+def _deal(data, split, count):
+    """The numbers of a split's files for each of so many workers: the largest first, each to whom has the fewest images."""
+    shards = range(len(data.manifest["splits"][split]))
+    if len(shards) < count:
+        raise UserError(
+            f"{data.folder}: {count} workers cannot share its {len(shards)} files of {split}; prepare it with a smaller "
+            "--set shard_megabytes=…, or train with --set data.sharding=rows"
+        )
+    files, images = [[] for _ in range(count)], [0] * count
+    for number in sorted(shards, key=lambda number: -_images(data, split, number)):
+        worker = images.index(min(images))
+        files[worker].append(number)
+        images[worker] += _images(data, split, number)
+    return [sorted(each) for each in files]
+
+
+def _images(data, split, number):
+    return data.manifest["splits"][split][number]["images"]
 
 
 def dealt(batches, devices):
