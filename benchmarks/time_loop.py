@@ -93,18 +93,6 @@ def read_all_words(read_out, captions, words, hidden, context, noise):
     return read_out(words, hidden, context, noise=noise)
 
 
-def _at(t, inputs):
-    return tf.nest.map_structure(lambda tensor: tensor[t], inputs)
-
-
-def _time_first(tensor):
-    return tf.transpose(tensor, [2, 0, 1, *range(3, tensor.shape.rank)])
-
-
-def _batch_first(tensor):
-    return tf.transpose(tensor, [1, 2, 0, *range(3, tensor.shape.rank)])
-
-
 @dataclass(frozen=True)
 class Form:
     """`loop`: as `layers.scan`. `constants`: the kernels are LoopConstants. `by_length`: a graph for each length. `xla`."""
