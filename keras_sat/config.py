@@ -142,6 +142,8 @@ class Soft:
     output               `deep` (paper) or `linear` on the state alone
     initial_layers       depth of the network that gives h_0 and c_0; `initial_activation` is its last one
     initializer          `glorot` (Keras' defaults, forget bias 1) or `gaussian` (paper: σ 0.01, orthogonal where square)
+    channel_dropout      of the feature map's channels, each of which an image loses in all its regions and in their mean at
+                         once: a context that is a mean over regions averages feature_dropout, of single numbers, away
     penalty              normalisation of the doubly stochastic penalty, see keras_sat.losses
     """
 
@@ -157,6 +159,7 @@ class Soft:
     initial_layers: int = 1
     initial_activation: Literal["tanh", "linear"] = "tanh"
     initializer: Literal["glorot", "gaussian"] = "glorot"
+    channel_dropout: float = 0.0
     feature_dropout: float = 0.0
     embedding_dropout: float = 0.0
     state_dropout: float = 0.5
@@ -200,13 +203,14 @@ class Hard(Soft):
 class ShowAndTell:
     """The CNN+LSTM baseline (Vinyals et al. 2015, as in the Flickr8k report): the mean annotation is the first token.
 
-    `lstm_dropout` lies between LSTM layers, as PyTorch's does.
+    `lstm_dropout` lies between LSTM layers, as PyTorch's does; `channel_dropout` as in `Soft`.
     """
 
     name: Literal["show_and_tell"] = "show_and_tell"
     embedding_size: int = 256
     state_size: int = 256
     lstm_layers: int = 2
+    channel_dropout: float = 0.0
     feature_dropout: float = 0.0
     embedding_dropout: float = 0.3
     lstm_dropout: float = 0.3
@@ -232,6 +236,7 @@ class Areas:
     filter_layer         the 3×3 convolution of the encoder's CNN that the transformer's filter starts as (none: the filter
                          starts as the identity, so that the areas start as the grid's cells)
     transformer_rate     the transformer's learning rate, × train.learning_rate
+    channel_dropout      as in `Soft`
     """
 
     name: Literal["areas"] = "areas"
@@ -250,6 +255,7 @@ class Areas:
     zoom: float = 2.0
     filter_layer: str | None = None
     transformer_rate: float = 0.1
+    channel_dropout: float = 0.0
     feature_dropout: float = 0.0
     embedding_dropout: float = 0.0
     state_dropout: float = 0.5

@@ -40,6 +40,10 @@ class Noise:
         """Inputs [B, …] with a share `rate` of them set to zero and the others scaled up by 1 / (1 − rate)."""
         return _dropped(inputs, rate, lambda: self.uniform(name, tf.unstack(tf.shape(inputs))[1:]))
 
+    def channel_dropout(self, name, maps, rate):
+        """Maps [B, …, D] with a share `rate` of an image's channels set to zero, everywhere at once, and the others scaled."""
+        return _dropped(maps, rate, lambda: self.uniform(name, [*[1] * (maps.shape.rank - 2), maps.shape[-1]]))
+
     def at(self, places, shape):
         """The noise of chosen elements: places int [P] in a flat tensor of this shape ([B, …]).
 
@@ -95,6 +99,8 @@ class Silence:
 
     def dropout(self, name, inputs, rate):
         return inputs
+
+    channel_dropout = dropout
 
     def at(self, places, shape):
         return self

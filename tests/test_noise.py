@@ -25,3 +25,11 @@ def test_dropout_keeps_the_mean():
     dropped = Noise(0, 0, tf.range(64)).dropout("x", ones, 0.3).numpy()
     assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.7)}
     assert abs(dropped.mean() - 1) < 0.01
+
+
+def test_channel_dropout_takes_a_channel_everywhere():
+    maps = tf.ones([64, 3, 4, 1000])
+    dropped = Noise(0, 0, tf.range(64)).channel_dropout("x", maps, 0.3).numpy()
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.7)}
+    np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :1, :1], dropped.shape))
+    assert abs(dropped.mean() - 1) < 0.01 and (dropped[0] != dropped[1]).any()

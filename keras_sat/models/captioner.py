@@ -77,6 +77,9 @@ class Captioner(keras.Model, abc.ABC):
         if self.cnn:
             with_batch_statistics = noise is not SILENCE and self.finetune.batch_norm == "trained"
             maps["features"] = self.cnn(inputs["pixels"], training=with_batch_statistics)
+        for name in ("features", "region_features"):  # both of one CNN: an image loses the same channels in both
+            if name in maps:
+                maps[name] = noise.channel_dropout("channels", maps[name], self.config.channel_dropout)
         regions, boxes, present = self.areas(maps, noise)
         return {
             "regions": tf.cast(regions, self.compute_dtype),

@@ -81,6 +81,16 @@ def loss_and_gradients(model, inputs, noise=None):
     return terms, [tf.convert_to_tensor(each).numpy() for each in tape.gradient(loss, model.trainable_variables)]
 
 
+def test_channel_dropout_is_all_that_a_system_sees_of_the_channels(model):
+    """Nothing reads past it: the summary and every region are those of a map that lost the channels beforehand."""
+    model.config = replace(model.config, channel_dropout=0.5)
+    noise = Noise(0, 0, INPUTS["row"])
+    lost = INPUTS | {"features": noise.channel_dropout("channels", FEATURES, 0.5)}
+    seen = model.encode(INPUTS, noise)
+    model.config = replace(model.config, channel_dropout=0.0)
+    tf.nest.map_structure(np.testing.assert_array_equal, seen, model.encode(lost, noise))
+
+
 def test_call_is_t_times_step(model):
     log_probs, attention = model(INPUTS)
     assert log_probs.shape == [4, 3, 4, V] and attention.shape == [4, 3, 4, 6]
