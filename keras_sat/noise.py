@@ -41,7 +41,7 @@ class Noise:
         return _dropped(inputs, rate, lambda: self.uniform(name, tf.unstack(tf.shape(inputs))[1:]))
 
     def channel_dropout(self, name, maps, rate):
-        """Maps [B, …, D] with a share `rate` of an image's channels set to zero, everywhere at once, and the others scaled."""
+        """`dropout` of maps [B, …, D] by channels: an image loses one everywhere or nowhere."""
         return _dropped(maps, rate, lambda: self.uniform(name, [*[1] * (maps.shape.rank - 2), maps.shape[-1]]))
 
     def at(self, places, shape):
