@@ -328,23 +328,27 @@ class Training:
 class Decoding:
     """How captions are generated, in evaluation, in `keras_sat.caption` and in the exported model.
 
-    method               `beam` search, or `sample`: words are drawn from their distribution
+    method               `beam` search; `sample`: words are drawn from their distribution; or `consensus`: beam search,
+                         after which the hypothesis comes first that shares most n-grams with such samples
     beam                 K, hypotheses an image: a beam of 1 is greedy decoding; of so many samples the likeliest comes first
     length_penalty       α: finished captions are ranked by log p / length^α, so that 0 prefers short ones
     max_length           words of a caption at most, its end counted as one; min_length: words at least, without its end
     no_repeat_ngram      n: no n words stand twice in a caption (0 = any may)
+    samples              of consensus; likelihood_weight: of log p / length^α beside the share of n-grams, which is 0 to 1
     unknown              whether the unknown word may be generated
     temperature          of samples: below 1, likely words become likelier
     top_k, top_p         samples are of the k likeliest words (0 = of all), and of the fewest that hold the share p
     seed                 of samples, which are a function of it and of the image
     """
 
-    method: Literal["beam", "sample"] = "beam"
+    method: Literal["beam", "sample", "consensus"] = "beam"
     beam: int = 3
     length_penalty: float = 0.0
     max_length: int = 25
     min_length: int = 1
     no_repeat_ngram: int = 0
+    samples: int = 25
+    likelihood_weight: float = 0.1
     unknown: bool = False
     temperature: float = 1.0
     top_k: int = 0

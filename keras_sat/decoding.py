@@ -1,15 +1,18 @@
-"""Captions from a captioner, in the graph, through the captioner's contract alone: beam search and sampling.
+"""Captions from a captioner, in the graph, through the captioner's contract alone: beam search, sampling, consensus.
 
     found = generate(model, model.encode(inputs), config.Decoding(beam=5, length_penalty=0.7), best=3)
     found["captions"]        # int32 [B, 3, T]
 
-Either is one loop over at most T steps, whose hypotheses share an image's annotations. An image's captions do not depend on
-the others of its batch.
+Search and sampling are each one loop over at most T steps, whose hypotheses share an image's annotations. An image's
+captions do not depend on the others of its batch.
 """
+
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
+from keras_sat.agreement import agreement
 from keras_sat.ids import caption_lengths
 from keras_sat.noise import image_draws, image_seeds, place
 from keras_sat.text import END, PAD, START, UNKNOWN
@@ -26,18 +29,18 @@ def generate(model, annotations, config, best=1):
         best: how many captions an image, at most K.
     Returns:
         {"captions": int32 [B, best, T], best first, padded with PAD after END; one of T words lacks its END;
-        "log_probs": [B, best], log p of the caption; "scores": [B, best], what they are ranked by: log p / length^α;
-        "attention": [B, T, L] of the first caption, zero at padding; "boxes": [B, L, 4]}. Where there are fewer captions
-        than `best` at all, the rest is empty and its scores are −inf.
+        "log_probs": [B, best], log p of the caption; "scores": [B, best], what they are ranked by: log p / length^α, or
+        what `_consensus` says; "attention": [B, T, L] of the first caption, zero at padding; "boxes": [B, L, 4]}. Where
+        there are fewer captions than `best` at all, the rest is empty and its scores are −inf.
     """
-    search = _best_samples if config.method == "sample" else _beam_search
-    captions, log_probs, slots, looks = search(model, annotations, config, best)
+    search = {"beam": _beam_search, "sample": _best_samples, "consensus": _consensus}[config.method]
+    captions, log_probs, scores, slots, looks = search(model, annotations, config, best)
     attention = tf.gather(tf.transpose(looks, [1, 0, 2, 3]), slots[:, 0], batch_dims=2)
     attention = tf.ensure_shape(attention, [None, config.max_length, annotations["boxes"].shape[1]])
     return {
         "captions": captions,
         "log_probs": log_probs,
-        "scores": log_probs / tf.cast(tf.maximum(caption_lengths(captions), 1), tf.float32) ** config.length_penalty,
+        "scores": scores,
         "attention": tf.where(captions[:, 0, :, None] == PAD, 0.0, attention),
         "boxes": annotations["boxes"],
     }
@@ -56,8 +59,8 @@ def _beam_search(model, annotations, config, best):
     finish within T, unfinished ones follow.
 
     Returns:
-        captions [B, best, T]; log_probs [B, best]; slots [B, best, T]: which of the K hypotheses of step t a caption was
-        then; and looks [T, B, K, L]: where each of those looked.
+        captions [B, best, T]; log_probs and scores [B, best]; slots [B, best, T]: which of the K hypotheses of step t a
+        caption was then; and looks [T, B, K, L]: where each of those looked.
     """
     batch, beam, length = tf.shape(annotations["boxes"])[0], config.beam, config.max_length
     alpha = config.length_penalty if beam > 1 else 0.0  # a beam of 1 is greedy decoding
@@ -108,20 +111,53 @@ def _beam_search(model, annotations, config, best):
     order = tf.where(ranks < count, ranks, best + ranks - count)  # the finished ones, then those that went on
     found = _take({name: tf.concat([finished[name], alive[name]], axis=1) for name in alive}, order)
     captions = tf.where(found["log_probs"][..., None] > _IMPOSSIBLE, found["captions"], PAD)
-    return captions, found["log_probs"], found["slots"], looks.stack()
+    return captions, found["log_probs"], _by_length(found["log_probs"], captions, config), found["slots"], looks.stack()
 
 
 def _best_samples(model, annotations, config, best):
-    """Of K samples the likeliest, which come first. The draws are a function of the image and the seed.
+    """Of K samples the likeliest, which come first.
 
     Returns: see `_beam_search`.
     """
+    captions, log_probs, looks = sample(model, annotations, config, _draws(annotations, config))
+    log_probs, order = tf.math.top_k(log_probs, best)
+    captions, slots = _take(captions, order), tf.tile(order[..., None], [1, 1, config.max_length])
+    return captions, log_probs, _by_length(log_probs, captions, config), slots, looks
+
+
+def _consensus(model, annotations, config, best):
+    """The K hypotheses of beam search, in the order in which they agree with what the captioner says: with samples of it.
+
+        score(y) = 1/M Σ_m agreement(y, y_m) + λ log p(y) / length^α        M = `samples`, λ = `likelihood_weight`
+
+    For λ = 0 that is the order of the expected agreement (minimum Bayes risk), for a large λ that of beam search.
+
+    Returns: see `_beam_search`.
+    References: Kumar & Byrne 2004, "Minimum Bayes-risk decoding for statistical machine translation"; Devlin et al. 2015,
+    "Exploring nearest neighbor approaches for image captioning", whose consensus is with captions of other images.
+    """
+    captions, log_probs, by_length, slots, looks = _beam_search(model, annotations, config, config.beam)
+    judges = dataclasses.replace(config, beam=config.samples)
+    samples, _, _ = sample(model, annotations, judges, _draws(annotations, judges))
+    scores = tf.reduce_mean(agreement(captions, samples), axis=-1) + config.likelihood_weight * by_length
+    scores = tf.where(log_probs > _IMPOSSIBLE, scores, _IMPOSSIBLE)
+    order = tf.argsort(scores, direction="DESCENDING", stable=True)
+    unfinished = tf.cast(tf.reduce_all(_take(captions, order) != END, axis=-1), tf.int32)
+    order = _take(order, tf.argsort(unfinished, stable=True))[:, :best]  # as in beam search, they follow the finished ones
+    return *_take((captions, log_probs, scores, slots), order), looks
+
+
+def _by_length(log_probs, captions, config):
+    """log p / length^α [B, n] of captions [B, n, T]."""
+    lengths = tf.cast(tf.maximum(caption_lengths(captions), 1), tf.float32)
+    return log_probs / lengths**config.length_penalty
+
+
+def _draws(annotations, config):
+    """Uniform draws [B, T, K] that are a function of the image and the seed."""
     seeds = image_seeds(annotations["summary"])
     seeds = tf.stack([seeds, tf.fill(tf.shape(seeds), config.seed)], axis=-1)
-    draws = image_draws(seeds, [config.max_length, config.beam])
-    captions, log_probs, looks = sample(model, annotations, config, draws)
-    log_probs, order = tf.math.top_k(log_probs, best)
-    return _take(captions, order), log_probs, tf.tile(order[..., None], [1, 1, config.max_length]), looks
+    return image_draws(seeds, [config.max_length, config.beam])
 
 
 def sample(model, annotations, config, draws):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_sat.agreement import agreement
 from keras_sat.config import Decoding, Soft
 from keras_sat.decoding import caption_function, generate
 from keras_sat.models import build_captioner
@@ -33,6 +34,7 @@ DECODINGS = {
     "beam, length penalty": Decoding(beam=4, max_length=9, length_penalty=0.7),
     "beam, restricted": Decoding(beam=3, max_length=9, min_length=4, no_repeat_ngram=2),
     "samples": Decoding(method="sample", beam=4, max_length=9, temperature=1.3),
+    "consensus": Decoding(method="consensus", beam=4, max_length=9, length_penalty=0.7, samples=6),
 }
 
 
@@ -49,6 +51,11 @@ def log_p(model, features, captions):
     log_probs, _ = model({"features": features, "captions": captions})
     chosen = tf.gather(log_probs, captions, batch_dims=3)
     return tf.reduce_sum(tf.where(captions != PAD, chosen, 0.0), -1).numpy()
+
+
+def by_length(found, config):
+    """log p / length^α of captions that `caption` found."""
+    return found["log_probs"] / np.sum(found["captions"] != PAD, axis=-1) ** config.length_penalty
 
 
 def strip(ids):
@@ -134,12 +141,12 @@ def test_scores_are_teacher_forced_log_probabilities(name, model):
     config = DECODINGS[name]
     found = caption(config, model, best=config.beam)
     np.testing.assert_allclose(log_p(model, FEATURES, tf.constant(found["captions"])), found["log_probs"], atol=1e-4)
-    lengths = np.sum(found["captions"] != PAD, axis=-1)
-    np.testing.assert_allclose(found["log_probs"] / lengths**config.length_penalty, found["scores"], atol=1e-5)
+    if config.method != "consensus":
+        np.testing.assert_allclose(by_length(found, config), found["scores"], atol=1e-5)
     finished = np.any(found["captions"] == END, axis=-1)
     for scores, done in zip(found["scores"], finished):
         assert np.all(np.diff(scores[done]) <= 0), "best first"
-        if config.method == "beam":
+        if config.method != "sample":
             assert np.all(done == sorted(done, reverse=True)), "finished ones first"
 
 
@@ -152,6 +159,21 @@ def test_attention_is_that_of_reading_the_caption(name, model):
     _, attention = model({"features": FEATURES, "captions": tf.constant(captions[:, None])})
     expected = np.where(captions[..., None] != PAD, attention[:, 0], 0)
     np.testing.assert_allclose(found["attention"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [MODEL, ENSEMBLE], ids=["one", "ensemble"])
+def test_consensus_is_the_agreement_of_beams_with_samples(model):
+    config = replace(DECODINGS["consensus"], likelihood_weight=0.3, temperature=0.8)
+    found = caption(config, model, best=4)
+    beams = caption(replace(config, method="beam"), model, best=4)
+    samples = caption(replace(config, method="sample", beam=6), model, best=6)
+    expected = agreement(beams["captions"], samples["captions"]).numpy().mean(-1) + 0.3 * by_length(beams, config)
+    order = np.lexsort((-expected, ~np.any(beams["captions"] == END, axis=-1)))
+    np.testing.assert_allclose(found["scores"], np.take_along_axis(expected, order, 1), atol=1e-5)
+    np.testing.assert_array_equal(found["captions"], np.take_along_axis(beams["captions"], order[..., None], 1))
+    assert (order[:, 0] != 0).any(), "some image's likeliest caption should not be the most consensual"
+    likeliest = caption(replace(config, likelihood_weight=1e4), model, best=4)
+    np.testing.assert_array_equal(likeliest["captions"][:, 0], beams["captions"][:, 0])
 
 
 @pytest.mark.parametrize("name", DECODINGS)

@@ -42,6 +42,7 @@ PICTURES = [*TAKEN.values(), *(scenes.draw(scenes.scene_id("val", index), seed=1
 MIXED = [BROKEN[n // 2 % 3] if n % 2 else picture for n, picture in enumerate(PICTURES)]
 SIZES = {"embedding_size": 12, "state_size": 16}
 DECODING = config.Decoding(beam=2, max_length=9, length_penalty=0.5, no_repeat_ngram=2)
+CONSENSUS = replace(DECODING, method="consensus", samples=4)
 SYSTEMS = {
     "soft": config.Soft(**SIZES, attention_size=8),
     "hard": config.Hard(**SIZES, attention_size=8, decode="sample"),
@@ -79,10 +80,10 @@ pickle.dump(answers, open(sys.argv[2], "wb"))
 """
 
 
-def untrained(settings, data, folder, **others):
+def untrained(settings, data, folder, decoding=DECODING, **others):
     """A run whose captioner has random weights, far enough from zero that its captions differ."""
     section = config.Data(path=str(data.folder), batching="images")
-    values = config.Experiment(model=settings, data=section, decoding=DECODING, **others)
+    values = config.Experiment(model=settings, data=section, decoding=decoding, **others)
     run = create_run(folder, values, data)
     model = run.build_model()
     random, cnn = np.random.default_rng(len(folder.name)), {id(each) for each in model.cnn.weights} if model.cnn else ()
@@ -100,7 +101,8 @@ def runs(data, boxes_data, tmp_path_factory):
     """{name: run} of every system, and of an ensemble, one member of which has the CNN in itself."""
     folder, found = tmp_path_factory.mktemp("runs"), {}
     for name, settings in SYSTEMS.items():
-        found[name] = untrained(settings, boxes_data if name == "proposals" else data, folder / name)
+        decoding = CONSENSUS if name == "show_and_tell" else DECODING
+        found[name] = untrained(settings, boxes_data if name == "proposals" else data, folder / name, decoding)
     untrained(SYSTEMS["soft"], data, folder / "finetuned", finetune=config.FineTuning("stage_3"))
     return found | {"ensemble": open_runs([folder / "areas", folder / "finetuned"])}
 

@@ -1,0 +1,27 @@
+from collections import Counter
+
+import numpy as np
+import tensorflow as tf
+
+from keras_sat.agreement import agreement
+from keras_sat.text import PAD
+
+
+def by_hand(one, other):
+    total = 0
+    for n in range(1, 5):
+        grams = [Counter(zip(*(caption[shift:] for shift in range(n)))) for caption in (one, other)]
+        total += 2 * (grams[0] & grams[1]).total() / max(grams[0].total() + grams[1].total(), 1)
+    return total / 4
+
+
+def test_agreement_counts_shared_ngrams():
+    """Of captions of few words, so that n-grams recur; of every length from nothing on, shorter than an n-gram too."""
+    random = np.random.default_rng(1)
+    captions = [[random.integers(3, 6, random.integers(0, 10)).tolist() for _ in range(n)] for n in (40, 50)]
+    padded = [tf.ragged.constant(each, tf.int32).to_tensor(PAD)[None] for each in captions]
+    found = agreement(*padded).numpy()[0]
+    np.testing.assert_allclose(found, [[by_hand(one, other) for other in captions[1]] for one in captions[0]], atol=1e-6)
+    np.testing.assert_array_equal(agreement(*reversed(padded)).numpy()[0], found.T)
+    itself = np.diag(agreement(padded[0], padded[0]).numpy()[0])
+    np.testing.assert_allclose(itself, [min(len(caption), 4) / 4 for caption in captions[0]], atol=1e-6)
