@@ -18,19 +18,18 @@ from keras_sat.evaluation.scorers import default_metrics
 from keras_sat.train import check_prepared, prepare_built_in, train
 
 
-def compare(experiments, runs, split="test", suffix=""):
-    """Trains experiments and evaluates them.
+def train_all(experiments, runs, split="test", suffix=""):
+    """Trains experiments.
 
     Args:
         experiments: {name: `config.Experiment`}. runs: the folder of the runs, each under its name.
+        split: on which they will be evaluated.
         suffix: with which these names end; an experiment that starts from a run starts from the one whose name ends so.
     Yields:
-        (`Run`, `Evaluation`) of each; among the facts "epoch_seconds", the median training time of an epoch.
+        The `Run` of each.
     Raises:
         UserError: before anything is trained, where a data set lacks the split or Java is missing.
     """
-    from keras_sat.evaluate import evaluate
-
     java_on_path()
     for experiment in experiments.values():
         prepare_built_in(experiment)
@@ -39,10 +38,22 @@ def compare(experiments, runs, split="test", suffix=""):
         start = Path(experiment.init_from or "").name + suffix
         if start in experiments or (suffix and experiment.init_from):
             experiment = dataclasses.replace(experiment, init_from=str(runs / start))
-        run = train(experiment, runs / name)
-        seconds = statistics.median(line["training_seconds"] for line in run.curve())
-        evaluation = evaluate(run, split, default_metrics()[0])
-        yield run, dataclasses.replace(evaluation, facts={**evaluation.facts, "epoch_seconds": seconds})
+        yield train(experiment, runs / name)
+
+
+def measure(run, split):
+    """The `Evaluation` of a trained run; among the facts "epoch_seconds", the median training time of an epoch."""
+    from keras_sat.evaluate import evaluate
+
+    evaluation = evaluate(run, split, default_metrics()[0])
+    seconds = statistics.median(line["training_seconds"] for line in run.curve())
+    return dataclasses.replace(evaluation, facts={**evaluation.facts, "epoch_seconds": seconds})
+
+
+def compare(experiments, runs, split="test", suffix=""):
+    """Trains and evaluates experiments, see `train_all`; yields (`Run`, `Evaluation`) of each."""
+    for run in train_all(experiments, runs, split, suffix):
+        yield run, measure(run, split)
 
 
 def add_experiments(parser):

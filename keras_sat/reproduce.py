@@ -2,13 +2,14 @@
 
 Trains an experiment (or takes the run that is there already), evaluates it, and records it in results/: the scores with
 their intervals, settings, seed, commit, the data's fingerprint, epochs and time as NAME_SPLIT.json, the captions beside it.
-The table and the learning curves there are then made anew from all that was recorded.
+What is recorded there of the same weights already is not evaluated again. The table and the learning curves are then made
+anew from all that was recorded.
 """
 
 import argparse
 from pathlib import Path
 
-from keras_sat.compare import add_experiments, compare, experiments_of
+from keras_sat.compare import add_experiments, experiments_of, measure, train_all
 from keras_sat.errors import UserError, command
 from keras_sat.evaluation import records
 from keras_sat.evaluation.scorers import default_metrics
@@ -18,7 +19,7 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
     """Trains and evaluates experiments and records them in the folder `results`.
 
     Args:
-        experiments, runs, suffix: see `compare`.
+        experiments, runs, suffix: see `train_all`.
         ensemble: record, too, what all of them give as one captioner.
     Returns:
         The table of everything recorded of this split, Markdown.
@@ -29,12 +30,13 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
 
     records.read(results, split)  # those that cannot be read had better be found now
     trained = []
-    for run, evaluation in compare(experiments, runs, split, suffix):
-        records.write(results, split, run, evaluation)
+    for run in train_all(experiments, runs, split, suffix):
         trained.append(run.folder)
-    if ensemble:
-        run = open_runs(trained)
-        records.write(results, split, run, evaluate(run, split, default_metrics()[0]))
+        if not records.recorded(results, split, run):
+            records.write(results, split, run, measure(run, split))
+    together = open_runs(trained)
+    if ensemble and not records.recorded(results, split, together):
+        records.write(results, split, together, evaluate(together, split, default_metrics()[0]))
     recorded = records.read(results, split)
     save_curves(results / f"curves_{split}.png", recorded)
     return records.write_table(results, split, recorded)

@@ -55,6 +55,17 @@ def test_a_row_is_what_evaluation_gives(results):
     assert {name: tuple(ends) for name, ends in recorded["intervals"].items()} == evaluation.intervals
 
 
+def test_what_is_recorded_is_evaluated_again_only_where_it_would_change(results):
+    record, evaluated = results / "results" / "small_val.json", results / "runs" / "small" / "evaluation" / "val.json"
+    arguments = [str(results / "small.yaml"), "--runs", str(results / "runs"), "--output", str(results / "results")]
+    before, text = evaluated.stat().st_mtime_ns, record.read_text()
+    main([*arguments, "--split", "val"])
+    assert (evaluated.stat().st_mtime_ns, record.read_text()) == (before, text)
+    record.write_text(text.replace('"beam": ', '"beam": 1'))
+    main([*arguments, "--split", "val"])
+    assert evaluated.stat().st_mtime_ns > before and record.read_text() == text
+
+
 @pytest.mark.parametrize("text", ["{", '{"system": "soft"}', '{"runs": [{"run": "soft"}], "curve": []}'])
 def test_a_record_that_cannot_be_read(text, tmp_path):
     (tmp_path / "soft_val.json").write_text(text)

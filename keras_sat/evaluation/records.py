@@ -14,22 +14,39 @@ COLUMNS = ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge", "cider", "spic
 
 def write(folder, split, run, evaluation):
     """Writes NAME_SPLIT.json and NAME_SPLIT_captions.json of an evaluated `Run` or `RunEnsemble`, called like its folder."""
-    name = f"{run.folder.name}_{split}"
-    captions = f"{name}_captions.json"
+    path = _path(folder, split, run)
+    captions = f"{path.stem}_captions.json"
     with atomic(folder / captions) as temporary:
         shutil.copy(run.folder / "evaluation" / f"{split}_captions.json", temporary)
-    members = getattr(run, "runs", None)
     record = {
         "system": run.folder.name,
         "split": split,
         **report.described(evaluation),
         "captions": captions,
         "decoding": dataclasses.asdict(run.experiment.decoding),
-        "runs": [each.describe() for each in members or [run]],
-        "curve": [] if members else run.curve(),
+        "runs": _described(run),
+        "curve": [] if hasattr(run, "runs") else run.curve(),
         "packages": packages(),
     }
-    write_text(folder / f"{name}.json", report.to_json(record))
+    write_text(path, report.to_json(record))
+
+
+def recorded(folder, split, run):
+    """Whether the record of this `Run` or `RunEnsemble` is of these weights and data, captioning with these settings."""
+    path = _path(folder, split, run)
+    if not path.exists():
+        return False
+    record, decoding = _read(path), dataclasses.asdict(run.experiment.decoding)
+    # A setting that the record does not know is newer than it: its default changes nothing.
+    return record["made_of"] == _made_of(_described(run)) and record["decoding"].items() <= decoding.items()
+
+
+def _path(folder, split, run):
+    return folder / f"{run.folder.name}_{split}.json"
+
+
+def _described(run):
+    return [each.describe() for each in getattr(run, "runs", [run])]
 
 
 def read(folder, split):
@@ -38,16 +55,22 @@ def read(folder, split):
     Raises:
         UserError: one that cannot be read.
     """
-    records = []
-    for path in folder.glob(f"*_{split}.json"):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            record["title"] = _title(record)
-            record["scores"], record["intervals"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(f"{path}: cannot be read ({error!r}); move it away, or record it again") from error
-        records.append(record)
+    records = map(_read, folder.glob(f"*_{split}.json"))
     return sorted(records, key=lambda record: (len(record["runs"]), record["system"]))
+
+
+def _made_of(runs):
+    return [(run["checkpoint"], run["data"]["fingerprint"]) for run in runs]
+
+
+def _read(path):
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["title"], record["made_of"] = _title(record), _made_of(record["runs"])
+        record["decoding"], record["scores"], record["intervals"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error!r}); move it away, or record it again") from error
+    return record
 
 
 def _title(record):
