@@ -16,7 +16,7 @@ def agreement(captions, others):
     Args:
         captions: int32 [B, K, T]. others: int32 [B, M, T′].
     Returns:
-        float32 [B, K, M], 0–1; the same when captions and others change places.
+        float32 [B, K, M], 0–1.
     """
     total = 0.0
     within, between = _same_ngrams(captions, captions), _same_ngrams(captions[:, :, None], others[:, None])

@@ -334,7 +334,8 @@ class Decoding:
     length_penalty       α: finished captions are ranked by log p / length^α, so that 0 prefers short ones
     max_length           words of a caption at most, its end counted as one; min_length: words at least, without its end
     no_repeat_ngram      n: no n words stand twice in a caption (0 = any may)
-    samples              of consensus; likelihood_weight: of log p / length^α beside the share of n-grams, which is 0 to 1
+    samples              of consensus; likelihood_weight: of log p / length^α, beside the share of n-grams, which is 0 to 1
+                         (0.1 suits an α of 0.7; for one of 0 it is large)
     unknown              whether the unknown word may be generated
     temperature          of samples: below 1, likely words become likelier
     top_k, top_p         samples are of the k likeliest words (0 = of all), and of the fewest that hold the share p

@@ -2,8 +2,8 @@
 
 Trains an experiment (or takes the run that is there already), evaluates it, and records it in results/: the scores with
 their intervals, settings, seed, commit, the data's fingerprint, epochs and time as NAME_SPLIT.json, the captions beside it.
-What is recorded there of the same weights already is not evaluated again. The table and the learning curves are then made
-anew from all that was recorded.
+What is recorded there of the same weights already is not evaluated again (remove its file, and it is). The table and the
+learning curves are then made anew from all that was recorded.
 """
 
 import argparse
@@ -34,9 +34,10 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
         trained.append(run.folder)
         if not records.recorded(results, split, run):
             records.write(results, split, run, measure(run, split))
-    together = open_runs(trained)
-    if ensemble and not records.recorded(results, split, together):
-        records.write(results, split, together, evaluate(together, split, default_metrics()[0]))
+    if ensemble:
+        together = open_runs(trained)
+        if not records.recorded(results, split, together):
+            records.write(results, split, together, evaluate(together, split, default_metrics()[0]))
     recorded = records.read(results, split)
     save_curves(results / f"curves_{split}.png", recorded)
     return records.write_table(results, split, recorded)

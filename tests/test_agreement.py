@@ -1,6 +1,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_sat.agreement import agreement
@@ -15,10 +16,14 @@ def by_hand(one, other):
     return total / 4
 
 
-def test_agreement_counts_shared_ngrams():
+@pytest.mark.parametrize("longest", [(9, 9), (2, 7), (1, 1)])
+def test_agreement_counts_shared_ngrams(longest):
     """Of captions of few words, so that n-grams recur; of every length from nothing on, shorter than an n-gram too."""
     random = np.random.default_rng(1)
-    captions = [[random.integers(3, 6, random.integers(0, 10)).tolist() for _ in range(n)] for n in (40, 50)]
+    captions = [
+        [random.integers(3, 6, random.integers(0, most + 1)).tolist() for _ in range(n)]
+        for n, most in zip((40, 50), longest)
+    ]
     padded = [tf.ragged.constant(each, tf.int32).to_tensor(PAD)[None] for each in captions]
     found = agreement(*padded).numpy()[0]
     np.testing.assert_allclose(found, [[by_hand(one, other) for other in captions[1]] for one in captions[0]], atol=1e-6)

@@ -1,12 +1,14 @@
 """Recorded results: the rows of several calls make one table, and each says what is needed to repeat it."""
 
 import dataclasses
+import json
 import re
 import subprocess
 
 import pytest
 
 from keras_sat import config
+from keras_sat.ensembles import open_runs
 from keras_sat.errors import UserError
 from keras_sat.evaluate import evaluate
 from keras_sat.evaluation import records
@@ -20,7 +22,7 @@ from tests.conftest import small_prepare
 def results(experiment, tmp_path_factory):
     """Two seeds in two calls, then both together as an ensemble."""
     folder = tmp_path_factory.mktemp("reproduce")
-    experiment = dataclasses.replace(experiment, prepare=small_prepare())
+    experiment = dataclasses.replace(experiment, prepare=small_prepare(), decoding=config.Decoding(max_length=12))
     (folder / "small.yaml").write_text(config.to_yaml(experiment))
     (folder / "other.yaml").write_text("base: small.yaml\nseed: 7\ninit_from: nowhere/small\n")
     common = ["--runs", str(folder / "runs"), "--output", str(folder / "results"), "--split", "val"]
@@ -66,7 +68,31 @@ def test_what_is_recorded_is_evaluated_again_only_where_it_would_change(results)
     assert evaluated.stat().st_mtime_ns > before and record.read_text() == text
 
 
-@pytest.mark.parametrize("text", ["{", '{"system": "soft"}', '{"runs": [{"run": "soft"}], "curve": []}'])
+@pytest.mark.parametrize("names", [["small"], ["small", "other"]], ids=["run", "ensemble"])
+def test_a_record_is_of_weights_data_settings_and_captions(names, results, tmp_path):
+    run = open_runs([results / "runs" / name for name in names])
+    name = f"{run.folder.name}_val.json"
+    record = json.loads((results / "results" / name).read_text())
+    (tmp_path / record["captions"]).touch()
+
+    def recorded(**changes):
+        (tmp_path / name).write_text(json.dumps({**record, **changes}))
+        return records.recorded(tmp_path, "val", run)
+
+    assert recorded()
+    decoding = record["decoding"]
+    assert recorded(decoding={name: value for name, value in decoding.items() if name != "samples"}), "an older record"
+    assert not recorded(decoding={name: value for name, value in decoding.items() if name != "max_length"})
+    assert not recorded(curve=record["curve"][:-1] or [{"seconds": 1}])
+    assert not recorded(runs=[{**each, "checkpoint": "another"} for each in record["runs"]])
+    assert not recorded(runs=[{**each, "data": {"fingerprint": "another"}} for each in record["runs"]])
+    (tmp_path / record["captions"]).unlink()
+    assert not recorded()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"system": "soft"}', '{"runs": [{"run": "soft"}], "curve": []}', '{"runs": [], "curve": 1}']
+)
 def test_a_record_that_cannot_be_read(text, tmp_path):
     (tmp_path / "soft_val.json").write_text(text)
     with pytest.raises(UserError, match=r"soft_val\.json: cannot be read"):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+from keras_sat.config import Decoding
 from keras_sat.errors import UserError
 from keras_sat.evaluation import report
 from keras_sat.files import atomic, write_text
@@ -25,20 +26,24 @@ def write(folder, split, run, evaluation):
         "captions": captions,
         "decoding": dataclasses.asdict(run.experiment.decoding),
         "runs": _described(run),
-        "curve": [] if hasattr(run, "runs") else run.curve(),
+        "curve": _curve(run),
         "packages": packages(),
     }
     write_text(path, report.to_json(record))
 
 
 def recorded(folder, split, run):
-    """Whether the record of this `Run` or `RunEnsemble` is of these weights and data, captioning with these settings."""
+    """Whether what `write` would write of this `Run` or `RunEnsemble` is there: of these weights, data and settings."""
     path = _path(folder, split, run)
     if not path.exists():
         return False
     record, decoding = _read(path), dataclasses.asdict(run.experiment.decoding)
-    # A setting that the record does not know is newer than it: its default changes nothing.
-    return record["made_of"] == _made_of(_described(run)) and record["decoding"].items() <= decoding.items()
+    return (
+        record["made_of"] == _made_of(_described(run))
+        and record["curve"] == _curve(run)  # training may have gone on and found nothing better
+        and dataclasses.asdict(Decoding()) | record["decoding"] == decoding  # the record may be older than a setting
+        and (folder / record["captions"]).exists()
+    )
 
 
 def _path(folder, split, run):
@@ -47,6 +52,10 @@ def _path(folder, split, run):
 
 def _described(run):
     return [each.describe() for each in getattr(run, "runs", [run])]
+
+
+def _curve(run):
+    return [] if hasattr(run, "runs") else run.curve()
 
 
 def read(folder, split):
@@ -67,8 +76,8 @@ def _read(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         record["title"], record["made_of"] = _title(record), _made_of(record["runs"])
-        record["decoding"], record["scores"], record["intervals"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        record["decoding"].items(), record["scores"], record["intervals"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read ({error!r}); move it away, or record it again") from error
     return record
 

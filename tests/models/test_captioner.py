@@ -83,10 +83,21 @@ def loss_and_gradients(model, inputs, noise=None):
 
 def test_channel_dropout_is_all_that_a_system_sees_of_the_channels(model):
     """Nothing reads past it: the summary and every region are those of a map that lost the channels beforehand."""
+    assert_channels_are_lost(model, ["features"])
+
+
+def test_a_larger_map_loses_the_same_channels():
+    shapes = shapes_for(VARIANTS["areas, proposals"]) | {"region_features": (4, 6, 5)}
+    model = build_captioner(VARIANTS["areas, proposals"], V, shapes, seed=3)
+    assert_channels_are_lost(model, ["features", "region_features"])
+
+
+def assert_channels_are_lost(model, names):
+    inputs = INPUTS | {"region_features": tf.random.stateless_normal([4, 4, 6, 5], [3, 4])}
     model.config = replace(model.config, channel_dropout=0.5)
-    noise = Noise(0, 0, INPUTS["row"])
-    lost = INPUTS | {"features": noise.channel_dropout("channels", FEATURES, 0.5)}
-    seen = model.encode(INPUTS, noise)
+    noise = Noise(0, 0, inputs["row"])
+    lost = inputs | {name: noise.channel_dropout("channels", inputs[name], 0.5) for name in names}
+    seen = model.encode(inputs, noise)
     model.config = replace(model.config, channel_dropout=0.0)
     tf.nest.map_structure(np.testing.assert_array_equal, seen, model.encode(lost, noise))
 
