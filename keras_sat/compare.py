@@ -42,12 +42,13 @@ def train_all(experiments, runs, split="test", suffix=""):
 
 
 def measure(run, split):
-    """The `Evaluation` of a trained run; among the facts "epoch_seconds", the median training time of an epoch."""
+    """The `Evaluation` of a `Run` or `RunEnsemble`; a run has the fact "epoch_seconds" too, the median training time."""
     from keras_sat.evaluate import evaluate
 
     evaluation = evaluate(run, split, default_metrics()[0])
-    seconds = statistics.median(line["training_seconds"] for line in run.curve())
-    return dataclasses.replace(evaluation, facts={**evaluation.facts, "epoch_seconds": seconds})
+    seconds = [line["training_seconds"] for line in run.curve()]
+    facts = {"epoch_seconds": statistics.median(seconds)} if seconds else {}
+    return dataclasses.replace(evaluation, facts=evaluation.facts | facts)
 
 
 def compare(experiments, runs, split="test", suffix=""):

@@ -18,6 +18,14 @@ class RunEnsemble(Run):
 
     runs: tuple
 
+    @property
+    def members(self):
+        return self.runs
+
+    def curve(self):
+        """No lines: an ensemble is not trained."""
+        return []
+
     def vocabulary(self):
         return self.runs[0].vocabulary()
 

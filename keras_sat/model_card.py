@@ -27,10 +27,9 @@ def describe(run, serving):
     Raises:
         UserError: an evaluation cannot be read.
     """
-    members = getattr(run, "runs", (run,))
     return {
         **serving,
-        "runs": [_member(each) for each in members],
+        "runs": [_member(each) for each in run.members],
         "scores": read_scores(run.folder / "evaluation"),
         "vocabulary": {"size": len(run.vocabulary()), "fingerprint": run.facts["vocabulary"]},
         "encoder": run.facts["encoder"],

@@ -12,7 +12,6 @@ from pathlib import Path
 from keras_sat.compare import add_experiments, experiments_of, measure, train_all
 from keras_sat.errors import UserError, command
 from keras_sat.evaluation import records
-from keras_sat.evaluation.scorers import default_metrics
 
 
 def reproduce(experiments, runs, results, split="test", suffix="", ensemble=False):
@@ -25,19 +24,18 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
         The table of everything recorded of this split, Markdown.
     """
     from keras_sat.ensembles import open_runs
-    from keras_sat.evaluate import evaluate
     from keras_sat.visualize.curves import save_curves
 
     records.read(results, split)  # those that cannot be read had better be found now
-    trained = []
-    for run in train_all(experiments, runs, split, suffix):
-        trained.append(run.folder)
+
+    def record(run):
         if not records.recorded(results, split, run):
             records.write(results, split, run, measure(run, split))
+        return run.folder
+
+    trained = [record(run) for run in train_all(experiments, runs, split, suffix)]
     if ensemble:
-        together = open_runs(trained)
-        if not records.recorded(results, split, together):
-            records.write(results, split, together, evaluate(together, split, default_metrics()[0]))
+        record(open_runs(trained))
     recorded = records.read(results, split)
     save_curves(results / f"curves_{split}.png", recorded)
     return records.write_table(results, split, recorded)

@@ -91,6 +91,11 @@ class Run:
             digest.update(part.read_bytes())
         return digest.hexdigest()[:16]
 
+    @property
+    def members(self):
+        """The runs that caption: this one, or those of an ensemble."""
+        return (self,)
+
     def curve(self):
         """The lines of metrics.jsonl, [{name: number}], one an epoch. Raises: UserError: it cannot be read."""
         path = self.folder / "metrics.jsonl"

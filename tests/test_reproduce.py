@@ -17,6 +17,8 @@ from keras_sat.reproduce import main
 from keras_sat.version import code_version
 from tests.conftest import small_prepare
 
+MEMBER = {"run": "soft", "checkpoint": "1", "data": {"fingerprint": "2"}}
+
 
 @pytest.fixture(scope="module")
 def results(experiment, tmp_path_factory):
@@ -91,7 +93,11 @@ def test_a_record_is_of_weights_data_settings_and_captions(names, results, tmp_p
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"system": "soft"}', '{"runs": [{"run": "soft"}], "curve": []}', '{"runs": [], "curve": 1}']
+    "text",
+    [
+        *["{", '{"system": "soft"}', '{"runs": [{"run": "soft"}], "curve": []}', '{"runs": [], "curve": 1}'],
+        json.dumps({"runs": [MEMBER, MEMBER], "curve": [], "decoding": None, "scores": {}, "intervals": {}}),
+    ],
 )
 def test_a_record_that_cannot_be_read(text, tmp_path):
     (tmp_path / "soft_val.json").write_text(text)

@@ -26,7 +26,7 @@ def write(folder, split, run, evaluation):
         "captions": captions,
         "decoding": dataclasses.asdict(run.experiment.decoding),
         "runs": _described(run),
-        "curve": _curve(run),
+        "curve": run.curve(),
         "packages": packages(),
     }
     write_text(path, report.to_json(record))
@@ -40,7 +40,7 @@ def recorded(folder, split, run):
     record, decoding = _read(path), dataclasses.asdict(run.experiment.decoding)
     return (
         record["made_of"] == _made_of(_described(run))
-        and record["curve"] == _curve(run)  # training may have gone on and found nothing better
+        and record["curve"] == run.curve()  # training may have gone on and found nothing better
         and dataclasses.asdict(Decoding()) | record["decoding"] == decoding  # the record may be older than a setting
         and (folder / record["captions"]).exists()
     )
@@ -51,11 +51,7 @@ def _path(folder, split, run):
 
 
 def _described(run):
-    return [each.describe() for each in getattr(run, "runs", [run])]
-
-
-def _curve(run):
-    return [] if hasattr(run, "runs") else run.curve()
+    return [each.describe() for each in run.members]
 
 
 def read(folder, split):
