@@ -45,7 +45,8 @@ class Captioner(keras.Model, abc.ABC):
         self.vocabulary_size = vocabulary_size
         self.input_shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
         self.cnn, self.finetune = cnn, finetune
-        self.region_size = cnn.output_shape[-1] if cnn else self.input_shapes["features"][-1]
+        self.annotate = config.annotation_size and keras.layers.Dense(config.annotation_size, "relu", name="annotate")
+        self.region_size = config.annotation_size or (cnn.output_shape if cnn else self.input_shapes["features"])[-1]
         self.areas = layers.Grid()
         self.training = None
 
@@ -80,6 +81,8 @@ class Captioner(keras.Model, abc.ABC):
         for name in ("features", "region_features"):  # both of one CNN: an image loses the same channels in both
             if name in maps:
                 maps[name] = noise.channel_dropout("channels", maps[name], self.config.channel_dropout)
+                if self.annotate:
+                    maps[name] = tf.cast(self.annotate(maps[name]), tf.float32)
         regions, boxes, present = self.areas(maps, noise)
         return {
             "regions": tf.cast(regions, self.compute_dtype),

@@ -26,6 +26,7 @@ VARIANTS = {
     "soft, report": replace(SMALL, gate="vector", output="linear", attention_activation="relu", initial_activation="linear"),
     "soft, arctic": replace(SMALL, attention_layers=2, initial_layers=2, initializer="gaussian", penalty="arctic"),
     "soft, no gate": replace(SMALL, gate="none", penalty="mean"),
+    "soft, annotation layer": replace(SMALL, annotation_size=3),
     "soft, mean annotation": replace(SMALL, attention="uniform"),
     "hard, paper": HARD,
     "hard, arctic": replace(HARD, attention_gradient="reinforce", expectation_per="batch", penalty="arctic", samples=2),
@@ -33,6 +34,7 @@ VARIANTS = {
     "hard, sample": replace(HARD, decode="sample"),
     "show and tell": config.ShowAndTell(**SIZES),
     "show and tell, one layer": config.ShowAndTell(**SIZES, lstm_layers=1, state_dropout=0.2),
+    "show and tell, annotation layer": config.ShowAndTell(**SIZES, annotation_size=3),
     "areas, word-state": replace(AREAS, word_region=False, region_state=False, feedback="none"),
     "areas, word-region": replace(AREAS, region_state=False, feedback="none"),
     "areas, region-state": replace(AREAS, feedback="none"),
@@ -41,6 +43,7 @@ VARIANTS = {
     "areas, grid": AREAS,
     "areas, grid with stride": replace(AREAS, train_stride=2),
     "areas, transformer": replace(AREAS, areas="transformer"),
+    "areas, transformer, annotation layer": replace(AREAS, areas="transformer", annotation_size=3),
     "areas, proposals": replace(AREAS, areas="proposals"),
 }
 FEATURES = tf.random.stateless_normal([4, *SHAPE], [1, 2])
@@ -84,6 +87,21 @@ def loss_and_gradients(model, inputs, noise=None):
 def test_channel_dropout_is_all_that_a_system_sees_of_the_channels(model):
     """Nothing reads past it: the summary and every region are those of a map that lost the channels beforehand."""
     assert_channels_are_lost(model, ["features"])
+
+
+def test_the_annotation_layer_is_a_layer_of_the_cnn():
+    """A CNN that ends in this layer gives the same annotations, of both its maps, to a system that has none."""
+    shapes = shapes_for(VARIANTS["areas, proposals"]) | {"region_features": (4, 6, 5)}
+    inputs = INPUTS | {"region_features": tf.random.stateless_normal([4, 4, 6, 5], [3, 4])}
+    model = build_captioner(replace(VARIANTS["areas, proposals"], annotation_size=3), V, shapes, seed=3)
+    seen = model.encode(inputs)
+    rectified = {name: model.annotate(inputs[name]) for name in ("features", "region_features")}
+    shapes |= {name: (*shapes[name][:2], 3) for name in rectified}
+    plain = build_captioner(VARIANTS["areas, proposals"], V, shapes, seed=3)
+    assert tf.reduce_mean(tf.cast(rectified["features"] == 0, tf.float32)) > 0.1
+    for name, of_plain in plain.encode(inputs | rectified).items():
+        if name in ("regions", "summary", "boxes", "present"):
+            np.testing.assert_array_equal(seen[name], of_plain)
 
 
 def test_a_larger_map_loses_the_same_channels():
