@@ -110,7 +110,7 @@ _AT_LEAST_ONE = (
     *("epochs", ".most", "train_boxes", "samples", "accumulate", ".beam", "push.pictures"),
 )
 _ABOVE_ZERO = (".temperature", ".top_p", "push.max_minutes")
-_MAY_BE_ZERO = ("train.validation_images",)
+_MAY_BE_ZERO = ("train.validation_images", "model.annotation_size")
 _BELOW_ONE = ("_dropout", "label_smoothing", "baseline_decay", "train.average")
 _AT_MOST_ONE = ("model.expectation", "decoding.top_p")
 
