@@ -11,7 +11,7 @@ class Soft:
     attention            `additive`, or `uniform`: every region weighs the same, so only the mean annotation is seen
     attention_layers     depth of the network on the annotations (2 in the authors' COCO runs)
     gate                 β on the context: one scalar a step, a vector of region size, or none
-    output               `deep` (paper), `tied` (with the word vectors' table as L_o), or `linear` on the state alone
+    output               `deep` (paper) or `linear` on the state alone
     initial_layers       depth of the network that gives h_0 and c_0; `initial_activation` is its last one
     annotation_size      width of a layer of ReLUs over each cell of the feature map, read in its stead: for CNNs whose
                          activations are not rectified, or many (0: none, annotations are the CNN's)
@@ -29,7 +29,7 @@ class Soft:
     attention_layers: int = 1
     attention_activation: Literal["tanh", "relu"] = "tanh"
     gate: Literal["scalar", "vector", "none"] = "scalar"
-    output: Literal["deep", "tied", "linear"] = "deep"
+    output: Literal["deep", "linear"] = "deep"
     initial_layers: int = 1
     initial_activation: Literal["tanh", "linear"] = "tanh"
     initializer: Literal["glorot", "gaussian"] = "glorot"

@@ -52,10 +52,11 @@ class LinearOutput(keras.layers.Layer):
         return keras.layers.Dense(units, name=name, **kwargs)
 
     def call(self, words, hidden, context, noise=SILENCE):
-        return self._log_probs(self._logits(noise.dropout("state", hidden, self.state_dropout)))
+        return self._log_probs(noise.dropout("state", hidden, self.state_dropout))
 
-    def _log_probs(self, logits):
-        return tf.nn.log_softmax(tf.cast(logits, tf.float32) + impossible_words(self.vocabulary_size))  # [..., V]
+    def _log_probs(self, features):
+        logits = tf.cast(self._logits(features), tf.float32)
+        return tf.nn.log_softmax(logits + impossible_words(self.vocabulary_size))  # [..., V]
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")
@@ -63,29 +64,21 @@ class DeepOutput(LinearOutput):
     """log p(y_t) = log softmax(L_o drop(tanh(E y_{t−1} + L_h drop(h_t) + L_z ẑ_t))).
 
     Args:
-        output_dropout: after the tanh. tied: L_o is E, the table of the word vectors, which `call` is then given.
-        The others as for `LinearOutput`.
+        output_dropout: after the tanh; the others as for `LinearOutput`.
 
-    Reference: Xu et al. 2015, equation 7; the tanh and both dropouts as in the authors' code. Tied: Press & Wolf 2017.
+    Reference: Xu et al. 2015, equation 7; the tanh and both dropouts as in the authors' code.
     """
 
-    def __init__(self, vocabulary_size, output_dropout=0.0, tied=False, **kwargs):
+    def __init__(self, vocabulary_size, output_dropout=0.0, **kwargs):
         super().__init__(vocabulary_size, **kwargs)
         self.output_dropout = output_dropout
-        self.tied = tied
 
     def build(self, input_shape):
-        if self.tied:
-            self.bias = self.add_weight("bias", [self.vocabulary_size], initializer="zeros")
         self._from_hidden = self._dense(input_shape[-1], "from_hidden")  # as wide as the word vectors it is added to
         self._from_context = self._dense(input_shape[-1], "from_context", use_bias=False)
         self.built = True
 
-    def call(self, words, hidden, context, noise=SILENCE, table=None):
+    def call(self, words, hidden, context, noise=SILENCE):
         hidden = noise.dropout("state", hidden, self.state_dropout)
         features = tf.tanh(words + self._from_hidden(hidden) + self._from_context(context))  # [..., E]
-        features = noise.dropout("output", features, self.output_dropout)
-        if not self.tied:
-            return self._log_probs(self._logits(features))
-        table, bias = tf.cast(table, features.dtype), tf.cast(self.bias, features.dtype)
-        return self._log_probs(tf.tensordot(features, table, [[-1], [1]]) + bias)
+        return self._log_probs(noise.dropout("output", features, self.output_dropout))

@@ -38,13 +38,9 @@ class SoftCaptioner(Captioner):
             kernel_initializer=layers.PAPER_GATES if paper else "glorot_uniform",
             recurrent_initializer=layers.PAPER_GATES if paper else "orthogonal",
         )
-        if config.output != "linear":
+        if config.output == "deep":
             self.read_out = layers.DeepOutput(
-                vocabulary_size,
-                config.output_dropout,
-                config.output == "tied",
-                state_dropout=config.state_dropout,
-                kernel_initializer=kernel,
+                vocabulary_size, config.output_dropout, state_dropout=config.state_dropout, kernel_initializer=kernel
             )
         else:
             self.read_out = layers.LinearOutput(vocabulary_size, config.state_dropout, kernel)
@@ -74,7 +70,7 @@ class SoftCaptioner(Captioner):
         words = self.embedding(tokens)
         inputs = {"words": self.lstm.project(words)}
         (hidden, context, attention), state = self._recur(inputs, state, annotations)
-        return self._read(words, hidden, context), attention, state
+        return self.read_out(words, hidden, context), attention, state
 
     def unroll(self, annotations, captions, noise=SILENCE):
         words = noise.dropout("words", self.embedding(shift_right(captions)), self.config.embedding_dropout)
@@ -87,11 +83,7 @@ class SoftCaptioner(Captioner):
             captions != PAD,
         )
         kernels.inputs = {"recurrent": layers.before_each(state[0], hidden), "context": context}
-        return layers.read_words(self._read, captions, words, hidden, context, noise), attention
-
-    def _read(self, *parts, **kwargs):
-        table = {"table": self.embedding.table} if self.config.output == "tied" else {}
-        return self.read_out(*parts, **kwargs, **table)
+        return layers.read_words(self.read_out, captions, words, hidden, context, noise), attention
 
     def _recur(self, inputs, state, annotations, kernels=None):
         """One step of the recurrence: attend with h_{t−1}, update the LSTM."""

@@ -47,7 +47,6 @@ EVERY = {
     "transformer": (layers.SpatialTransformer(3, activation="relu"), lambda layer: layer({"features": MAP})[0]),
     "linear output": (layers.LinearOutput(V), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
     "deep output": (layers.DeepOutput(V, 0.3, state_dropout=0.1), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
-    "tied output": (layers.DeepOutput(V, tied=True), lambda layer: layer(WORDS, HIDDEN, CONTEXT, table=normal(V, E))),
 }
 
 
@@ -125,17 +124,6 @@ def test_deep_output_is_the_papers_formula():
     p = np.exp(logits[..., 2:]) / np.exp(logits[..., 2:]).sum(-1, keepdims=True)
     np.testing.assert_allclose(np.exp(log_probs[..., 2:]), p, rtol=1e-4)
     assert np.all(np.exp(log_probs[..., [PAD, START]]) == 0)
-
-
-def test_a_tied_output_has_the_word_vectors_for_its_last_matrix():
-    tied, deep = layers.DeepOutput(V, tied=True), layers.DeepOutput(V)
-    deep(WORDS, HIDDEN, CONTEXT), tied(WORDS, HIDDEN, CONTEXT, table=normal(V, E))
-    _, _, *shared = deep.get_weights()
-    bias, table = normal(V), normal(V, E)
-    deep.set_weights([tf.transpose(table), bias, *shared])
-    tied.set_weights([bias, *shared])
-    found, expected = tied(WORDS, HIDDEN, CONTEXT, table=table), deep(WORDS, HIDDEN, CONTEXT)
-    np.testing.assert_allclose(np.exp(found), np.exp(expected), rtol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [layers.DeepOutput(V, 0.5, state_dropout=0.3), layers.LinearOutput(V, 0.3)])

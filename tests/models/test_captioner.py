@@ -25,7 +25,6 @@ VARIANTS = {
     "soft, paper": SMALL,
     "soft, report": replace(SMALL, gate="vector", output="linear", attention_activation="relu", initial_activation="linear"),
     "soft, arctic": replace(SMALL, attention_layers=2, initial_layers=2, initializer="gaussian", penalty="arctic"),
-    "soft, tied": replace(SMALL, output="tied"),
     "soft, no gate": replace(SMALL, gate="none", penalty="mean"),
     "soft, annotation layer": replace(SMALL, annotation_size=3),
     "soft, mean annotation": replace(SMALL, attention="uniform"),
