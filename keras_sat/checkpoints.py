@@ -11,11 +11,12 @@ import tensorflow as tf
 class Progress:
     """How far training came. `epoch` epochs are done and `batch` batches of the next; `waited` epochs without gain.
 
-    `commit`: of the code that trained last, see `keras_sat.version`.
+    `commit`: of the code that trained last, see `keras_sat.version`. `workers`: how many trained (0: none yet).
     """
 
     vocabulary: str = ""
     commit: str = ""
+    workers: int = 0
     epoch: int = 0
     batch: int = 0
     best: float | None = None

@@ -68,7 +68,7 @@ class Trainer:
             The final `Progress`.
         Raises:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
-            UserError: a corrupt shard, or a loss that is not a number.
+            UserError: a corrupt shard, a loss that is not a number, or other workers than those whose files were dealt out.
         """
         if not self.checkpoints.restore(self.run.folder / "checkpoints"):
             initialise(self.model, self.run)
@@ -77,6 +77,7 @@ class Trainer:
         self._truncate_metrics()
         if self._finished():
             return self.progress
+        self._count_workers()
         self._function = self._train_function()
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -92,6 +93,15 @@ class Trainer:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         return self.progress
+
+    def _count_workers(self):
+        before, now = self.progress.workers, self.workers.count
+        if self.experiment.data.sharding == "files" and before not in (0, now):
+            raise UserError(
+                f"{self.run.folder}: data.sharding=files dealt the files out to {before} workers, and now there are {now}; "
+                f"go on with {before}, or train a new run"
+            )
+        self.progress.workers = now
 
     def _batches(self, skip=0):
         """The batches of the epoch that comes next, shared out to the devices."""
