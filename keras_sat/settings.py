@@ -1,7 +1,7 @@
 """Settings of any dataclass: read from YAML files with `base:`, changed by `--set a.b=c`, checked against declared types.
 
-What the settings of an experiment are stands in `config.py` and `systems.py`. Every function raises
-`UserError`, naming file and key.
+What the settings of an experiment are stands in `config.py` and `systems.py`. Every function raises `UserError`,
+naming file and key.
 """
 
 import dataclasses

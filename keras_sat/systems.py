@@ -13,9 +13,9 @@ class Soft:
     gate                 β on the context: one scalar a step, a vector of region size, or none
     output               `deep` (paper) or `linear` on the state alone
     initial_layers       depth of the network that gives h_0 and c_0; `initial_activation` is its last one
+    initializer          `glorot` (Keras' defaults, forget bias 1) or `gaussian` (paper: σ 0.01, orthogonal where square)
     annotation_size      width of a layer of ReLUs over each cell of the feature map, read in its stead: for CNNs whose
                          activations are not rectified, or many (0: none, annotations are the CNN's)
-    initializer          `glorot` (Keras' defaults, forget bias 1) or `gaussian` (paper: σ 0.01, orthogonal where square)
     channel_dropout      of the feature map's channels, each of which an image loses in all its regions and in their mean at
                          once: a context that is a mean over regions averages feature_dropout, of single numbers, away
     penalty              normalisation of the doubly stochastic penalty, see keras_sat.losses

@@ -103,6 +103,13 @@ def test_what_self_critical_training_needs(override, mend):
     assert mend in str(error.value)
 
 
+def test_a_filter_of_the_cnn_needs_the_cnns_activations():
+    overrides = ["model.name=areas", "model.areas=transformer", "model.filter_layer=conv_dw_11"]
+    assert config.load(None, overrides).model.filter_layer
+    with pytest.raises(UserError, match=r"model\.filter_layer: .*leave model\.annotation_size at 0"):
+        config.load(None, [*overrides, "model.annotation_size=512"])
+
+
 def test_unreadable_files_are_named(tmp_path):
     broken = tmp_path / "broken.yaml"
     broken.write_text("train: [")
