@@ -44,11 +44,17 @@ class Endpoint:
         self._tickets = tf.compat.v1.placeholder(tf.int64, [None, 2])
         names = list(self._inputs)
 
+        # A session's optimiser leaves convolutions in the body of a batch function unfused: a third slower, and not bit for bit
+        # what the SavedModel answers. A call that is not inlined is optimised by itself when it first runs.
+        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+        def compute(*arguments):
+            outputs = function(**dict(zip(names, arguments)))
+            return [outputs[name] for name in self._outputs]
+
         def batch(tickets, *arguments):
             with tf.control_dependencies([tf.numpy_function(self._start, [tickets], [])]):
                 arguments = [tf.identity(each) for each in arguments]
-            outputs = function(**dict(zip(names, arguments)))
-            return [outputs[name] for name in self._outputs]
+            return compute(*arguments)
 
         self._outputs = sorted(function.structured_outputs)
         batched = tf.nondifferentiable_batch_function(

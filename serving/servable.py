@@ -43,7 +43,9 @@ class Servable:
                 key: Endpoint(key, function, self._batching, metrics) for key, function in loaded.signatures.items()
             }
             initializers = [tf.compat.v1.global_variables_initializer(), tf.compat.v1.tables_initializer()]
-        self._session = tf.compat.v1.Session(graph=graph)
+        config = tf.compat.v1.ConfigProto()
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # an endpoint's function sees to it
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
         threads = len(self._endpoints) * self._batching.most_in_flight  # a request that waits holds one
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, f"{name}/{version}")
         try:

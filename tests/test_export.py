@@ -206,6 +206,14 @@ def test_no_answer_depends_on_the_batch(name, exported):
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
+def test_the_server_computes_what_the_model_does(name, exported, served):
+    """Bit for bit, where both compute a picture alone."""
+    for (signature, inputs, answer), (_, _, other) in zip(exported[name][1], served[name][1], strict=True):
+        if len(inputs["image_bytes"]) == 1:
+            assert all(np.array_equal(answer[key], other[key]) for key in answer), signature
+
+
+@pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
 def test_a_given_caption_is_scored_as_teacher_forcing_does(name, runs, exported):
     run = runs[name]
     model, vocabulary = run.load_model(), run.vocabulary()
