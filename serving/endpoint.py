@@ -44,8 +44,8 @@ class Endpoint:
         self._tickets = tf.compat.v1.placeholder(tf.int64, [None, 2])
         names = list(self._inputs)
 
-        # A session's optimiser leaves convolutions in the body of a batch function unfused: a third slower, and not bit for bit
-        # what the SavedModel answers. A call that is not inlined is optimised by itself when it first runs.
+        # A session's optimiser leaves the convolutions of a batch function unfused: a third slower, and not bit for bit what
+        # the SavedModel answers. A call that is not inlined is optimised by itself, when it first runs.
         @tf.function(autograph=False, experimental_attributes={"_noinline": True})
         def compute(*arguments):
             outputs = function(**dict(zip(names, arguments)))
