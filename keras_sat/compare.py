@@ -28,17 +28,29 @@ def train_all(experiments, runs, split="test", suffix=""):
     Yields:
         The `Run` of each.
     Raises:
-        UserError: before anything is trained, where a data set lacks the split or Java is missing.
+        UserError: before anything is trained, where an experiment starts from one that comes after it, a data set lacks the
+            split, or Java is missing.
     """
+    experiments = _started(experiments, runs, suffix)
     java_on_path()
     for experiment in experiments.values():
         prepare_built_in(experiment)
         open_prepared(experiment.data.path).shards(split)
     for name, experiment in experiments.items():
-        start = Path(experiment.init_from or "").name + suffix
-        if start in experiments or (suffix and experiment.init_from):
-            experiment = dataclasses.replace(experiment, init_from=str(runs / start))
         yield train(experiment, runs / name)
+
+
+def _started(experiments, runs, suffix):
+    """The experiments, each of which starts from the run of this call that is meant."""
+    started = {}
+    for name, experiment in experiments.items():
+        start = Path(experiment.init_from or "").name + suffix
+        if start in experiments.keys() - started.keys() - {name}:
+            raise UserError(f"{name} starts from {start}, which comes after it; name {start} first")
+        if start in started or (suffix and experiment.init_from and start != name):
+            experiment = dataclasses.replace(experiment, init_from=str(runs / start))
+        started[name] = experiment
+    return started
 
 
 def measure(run, split):

@@ -42,21 +42,20 @@ class Endpoint:
         _, inputs = function.structured_input_signature
         self._inputs = {name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in inputs.items()}
         self._tickets = tf.compat.v1.placeholder(tf.int64, [None, 2])
-        names = list(self._inputs)
+        self._outputs = sorted(function.structured_outputs)
 
         # A session's optimiser leaves the convolutions of a batch function unfused: a third slower, and not bit for bit what
         # the SavedModel answers. A call that is not inlined is optimised by itself, when it first runs.
         @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-        def compute(*arguments):
-            outputs = function(**dict(zip(names, arguments)))
-            return [outputs[name] for name in self._outputs]
+        def compute(inputs):
+            return function(**inputs)
 
         def batch(tickets, *arguments):
             with tf.control_dependencies([tf.numpy_function(self._start, [tickets], [])]):
-                arguments = [tf.identity(each) for each in arguments]
-            return compute(*arguments)
+                inputs = {name: tf.identity(each) for name, each in zip(self._inputs, arguments)}
+            outputs = compute(inputs)
+            return [outputs[name] for name in self._outputs]
 
-        self._outputs = sorted(function.structured_outputs)
         batched = tf.nondifferentiable_batch_function(
             num_batch_threads=batching.threads,
             max_batch_size=batching.largest_request,  # of what is given; the last allowed size bounds what is computed

@@ -111,12 +111,13 @@ def test_a_record_that_cannot_be_read(text, tmp_path):
         (["small.yaml", "--ensemble"], "--ensemble: needs several"),
         (["small.yaml", "--split", "dev"], "has no split 'dev'"),
         (["other.yaml", "--suffix", "_seed9"], "small_seed9: no run there"),
+        (["other.yaml", "small.yaml"], "error: other starts from small, which comes after it; name small first"),
     ],
 )
 def test_what_cannot_end_well_is_not_begun(arguments, message, results, tmp_path, capsys):
-    config, *options = arguments
+    arguments = [str(results / each) if each.endswith(".yaml") else each for each in arguments]
     with pytest.raises(SystemExit):
-        main([str(results / config), *options, "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "results")])
+        main([*arguments, "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "results")])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
