@@ -44,7 +44,7 @@ class Servable:
             }
             initializers = [tf.compat.v1.global_variables_initializer(), tf.compat.v1.tables_initializer()]
         config = tf.compat.v1.ConfigProto()
-        config.graph_options.rewrite_options.disable_meta_optimizer = True  # it would unfuse an endpoint's
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # an endpoint's calls are, one by one
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         threads = len(self._endpoints) * self._batching.most_in_flight  # a request that waits holds one
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, f"{name}/{version}")

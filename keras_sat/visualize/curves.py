@@ -16,7 +16,8 @@ def save_curves(path, records):
     figure = Figure(figsize=(11, 4 + rows / 5), layout="constrained")
     captions, words = figure.subplots(1, 2)
     for record, colour in zip(records, itertools.cycle(colours)):
-        epochs, curve = [line["epoch"] for line in record["curve"]], record["curve"]
+        curve = record["curve"]
+        epochs = [line["epoch"] for line in curve]
         style = {"color": colour, "marker": ".", "label": record["system"]}
         captions.plot(epochs, [100 * line["val_cider"] for line in curve], **style)
         words.plot(epochs, [line["val_word_loss"] for line in curve], **style)

@@ -61,7 +61,7 @@ def test_from_the_source_to_a_version_that_a_running_server_answers_from(changed
         expected, _ = caption_files(run, [tmp_path / record.source_id for record in records])
         answers = client.caption([record.encoded for record in records])
         for answer, (_, _, each, _) in zip(answers, expected, strict=True):
-            assert answer.caption == each.caption and answer.score == pytest.approx(each.score, rel=1e-5, abs=1e-4)
+            assert answer.caption == each.caption and answer.score == pytest.approx(each.score, abs=1e-4)
 
     assert chain() == (lineage, TAIL)
     (tmp_path / "small.yaml").write_text(config.to_yaml(experiment))
