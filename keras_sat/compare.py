@@ -24,14 +24,15 @@ def train_all(experiments, runs, split="test", suffix=""):
     Args:
         experiments: {name: `config.Experiment`}. runs: the folder of the runs, each under its name.
         split: on which they will be evaluated.
-        suffix: with which these names end; an experiment that starts from a run starts from the one whose name ends so.
+        suffix: with which these names end; an experiment that starts from a run, or has it for a teacher, means the one
+            whose name ends so.
     Yields:
         The `Run` of each.
     Raises:
-        UserError: before anything is trained, where an experiment starts from one that comes after it, a data set lacks the
-            split, or Java is missing.
+        UserError: before anything is trained, where an experiment needs one that comes after it, a data set lacks the split,
+            or Java is missing.
     """
-    experiments = _started(experiments, runs, suffix)
+    experiments = _linked(experiments, runs, suffix)
     java_on_path()
     for experiment in experiments.values():
         prepare_built_in(experiment)
@@ -40,17 +41,23 @@ def train_all(experiments, runs, split="test", suffix=""):
         yield train(experiment, runs / name)
 
 
-def _started(experiments, runs, suffix):
-    """The experiments, each of which starts from the run of this call that is meant."""
-    started = {}
+def _linked(experiments, runs, suffix):
+    """The experiments, each of which starts from the run of this call that is meant, and has those for teachers."""
+    linked = {}
     for name, experiment in experiments.items():
-        start = Path(experiment.init_from or "").name + suffix
-        if start in experiments.keys() - started.keys() - {name}:
-            raise UserError(f"{name} starts from {start}, which comes after it; name {start} first")
-        if start in started or (suffix and experiment.init_from and start != name):
-            experiment = dataclasses.replace(experiment, init_from=str(runs / start))
-        started[name] = experiment
-    return started
+
+        def meant(folder, name=name):
+            other = Path(folder).name + suffix
+            if other in experiments.keys() - linked.keys() - {name}:
+                raise UserError(f"{name} needs {other}, which comes after it; name {other} first")
+            return str(runs / other) if other in linked or (suffix and other != name) else folder
+
+        linked[name] = dataclasses.replace(
+            experiment,
+            init_from=experiment.init_from and meant(experiment.init_from),
+            train=dataclasses.replace(experiment.train, teachers=tuple(map(meant, experiment.train.teachers))),
+        )
+    return linked
 
 
 def measure(run, split):

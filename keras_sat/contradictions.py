@@ -33,6 +33,10 @@ def check(experiment, source):
             f"train.samples: {train.samples} cannot be compared; set it to 2 or more",
         ),
         (
+            cider and train.teachers,
+            "train.teachers: have nothing to say to train.objective: cider; leave them out",
+        ),
+        (
             getattr(model, "filter_layer", None) and model.annotation_size,
             "model.filter_layer: convolves the CNN's own activations; leave model.annotation_size at 0",
         ),

@@ -20,6 +20,18 @@ def cross_entropy(log_probs, captions, label_smoothing=0.0):
     return -tf.reduce_sum(chosen)
 
 
+def distillation(log_probs, teacher, captions):
+    """− Σ_t Σ_w q(w) log p(w) over all words of all captions, for another captioner's distribution q.
+
+    Args:
+        log_probs, teacher: log p and log q, [B, N, T, V]. captions: int32 [B, N, T], padded with PAD.
+
+    Reference: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2, at a temperature of 1.
+    """
+    each = tf.reduce_sum(tf.exp(tf.stop_gradient(teacher)) * log_probs, axis=-1)
+    return -tf.reduce_sum(tf.where(captions != PAD, each, 0.0))
+
+
 def word_log_probs(log_probs, captions):
     """log p(y_t) of each word, zero at padding; float32 [B, N, T]."""
     return tf.where(captions != PAD, tf.gather(log_probs, captions, batch_dims=3), 0.0)

@@ -7,8 +7,10 @@ import tensorflow as tf
 
 from keras_sat.config import Decoding
 from keras_sat.decoding import sample
+from keras_sat.ensembles import open_runs
+from keras_sat.errors import UserError
 from keras_sat.ids import caption_lengths, caption_mask, longest_first
-from keras_sat.losses import word_log_probs
+from keras_sat.losses import distillation, word_log_probs
 from keras_sat.noise import UNCHANGED
 from keras_sat.text import PAD
 
@@ -34,6 +36,35 @@ class Likelihood:
         """The share of every term {name: scalar}, the captions [B, N, T] that were read, and (log_probs, attention)."""
         terms, outputs = model.losses_of(inputs, captions_in_batch, noise)
         return terms, inputs["captions"], outputs
+
+
+class Distillation(Likelihood):
+    """The likelihood, of targets that the distribution of a trained captioner has a share in.
+
+    The cross entropy of every word is (1 − δ) H(y, p) + δ H(q, p), y with label smoothing, q the teacher's distribution
+    after the same words, free of dropout.
+
+    Args:
+        load: a function that gives the teacher, a `Captioner` or an `Ensemble` that reads what the model does.
+        share: δ.
+
+    Reference: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"; for sequences, word by word,
+    Kim & Rush 2016, "Sequence-level knowledge distillation", section 3.1.
+    """
+
+    def __init__(self, load, share):
+        self._load, self._share = load, share
+
+    def prepare(self, data, vocabulary):
+        """Loads the teacher. Raises: UserError: as `build_objective` says."""
+        self._teacher = self._load()
+
+    def losses_of(self, model, inputs, captions_in_batch, noise):
+        terms, captions, outputs = super().losses_of(model, inputs, captions_in_batch, noise)
+        taught, _ = self._teacher(inputs)
+        terms["cross_entropy"] *= 1 - self._share
+        terms["distillation"] = self._share * distillation(outputs[0], taught, captions) / captions_in_batch
+        return terms, captions, outputs
 
 
 class SelfCritical:
@@ -100,10 +131,27 @@ class SelfCritical:
         return {"cider": loss + tf.stop_gradient(value - loss)}, captions, (log_probs, attention)
 
 
-def build_objective(experiment):
-    """The objective that `train.objective` names."""
-    config = experiment.train
-    return Likelihood() if config.objective == "likelihood" else SelfCritical(config.samples, experiment.data.max_length)
+def build_objective(run):
+    """The objective that the section `train` of a `Run` asks for.
+
+    Its `prepare` raises `UserError` for a teacher that is not trained, or that other data are for.
+    """
+    config = run.experiment.train
+    if config.objective == "cider":
+        return SelfCritical(config.samples, run.experiment.data.max_length)
+    if config.teachers:
+        return Distillation(lambda: _teacher(run, config.teachers), config.distillation)
+    return Likelihood()
+
+
+def _teacher(run, folders):
+    teacher = open_runs(folders)
+    for fact in ("vocabulary", "encoder"):
+        if teacher.facts[fact] != run.facts[fact]:
+            raise UserError(f"train.teachers: {teacher.folder} has another {fact} than {run.folder}; train on its data set")
+    if missing := teacher.facts["inputs"].keys() - run.facts["inputs"]:
+        raise UserError(f"train.teachers: {teacher.folder} reads {', '.join(missing)}, which {run.folder} does not")
+    return teacher.load_model()
 
 
 def _exists(inputs):

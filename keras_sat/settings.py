@@ -93,6 +93,10 @@ def _convert(hint, value, source, key):
         if value in (choices := typing.get_args(hint)):
             return value
         raise UserError(f"{source}: {key}: expected one of {', '.join(choices)}, got {value!r}")
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{source}: {key}: expected a list such as [runs/a, runs/b], got {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], each, source, key) for each in value)
     if isinstance(hint, types.UnionType):
         return None if value is None else _convert(typing.get_args(hint)[0], value, source, key)
     if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
@@ -112,7 +116,7 @@ _AT_LEAST_ONE = (
 _ABOVE_ZERO = (".temperature", ".top_p", "push.max_minutes")
 _MAY_BE_ZERO = ("train.validation_images", "model.annotation_size")
 _BELOW_ONE = ("_dropout", "label_smoothing", "baseline_decay", "train.average")
-_AT_MOST_ONE = ("model.expectation", "decoding.top_p")
+_AT_MOST_ONE = ("model.expectation", "train.distillation", "decoding.top_p")
 
 
 def _in_range(value, source, key):

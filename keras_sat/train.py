@@ -25,8 +25,9 @@ def train(experiment, folder):
 
     from keras_sat.runs import create_run, open_run
 
-    if experiment.init_from and not (folder / "checkpoints").exists():
-        open_run(experiment.init_from)
+    if not (folder / "checkpoints").exists():
+        for other in (*filter(None, [experiment.init_from]), *experiment.train.teachers):
+            open_run(other)
 
     import keras
 

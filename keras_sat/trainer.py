@@ -52,7 +52,7 @@ class Trainer:
             self.model = run.build_model()
             self.optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())
             self.optimizer.build(self.model.trainable_variables)
-            self.objective = build_objective(self.experiment)
+            self.objective = build_objective(run)
             self.model.prepare_training(self.config, self.optimizer, self.experiment.seed, self.objective)
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
         # Saving adds up the replicas' metrics, so every worker must take part in it.
@@ -82,7 +82,8 @@ class Trainer:
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with self.data.reading("train", "val"):
-                self.objective.prepare(self.data, self.vocabulary)
+                with self.strategy.scope():
+                    self.objective.prepare(self.data, self.vocabulary)
                 self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
                 self._board = TensorBoard(self._output / "logs", self._validation.pictures)
                 while not self._finished():

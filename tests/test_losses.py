@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sat.losses import cross_entropy, doubly_stochastic_penalty
+from keras_sat.losses import cross_entropy, distillation, doubly_stochastic_penalty
 
 EXAMPLE = [[0.1, 0.4, 0.2, 0.3], [0.1, 0.1, 0.1, 0.7], [0.0, 0.4, 0.3, 0.3]]  # PAPERS: 2×2 grid, 3 steps
 ONE_CELL = [[1.0, 0.0, 0.0, 0.0]] * 3
@@ -56,3 +56,10 @@ def test_label_smoothing_is_a_mixture_of_targets():
     mask = tf.cast(captions != 0, tf.float32)[..., None]
     expected = -tf.reduce_sum(targets * mask * tf.maximum(log_probs, -1e8))
     assert float(cross_entropy(log_probs, captions, 0.1)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_distillation_of_certainty_is_cross_entropy():
+    log_probs = tf.math.log_softmax(tf.random.stateless_normal([2, 1, 3, 9], [3, 4]))
+    captions = tf.constant([[[4, 5, 2]], [[8, 2, 0]]])
+    certain = tf.math.log(tf.one_hot(captions, 9) + 1e-30)
+    assert float(distillation(log_probs, certain, captions)) == pytest.approx(float(cross_entropy(log_probs, captions)))

@@ -1,4 +1,4 @@
-"""Self-critical training: the reward is CIDEr-D, and the gradient that of its expectation."""
+"""Teachers: who equals them has nothing to learn. Self-critical training: the gradient of the expected CIDEr-D."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +12,8 @@ from pycocoevalcap.cider.cider import Cider
 from keras_sat import config
 from keras_sat.data.input_pipeline import read_captions
 from keras_sat.models import build_captioner
-from keras_sat.noise import Noise
-from keras_sat.objectives import SelfCritical
+from keras_sat.noise import UNCHANGED, Noise
+from keras_sat.objectives import Distillation, Likelihood, SelfCritical
 from keras_sat.rewards import CiderReward
 from keras_sat.text import END, PAD, UNKNOWN
 
@@ -37,6 +37,35 @@ def reward(captions, references):
 
 def flat(gradients):
     return np.concatenate([np.ravel(tf.convert_to_tensor(gradient)) for gradient in gradients])
+
+
+INPUTS = {"features": FEATURES, "captions": tf.constant([[[4, 5, END], [6, END, PAD]]]), "row": tf.constant([0])}
+
+
+def taught(teacher, share):
+    """The gradient of a model's weights, with and without a teacher."""
+    model = build("areas")
+    model.prepare_training(config.Training(), keras.optimizers.Adam(), 1)
+    objective, gradients = Distillation(lambda: teacher or model, share), []
+    objective.prepare(None, None)
+    for each in (objective, Likelihood()):
+        with tf.GradientTape() as tape:
+            terms, _, _ = each.losses_of(model, INPUTS, each.count(INPUTS), UNCHANGED)
+            loss = tf.add_n(list(terms.values()))
+        gradients.append(flat(tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")))
+    return gradients
+
+
+def test_who_equals_the_teacher_has_nothing_to_learn_from_it():
+    with_teacher, without = taught(None, 1.0)
+    assert np.abs(with_teacher).max() < 1e-6 < 1e-2 < np.abs(without).max()
+
+
+def test_the_teachers_share_is_a_share():
+    """Half a target each: the mean of the gradients; and nobody learns for the teacher."""
+    teacher = build("soft")
+    (half, none), (all_of_it, _) = taught(teacher, 0.5), taught(teacher, 1.0)
+    np.testing.assert_allclose(half, (none + all_of_it) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("system", ["soft", "show_and_tell", "areas"])

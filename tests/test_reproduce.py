@@ -111,7 +111,7 @@ def test_a_record_that_cannot_be_read(text, tmp_path):
         (["small.yaml", "--ensemble"], "--ensemble: needs several"),
         (["small.yaml", "--split", "dev"], "has no split 'dev'"),
         (["other.yaml", "--suffix", "_seed9"], "small_seed9: no run there"),
-        (["other.yaml", "small.yaml"], "error: other starts from small, which comes after it; name small first"),
+        (["other.yaml", "small.yaml"], "error: other needs small, which comes after it; name small first"),
     ],
 )
 def test_what_cannot_end_well_is_not_begun(arguments, message, results, tmp_path, capsys):

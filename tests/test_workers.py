@@ -69,6 +69,8 @@ def create(folder, system, data, boxes_data, changed, first, **train):
     settings, init_from = {"path": str(data.folder), "batch_size": 11}, None
     if system == "self_critical":
         settings["batching"], train["objective"], init_from = "images", "cider", str(first.folder)
+    if system == "areas":
+        train["teachers"] = (str(first.folder),)
     experiment = dataclasses.replace(changed(data=settings, train=train), model=SYSTEMS[system], init_from=init_from)
     return create_run(folder, experiment, data)
 

@@ -84,7 +84,8 @@ def _title(record):
         return "ensemble of " + ", ".join(run["run"] for run in runs)
     [run] = runs
     before = (run["init_from"] or "").rpartition("/")[-1]
-    epochs = f"{len(curve)} epochs" + (f" after {before}" if before else "")
+    teachers = len(run["train"].get("teachers", ()))  # the record may be older than the setting
+    epochs = f"{len(curve)} epochs" + f" after {before}" * bool(before) + f", {teachers} teachers" * bool(teachers)
     return f"{run['run']}, seed {run['seed']}, {epochs}, {curve[-1]['seconds'] / 3600:.1f} h"
 
 

@@ -166,13 +166,16 @@ def refused(message, function, *args):
         function(*args)
 
 
-def test_bad_input_is_refused_and_leaves_nothing_behind(load, run, data, tmp_path):
+def test_bad_input_is_refused_and_leaves_nothing_behind(load, run, data, mirrored_data, tmp_path):
     target = tmp_path / "run"
     refused("no layer 'blok5'", train, load("finetune.from_layer=blok5", "data.batching=images"), target)
     refused("no object proposals; prepare it with", train, load(*AREAS, "model.areas=proposals"), target)
     refused("no run there", train, load("init_from=runs/nowhere"), target)
     wider = load(*AREAS, "model.areas=transformer", f"init_from={run.folder}")
     refused(r"init_from: .*small does not fit: its .* has shape", train, wider, target)
+    refused("no run there", train, load("train.teachers=[runs/nowhere]"), target)
+    other_words = load(f"data.path={mirrored_data.folder}", f"train.teachers=[{run.folder}]")
+    refused("train.teachers: .*small has another vocabulary than .*run; train on", train, other_words, target)
     train(load("model.state_size=9"), target)  # after all of these, another experiment may have that folder
     assert (target / "metrics.jsonl").exists()
     with pytest.raises(UserError, match="would run the CNN once a caption"):
