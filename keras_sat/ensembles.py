@@ -71,6 +71,11 @@ def add_arguments(parser, several, required=True):
     """Adds --run, --beam and --set; `several`: what it means to name several runs. `required`: there must be a run."""
     runs = {"action": "append", "default": [], "metavar": "DIR", "required": required}
     parser.add_argument("--run", **runs, help=f"a trained run; {several}")
+    add_decoding(parser)
+
+
+def add_decoding(parser):
+    """Adds --beam and --set, of which `with_arguments` makes settings of decoding."""
     parser.add_argument("--beam", type=int, metavar="K", help="hypotheses an image (1: greedy)")
     setting = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
     parser.add_argument("--set", **setting, help="such as decoding.length_penalty=0.7")

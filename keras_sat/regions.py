@@ -6,7 +6,9 @@ so many proposals) and writes table and plot: quality against the number of regi
 
 import argparse
 import dataclasses
+from pathlib import Path
 
+from keras_sat.ensembles import add_decoding, with_arguments
 from keras_sat.errors import UserError, command
 from keras_sat.evaluation.scorers import check_metrics
 
@@ -65,6 +67,8 @@ def main(arguments=None):
     parser.add_argument("--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)")
     parser.add_argument("--counts", default="", metavar="N,N,…", help="strides, or numbers of proposals (default: many)")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images")
+    parser.add_argument("--output", metavar="DIR", help="(default: the run's evaluation/SPLIT_regions)")
+    add_decoding(parser)
     args = parser.parse_args(arguments)
     metrics = check_metrics(args.metrics.split(","))
     if not all(count.isdecimal() for count in args.counts.split(",") if args.counts):
@@ -74,9 +78,9 @@ def main(arguments=None):
     from keras_sat.runs import open_run
     from keras_sat.visualize.comparison import save_curve
 
-    run = open_run(args.run)
+    run = with_arguments(open_run(args.run), args)
     evaluations = sweep(run, args.split, metrics, counts, args.limit, args.data)
-    folder = run.folder / "evaluation" / f"{args.split}_regions"
+    folder = Path(args.output or run.folder / "evaluation" / f"{args.split}_regions")
     text = write_comparison(folder, evaluations, HEADLINE, systems_as="rows")
     save_curve(folder / "plot.png", evaluations)
     print(f"{args.split} split, percent, 95% confidence intervals\n\n{text}\n")
