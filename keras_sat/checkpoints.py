@@ -11,12 +11,14 @@ import tensorflow as tf
 class Progress:
     """How far training came. `epoch` epochs are done and `batch` batches of the next; `waited` epochs without gain.
 
-    `commit`: of the code that trained last, see `keras_sat.version`. `workers`: how many trained (0: none yet).
+    `commit`: of the code that trained last, see `keras_sat.version`. `workers`: how many trained (0: none yet). `teachers`:
+    their fingerprints.
     """
 
     vocabulary: str = ""
     commit: str = ""
     workers: int = 0
+    teachers: list[str] = dataclasses.field(default_factory=list)
     epoch: int = 0
     batch: int = 0
     best: float | None = None

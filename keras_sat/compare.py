@@ -15,7 +15,7 @@ from keras_sat.data.prepared import open_prepared
 from keras_sat.errors import UserError, command
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.scorers import default_metrics
-from keras_sat.train import check_prepared, prepare_built_in, train
+from keras_sat.train import check_needed, check_prepared, prepare_built_in, train
 
 
 def train_all(experiments, runs, split="test", suffix=""):
@@ -24,39 +24,39 @@ def train_all(experiments, runs, split="test", suffix=""):
     Args:
         experiments: {name: `config.Experiment`}. runs: the folder of the runs, each under its name.
         split: on which they will be evaluated.
-        suffix: with which these names end; an experiment that starts from a run, or has it for a teacher, means the one
-            whose name ends so.
+        suffix: with which these names end; an experiment that starts from a run starts from the one whose name ends so. Its
+            teachers are those that it names, but where this call trains one whose name ends so.
     Yields:
         The `Run` of each.
     Raises:
-        UserError: before anything is trained, where an experiment needs one that comes after it, a data set lacks the split,
-            or Java is missing.
+        UserError: before anything is trained, where an experiment needs one that comes after it or a run that is not
+            trained, a data set lacks the split, or Java is missing.
     """
-    experiments = _linked(experiments, runs, suffix)
+    experiments = linked_to_runs(experiments, runs, suffix)
     java_on_path()
-    for experiment in experiments.values():
+    for name, experiment in experiments.items():
+        check_needed(experiment, runs / name, [runs / each for each in experiments])
         prepare_built_in(experiment)
         open_prepared(experiment.data.path).shards(split)
     for name, experiment in experiments.items():
         yield train(experiment, runs / name)
 
 
-def _linked(experiments, runs, suffix):
+def linked_to_runs(experiments, runs, suffix):
     """The experiments, each of which starts from the run of this call that is meant, and has those for teachers."""
     linked = {}
+
+    def link(folder, name, always=False):
+        other = Path(folder).name + suffix
+        if other in experiments.keys() - linked.keys() - {name}:
+            raise UserError(f"{name} needs {other}, which comes after it; name {other} first")
+        return str(runs / other) if other in linked or (always and other != name) else folder
+
     for name, experiment in experiments.items():
-
-        def meant(folder, name=name):
-            other = Path(folder).name + suffix
-            if other in experiments.keys() - linked.keys() - {name}:
-                raise UserError(f"{name} needs {other}, which comes after it; name {other} first")
-            return str(runs / other) if other in linked or (suffix and other != name) else folder
-
-        linked[name] = dataclasses.replace(
-            experiment,
-            init_from=experiment.init_from and meant(experiment.init_from),
-            train=dataclasses.replace(experiment.train, teachers=tuple(map(meant, experiment.train.teachers))),
-        )
+        start = experiment.init_from and link(experiment.init_from, name, always=bool(suffix))
+        teachers = tuple(link(each, name) for each in experiment.train.teachers)
+        train = dataclasses.replace(experiment.train, teachers=teachers)
+        linked[name] = dataclasses.replace(experiment, init_from=start, train=train)
     return linked
 
 

@@ -3,6 +3,7 @@
 An objective says how many captions its loss is a mean over, and gives a replica's share of every term of the loss.
 """
 
+import keras
 import tensorflow as tf
 
 from keras_sat.config import Decoding
@@ -42,7 +43,8 @@ class Distillation(Likelihood):
     """The likelihood, of targets that the distribution of a trained captioner has a share in.
 
     The cross entropy of every word is (1 − δ) H(y, p) + δ H(q, p), y with label smoothing, q the teacher's distribution
-    after the same words, free of dropout.
+    after the same words, free of dropout. With hard attention q has its share in the words after the first of the sampled
+    runs; rewards remain the likelihood's.
 
     Args:
         load: a function that gives the teacher, a `Captioner` or an `Ensemble` that reads what the model does.
@@ -134,7 +136,7 @@ class SelfCritical:
 def build_objective(run):
     """The objective that the section `train` of a `Run` asks for.
 
-    Its `prepare` raises `UserError` for a teacher that is not trained, or that other data are for.
+    Its `prepare` raises `UserError` for a teacher that is not trained, is for other data, or reads what the run does not.
     """
     config = run.experiment.train
     if config.objective == "cider":
@@ -145,13 +147,16 @@ def build_objective(run):
 
 
 def _teacher(run, folders):
-    teacher = open_runs(folders)
-    for fact in ("vocabulary", "encoder"):
-        if teacher.facts[fact] != run.facts[fact]:
-            raise UserError(f"train.teachers: {teacher.folder} has another {fact} than {run.folder}; train on its data set")
-    if missing := teacher.facts["inputs"].keys() - run.facts["inputs"]:
-        raise UserError(f"train.teachers: {teacher.folder} reads {', '.join(missing)}, which {run.folder} does not")
-    return teacher.load_model()
+    teachers = open_runs(folders)
+    for each in teachers.members:
+        for fact in ("vocabulary", "encoder", "proposals"):
+            if each.facts[fact] not in (run.facts[fact], *[None] * (fact == "proposals")):
+                raise UserError(f"train.teachers: {each.folder} has another {fact} than {run.folder}; train on its data set")
+        if missing := ", ".join(each.facts["inputs"].keys() - run.facts["inputs"]):
+            raise UserError(f"train.teachers: {each.folder} reads {missing}, which {run.folder} does not; leave it out")
+    model = teachers.load_model()
+    keras.utils.set_random_seed(run.experiment.seed)  # building it has set its own, which the order of batches goes by
+    return model
 
 
 def _exists(inputs):

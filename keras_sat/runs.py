@@ -115,6 +115,7 @@ class Run:
             "checkpoint": self.fingerprint(),
             "commit": best.commit,
             "best_epoch": best.best_epoch,
+            "teachers": best.teachers,
             "data": {**settings["data"], "fingerprint": self.facts["data"]},
             **{key: settings[key] for key in ("seed", "init_from", "model", "finetune", "train")},
         }

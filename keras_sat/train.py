@@ -23,14 +23,11 @@ def train(experiment, folder):
     for split in ("train", "val"):
         data.shards(split)
 
-    from keras_sat.runs import create_run, open_run
-
-    if not (folder / "checkpoints").exists():
-        for other in (*filter(None, [experiment.init_from]), *experiment.train.teachers):
-            open_run(other)
+    check_needed(experiment, folder)
 
     import keras
 
+    from keras_sat.runs import create_run, open_run
     from keras_sat.trainer import Trainer
     from keras_sat.workers import Workers
 
@@ -55,6 +52,19 @@ def train(experiment, folder):
         best = f"best was epoch {progress.best_epoch} by {experiment.train.select_by}"
         print(f"{folder}: trained {progress.epoch} epochs; {best}")
     return run
+
+
+def check_needed(experiment, folder, coming=()):
+    """Raises: UserError: a run that a new one in this folder starts from or learns from is neither trained nor coming."""
+    from keras_sat.runs import open_run
+
+    if (folder / "checkpoints").exists():
+        return
+    for other in map(Path, (*filter(None, [experiment.init_from]), *experiment.train.teachers)):
+        if other.resolve() == folder.resolve():
+            raise UserError(f"{other}: is to be trained itself; name another init_from or teacher, or choose another --run")
+        if other not in coming:
+            open_run(other).checkpoint()
 
 
 def prepare_built_in(experiment, path=None):

@@ -17,6 +17,7 @@ from keras_sat.initialisation import initialise
 from keras_sat.objectives import build_objective
 from keras_sat.optimizers import averaged, build_optimizer
 from keras_sat.progress import progress_bar
+from keras_sat.runs import open_run
 from keras_sat.tensorboard import TensorBoard
 from keras_sat.validation import Validation
 from keras_sat.version import code_version
@@ -68,7 +69,8 @@ class Trainer:
             The final `Progress`.
         Raises:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
-            UserError: a corrupt shard, a loss that is not a number, or other workers than those whose files were dealt out.
+            UserError: a corrupt shard, a loss that is not a number, other workers than those whose files were dealt out, or
+                teachers that cannot teach this run or are not what they were.
         """
         if not self.checkpoints.restore(self.run.folder / "checkpoints"):
             initialise(self.model, self.run)
@@ -78,6 +80,7 @@ class Trainer:
         if self._finished():
             return self.progress
         self._count_workers()
+        self._know_teachers()
         self._function = self._train_function()
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -103,6 +106,15 @@ class Trainer:
                 f"go on with {before}, or train a new run"
             )
         self.progress.workers = now
+
+    def _know_teachers(self):
+        before, now = self.progress.teachers, [open_run(folder).fingerprint() for folder in self.config.teachers]
+        if before not in ([], now):
+            raise UserError(
+                f"{self.run.folder}: its teachers have been trained on since it was begun; bring their weights back, or "
+                "train a new run"
+            )
+        self.progress.teachers = now
 
     def _batches(self, skip=0):
         """The batches of the epoch that comes next, shared out to the devices."""

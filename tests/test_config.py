@@ -103,6 +103,19 @@ def test_what_self_critical_training_needs(override, mend):
     assert mend in str(error.value)
 
 
+def test_teachers():
+    assert config.load(None, ["train.teachers=[runs/a, runs/b]"]).train.teachers == ("runs/a", "runs/b")
+    cider = ["train.objective=cider", "data.batching=images", "init_from=runs/b", "train.teachers=[runs/a]"]
+    for wrong, message in (
+        (["train.teachers=runs/a"], r"expected a list such as \[runs/a"),
+        (["train.teachers=[1]"], "expected str, got 1"),
+        (["train.distillation=1.1"], "out of range"),
+        (cider, "leave them out"),
+    ):
+        with pytest.raises(UserError, match=f"train.*: .*{message}"):
+            config.load(None, wrong)
+
+
 def test_a_filter_of_the_cnn_needs_the_cnns_activations():
     overrides = ["model.name=areas", "model.areas=transformer", "model.filter_layer=conv_dw_11"]
     assert config.load(None, overrides).model.filter_layer

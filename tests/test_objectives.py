@@ -1,6 +1,9 @@
 """Teachers: who equals them has nothing to learn. Self-critical training: the gradient of the expected CIDEr-D."""
 
+import dataclasses
 import itertools
+import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -11,9 +14,10 @@ from pycocoevalcap.cider.cider import Cider
 
 from keras_sat import config
 from keras_sat.data.input_pipeline import read_captions
+from keras_sat.errors import UserError
 from keras_sat.models import build_captioner
 from keras_sat.noise import UNCHANGED, Noise
-from keras_sat.objectives import Distillation, Likelihood, SelfCritical
+from keras_sat.objectives import Distillation, Likelihood, SelfCritical, build_objective
 from keras_sat.rewards import CiderReward
 from keras_sat.text import END, PAD, UNKNOWN
 
@@ -57,15 +61,36 @@ def taught(teacher, share):
 
 
 def test_who_equals_the_teacher_has_nothing_to_learn_from_it():
+    """Nor does it learn what would make it an easier teacher."""
     with_teacher, without = taught(None, 1.0)
     assert np.abs(with_teacher).max() < 1e-6 < 1e-2 < np.abs(without).max()
 
 
 def test_the_teachers_share_is_a_share():
-    """Half a target each: the mean of the gradients; and nobody learns for the teacher."""
+    """Half a target each: the mean of the gradients."""
     teacher = build("soft")
     (half, none), (all_of_it, _) = taught(teacher, 0.5), taught(teacher, 1.0)
     np.testing.assert_allclose(half, (none + all_of_it) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "facts, message",
+    [
+        ({"vocabulary": "0" * 16}, "teacher has another vocabulary"),
+        ({"encoder": {"name": "VGG19"}}, "teacher has another encoder"),
+        ({"proposals": {"method": "edgeboxes"}}, "teacher has another proposals"),
+        (
+            {"inputs": {"features": [8, 8, 128], "boxes": [60, 4]}},
+            "teacher reads boxes, which .*small does not; leave it out",
+        ),
+    ],
+)
+def test_a_teacher_of_other_data(facts, message, run, changed, tmp_path):
+    teacher = shutil.copytree(run.folder, tmp_path / "teacher")
+    (teacher / "run.json").write_text(json.dumps(run.facts | facts))
+    student = dataclasses.replace(run, experiment=changed(train={"teachers": (str(teacher),)}))
+    with pytest.raises(UserError, match=f"train.teachers: .*{message}"):
+        build_objective(student).prepare(None, None)
 
 
 @pytest.mark.parametrize("system", ["soft", "show_and_tell", "areas"])

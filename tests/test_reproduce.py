@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from keras_sat import config
+from keras_sat.compare import linked_to_runs
 from keras_sat.ensembles import open_runs
 from keras_sat.errors import UserError
 from keras_sat.evaluate import evaluate
@@ -111,6 +112,7 @@ def test_a_record_that_cannot_be_read(text, tmp_path):
         (["small.yaml", "--ensemble"], "--ensemble: needs several"),
         (["small.yaml", "--split", "dev"], "has no split 'dev'"),
         (["other.yaml", "--suffix", "_seed9"], "small_seed9: no run there"),
+        (["small.yaml", "--set", "train.teachers=[nowhere/taught]"], "nowhere/taught: no run there"),
         (["other.yaml", "small.yaml"], "error: other needs small, which comes after it; name small first"),
     ],
 )
@@ -120,6 +122,21 @@ def test_what_cannot_end_well_is_not_begun(arguments, message, results, tmp_path
         main([*arguments, "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "results")])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_suffix_names_what_this_call_trains(tmp_path):
+    """Where an experiment starts is another row, too; its teachers are the same, but those that are trained here."""
+    first, start, teachers = config.load(), "runs/first", ["train.teachers=[runs/first, elsewhere/second]"]
+    student = config.load(None, [f"init_from={start}", *teachers])
+    linked = linked_to_runs({"first_x": first, "student_x": student}, tmp_path, "_x")
+    assert linked["first_x"] == first
+    assert linked["student_x"].init_from == str(tmp_path / "first_x")
+    assert linked["student_x"].train.teachers == (str(tmp_path / "first_x"), "elsewhere/second")
+    alone = linked_to_runs({"student_x": student}, tmp_path, "_x")["student_x"]
+    assert alone.init_from == str(tmp_path / "first_x")
+    assert alone.train.teachers == ("runs/first", "elsewhere/second")
+    with pytest.raises(UserError, match="student needs first, which comes after it"):
+        linked_to_runs({"student": student, "first": first}, tmp_path, "")
 
 
 def test_code_is_named_by_its_commit(tmp_path):

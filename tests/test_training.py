@@ -143,6 +143,27 @@ def test_other_settings_are_refused(run, changed):
         train(changed(model={"gate": "vector"}), run.folder)
 
 
+def test_teachers(run, changed, tmp_path):
+    """Without a share in the targets they change nothing, not the order of batches either; what they know must stay."""
+    teacher = shutil.copytree(run.folder, tmp_path / "teacher")
+    settings = {"teachers": (str(teacher),), "distillation": 0.0, "epochs": 1}
+    taught = train(dataclasses.replace(changed(train=settings), seed=3), tmp_path / "taught")
+    alone = train(dataclasses.replace(changed(train={"epochs": 1}), seed=3), tmp_path / "alone")
+    for a, b in zip(taught.load_model("last").get_weights(), alone.load_model("last").get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert taught.describe()["teachers"] == [open_run(teacher).fingerprint()]
+    shutil.rmtree(teacher / "checkpoints")
+    train(taught.experiment, taught.folder)  # there is nothing left to learn from it
+    longer = dataclasses.replace(changed(train=settings | {"epochs": 2}), seed=3)
+    with pytest.raises(UserError, match="teacher: has no best checkpoint yet"):
+        train(longer, taught.folder)
+    shutil.copytree(alone.folder / "checkpoints", teacher / "checkpoints")
+    with pytest.raises(UserError, match="its teachers have been trained on since"):
+        train(longer, taught.folder)
+    with pytest.raises(UserError, match="is to be trained itself"):
+        train(changed(train={"teachers": (str(tmp_path / "new"),)}), tmp_path / "new")
+
+
 def test_schedules(changed):
     def rates(steps, **values):
         schedule = learning_rate(config.Training(learning_rate=1.0, epochs=4, **values), 10)

@@ -70,7 +70,7 @@ def create(folder, system, data, boxes_data, changed, first, **train):
     if system == "self_critical":
         settings["batching"], train["objective"], init_from = "images", "cider", str(first.folder)
     if system == "areas":
-        train["teachers"] = (str(first.folder),)
+        train["teachers"] = (str(first.folder),) * 2
     experiment = dataclasses.replace(changed(data=settings, train=train), model=SYSTEMS[system], init_from=init_from)
     return create_run(folder, experiment, data)
 

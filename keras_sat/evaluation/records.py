@@ -85,7 +85,7 @@ def _title(record):
     [run] = runs
     before = (run["init_from"] or "").rpartition("/")[-1]
     teachers = len(run["train"].get("teachers", ()))  # the record may be older than the setting
-    epochs = f"{len(curve)} epochs" + f" after {before}" * bool(before) + f", {teachers} teachers" * bool(teachers)
+    epochs = f"{len(curve)} epochs" + f" after {before}" * bool(before) + f", taught by {teachers}" * bool(teachers)
     return f"{run['run']}, seed {run['seed']}, {epochs}, {curve[-1]['seconds'] / 3600:.1f} h"
 
 
