@@ -150,7 +150,7 @@ def _teacher(run, folders):
     teachers = open_runs(folders)
     for each in teachers.members:
         for fact in ("vocabulary", "encoder", "proposals"):
-            if each.facts[fact] not in (run.facts[fact], *[None] * (fact == "proposals")):
+            if each.facts[fact] not in (None, run.facts[fact]):  # a teacher may do without proposals
                 raise UserError(f"train.teachers: {each.folder} has another {fact} than {run.folder}; train on its data set")
         if missing := ", ".join(each.facts["inputs"].keys() - run.facts["inputs"]):
             raise UserError(f"train.teachers: {each.folder} reads {missing}, which {run.folder} does not; leave it out")

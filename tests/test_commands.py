@@ -161,14 +161,17 @@ def test_mistakes_of_evaluate(run, data_folder, tmp_path):
 
 
 def test_the_number_of_regions(run, tmp_path):
-    settings = ["--beam", "2", "--set", "decoding.min_length=6", "--set", "decoding.max_length=6", "--output", tmp_path]
-    arguments = ["--metrics", "cider", "--counts", "1,4", "--split", "val", *settings]
-    result = call("keras_sat.regions", "--run", run.folder, *arguments)
+    settings = ["--beam", "2", "--set", "decoding.min_length=6", "--set", "decoding.max_length=6"]
+    arguments = ["--run", run.folder, "--metrics", "cider", "--split", "val", *settings]
+    result = call("keras_sat.regions", *arguments, "--counts", "1,4")
     assert result.returncode == 0, result.stderr
-    systems = json.loads((tmp_path / "table.json").read_text())["systems"]
+    folder = run.folder / "evaluation" / "val_regions"
+    systems = json.loads((folder / "table.json").read_text())["systems"]
     assert all(each["scores"]["length"] == 6 for each in systems.values())
     assert {name: each["scores"]["regions"] for name, each in systems.items()} == {"test_stride=4": 4, "test_stride=1": 64}
-    assert (tmp_path / "plot.png").stat().st_size > 0 and (tmp_path / "table.md").exists()
+    assert (folder / "plot.png").stat().st_size > 0 and (folder / "table.md").exists()
+    result = call("keras_sat.regions", *arguments, "--counts", "4", "--limit", "2", "--output", tmp_path / "elsewhere")
+    assert result.returncode == 0 and (tmp_path / "elsewhere" / "table.json").exists(), result.stderr
     assert_one_line(call("keras_sat.regions", "--run", run.folder, "--counts", "9"), "--counts 9", "between 1 and 8")
     assert_one_line(call("keras_sat.regions", "--run", run.folder, "--counts", "few"), "--counts few")
 
