@@ -153,9 +153,8 @@ class Training:
     `objective`: the `likelihood` of the training captions; or `cider`, the CIDEr-D of captions that the model samples,
     `samples` an image, from a captioner on that has learned by likelihood (`init_from`). The latter knows no label
     smoothing, no dropout but that of features, no penalty and no sampled locations (`keras_sat.objectives.SelfCritical`).
-    `teachers`: trained runs on the same data set, which read nothing that this one does not (such as proposals). Their mean
-    distribution over each word then has the share `distillation` in the target of the likelihood
-    (`keras_sat.objectives.Distillation`).
+    `teachers`: trained runs on the same data set. Their mean distribution over each word then has the share `distillation`
+    in the target of the likelihood (`keras_sat.objectives.Distillation`).
     `schedule`: `constant`; `cosine` to zero at the last epoch; `step`: × decay_rate each epoch from epoch
     decay_from on (counted from 1); `plateau`: × decay_rate after an epoch from decay_from on without gain in
     `select_by`. All after a linear warm-up of `warmup_steps`.

@@ -20,6 +20,7 @@ class Likelihood:
     """The likelihood of the captions of a batch, and what else `Captioner.losses_of` asks for."""
 
     given = True  # the captions that are read are those of the batch
+    inputs = ()  # what is read of a record, whatever the model reads; known once it is prepared
     shown = "word_loss"  # the metric that tells how training goes
 
     def prepare(self, data, vocabulary):
@@ -47,7 +48,7 @@ class Distillation(Likelihood):
     runs; rewards remain the likelihood's.
 
     Args:
-        load: a function that gives the teacher, a `Captioner` or an `Ensemble` that reads what the model does.
+        load: a function that gives the teacher, a `Captioner` or an `Ensemble`.
         share: δ.
 
     Reference: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"; for sequences, word by word,
@@ -60,6 +61,10 @@ class Distillation(Likelihood):
     def prepare(self, data, vocabulary):
         """Loads the teacher. Raises: UserError: as `build_objective` says."""
         self._teacher = self._load()
+
+    @property
+    def inputs(self):
+        return tuple(self._teacher.input_shapes)
 
     def losses_of(self, model, inputs, captions_in_batch, noise):
         terms, captions, outputs = super().losses_of(model, inputs, captions_in_batch, noise)
@@ -90,6 +95,7 @@ class SelfCritical:
     """
 
     given = False
+    inputs = ()
     shown = "loss"
 
     def __init__(self, samples, max_length, reward=None):
@@ -136,26 +142,25 @@ class SelfCritical:
 def build_objective(run):
     """The objective that the section `train` of a `Run` asks for.
 
-    Its `prepare` raises `UserError` for a teacher that is not trained, is for other data, or reads what the run does not.
+    Its `prepare` raises `UserError` for a teacher that is not trained or is for other data.
     """
     config = run.experiment.train
     if config.objective == "cider":
         return SelfCritical(config.samples, run.experiment.data.max_length)
     if config.teachers:
-        return Distillation(lambda: _teacher(run, config.teachers), config.distillation)
+        return Distillation(lambda: _teacher(run), config.distillation)
     return Likelihood()
 
 
-def _teacher(run, folders):
-    teachers = open_runs(folders)
-    for each in teachers.members:
-        for fact in ("vocabulary", "encoder", "proposals"):
-            if each.facts[fact] not in (None, run.facts[fact]):  # a teacher may do without proposals
-                raise UserError(f"train.teachers: {each.folder} has another {fact} than {run.folder}; train on its data set")
-        if missing := ", ".join(each.facts["inputs"].keys() - run.facts["inputs"]):
-            raise UserError(f"train.teachers: {each.folder} reads {missing}, which {run.folder} does not; leave it out")
+def _teacher(run):
+    experiment = run.experiment
+    try:
+        teachers = open_runs(experiment.train.teachers)
+        teachers.data(experiment.data.path)
+    except UserError as error:
+        raise UserError(f"train.teachers: {error}") from error
     model = teachers.load_model()
-    keras.utils.set_random_seed(run.experiment.seed)  # building it has set its own, which the order of batches goes by
+    keras.utils.set_random_seed(experiment.seed)  # building it has set its own, which the order of batches goes by
     return model
 
 

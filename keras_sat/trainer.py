@@ -81,12 +81,12 @@ class Trainer:
             return self.progress
         self._count_workers()
         self._know_teachers()
-        self._function = self._train_function()
         previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with self.data.reading("train", "val"):
                 with self.strategy.scope():
                     self.objective.prepare(self.data, self.vocabulary)
+                self._function = self._train_function()
                 self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
                 self._board = TensorBoard(self._output / "logs", self._validation.pictures)
                 while not self._finished():
@@ -127,7 +127,7 @@ class Trainer:
                 self.experiment.seed,
                 self.progress.epoch,
                 shares=shares * self.config.accumulate,
-                inputs=tuple(self.model.input_shapes),
+                inputs=(*self.model.input_shapes, *self.objective.inputs),
                 part=part,
             ).skip(skip)
 

@@ -79,6 +79,25 @@ def test_stage_two_starts_from_stage_one_and_learns_from_the_layer_on(finetuned,
     assert len(stage_two.trainable_variables) > len(stage_one.trainable_variables)
 
 
+def test_who_reads_pixels_learns_from_who_reads_features(run, tmp_path):
+    """But for what quantisation took, they are the same captioner at first: from the other there is nothing to learn."""
+    settings = run.experiment
+    moved = []
+    for share in (0.0, 1.0):
+        experiment = replace(
+            settings,
+            init_from=str(run.folder),
+            data=replace(settings.data, batching="images"),
+            model=replace(settings.model, state_dropout=0.0, output_dropout=0.0, penalty_weight=0.0),
+            finetune=config.FineTuning(from_layer=cnn_layers(run)[-2]),
+            train=replace(settings.train, epochs=1, optimizer="sgd", teachers=(str(run.folder),), distillation=share),
+        )
+        taught = train(experiment, tmp_path / str(share)).load_model("last")
+        pairs = zip(taught.read_out.get_weights(), run.load_model().read_out.get_weights(), strict=True)
+        moved.append(max(np.abs(a - b).max() for a, b in pairs))
+    assert 0 < moved[1] < 0.05 * moved[0]
+
+
 def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     """With its own CNN: as `evaluate` captions the records."""
     from keras_sat.caption import caption_files
@@ -175,7 +194,7 @@ def test_bad_input_is_refused_and_leaves_nothing_behind(load, run, data, mirrore
     refused(r"init_from: .*small does not fit: its .* has shape", train, wider, target)
     refused("no run there", train, load("train.teachers=[runs/nowhere]"), target)
     other_words = load(f"data.path={mirrored_data.folder}", f"train.teachers=[{run.folder}]")
-    refused("train.teachers: .*small has another vocabulary than .*run; train on", train, other_words, target)
+    refused("train.teachers: .*mirrored: its vocabulary .*does not match that of .*small", train, other_words, target)
     train(load("model.state_size=9"), target)  # after all of these, another experiment may have that folder
     assert (target / "metrics.jsonl").exists()
     with pytest.raises(UserError, match="would run the CNN once a caption"):
