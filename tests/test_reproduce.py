@@ -156,11 +156,12 @@ def test_code_is_named_by_its_commit(tmp_path):
     assert code_version(code).endswith("-dirty")
 
 
-def test_the_readmes_table_is_that_of_the_recorded_results(tmp_path):
+@pytest.mark.parametrize("folder, page", [("results", "README.md"), ("results/ablations", None)])
+def test_the_tables_are_those_of_the_recorded_results(folder, page, tmp_path):
     root = config.CONFIGS.parent
-    recorded = records.read(root / "results", "val")
+    recorded = records.read(root / folder, "val")
     table = records.write_table(tmp_path, "val", recorded)
-    assert (root / "results" / "table_val.md").read_text() == table + "\n"
-    assert table in (root / "README.md").read_text()
+    assert (root / folder / "table_val.md").read_text() == table + "\n"
+    assert page is None or table in (root / page).read_text()
     for each in recorded:
-        assert len(read_results(root / "results" / each["captions"])) == each["images"]
+        assert len(read_results(root / folder / each["captions"])) == each["images"]

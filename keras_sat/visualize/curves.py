@@ -4,6 +4,7 @@ import itertools
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from keras_sat.files import atomic
 
@@ -28,6 +29,7 @@ def save_curves(path, records):
     words.set_title("nats a word: validation (solid), training with its dropout (dotted)", fontsize=10)
     for axis in (captions, words):
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.spines[["top", "right"]].set_visible(False)
     figure.legend(*words.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     with atomic(path) as temporary:
