@@ -32,7 +32,7 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
         shares: devices that share a batch, times the parts in which each works through its own. The last batches of a length
             may not divide; they are filled up with rows of padding, which count in nothing, because TensorFlow's gradients
             do not bear a share without rows.
-        inputs: names of what the model takes.
+        inputs: names of what the model takes, and its teachers.
         part: a `Part`, whose rows of the batches these are.
     Returns:
         A tf.data.Dataset of {each input, "captions": int32 [B, N, T], "row": int32 [B]}.
