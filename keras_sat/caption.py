@@ -33,7 +33,7 @@ def caption_files(run, paths, explain=False):
     from keras_sat.evaluation.generate import explain_captions, to_captions
 
     encoder, proposals = run.facts["encoder"], run.facts["proposals"]
-    names = [PICTURES.get(name, name) for name in run.facts["inputs"]]
+    names = list(dict.fromkeys(PICTURES.get(name, name) for name in run.inputs))
     pictures, inputs, errors = [], [], []
     for path in paths:
         try:
@@ -48,7 +48,7 @@ def caption_files(run, paths, explain=False):
             errors.append(UserError(f"{path}: {error}"))
     if not pictures:
         return [], errors
-    model, vocabulary = run.load_model(), run.vocabulary()
+    model, vocabulary = run.captioner(), run.vocabulary()
     generate = caption_function(model, run.experiment.decoding)
     captioned, facts = [], []
     for first in range(0, len(pictures), _BATCH):

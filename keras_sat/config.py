@@ -210,6 +210,8 @@ class Decoding:
     samples              of consensus; likelihood_weight: of log p / length^α, beside the share of n-grams, which is 0 to 1
                          (0.1 suits an α of 0.7; for one of 0 it is large)
     unknown              whether the unknown word may be generated
+    mirror               whether the mirror image is looked at, too: at every step the mean of both distributions over the
+                         next word decides (`left` and `right` changed for each other); captioning takes twice as long
     temperature          of samples: below 1, likely words become likelier
     top_k, top_p         samples are of the k likeliest words (0 = of all), and of the fewest that hold the share p
     seed                 of samples, which are a function of it and of the image
@@ -224,6 +226,7 @@ class Decoding:
     samples: int = 25
     likelihood_weight: float = 0.1
     unknown: bool = False
+    mirror: bool = False
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
@@ -294,11 +297,12 @@ class Experiment:
         names = ["pixels" if self.finetune.from_layer else "features"]
         if getattr(self.model, "areas", None) == "proposals":
             names += ["boxes", *(name for name in available if name == "region_features")]
-        if self.data.mirror and "region_features" in names:
-            raise UserError(
-                "data.mirror: feature maps of larger pictures are not stored mirrored; leave it out, or use a data set "
-                "prepared without proposals.image_size"
-            )
+        for section in ("data", "decoding"):
+            if getattr(self, section).mirror and "region_features" in names:
+                raise UserError(
+                    f"{section}.mirror: feature maps of larger pictures are not stored mirrored; leave it out, or use a "
+                    "data set prepared without proposals.image_size"
+                )
         if {"pixels", "region_features"} <= set(names):
             raise UserError(
                 "finetune.from_layer: the stored feature maps of larger pictures would not learn along; use a data set "

@@ -34,7 +34,7 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
     data.shards(split)
     if gallery:
         data.check_inputs(["pixels"])
-    model = run.load_model()
+    model = run.captioner()
     target = run.folder / "evaluation"
     captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit, target / f"{split}_captions.json")
     report.write(target, split, run.folder.name, evaluation, {"decoding": dataclasses.asdict(run.experiment.decoding)})

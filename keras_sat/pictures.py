@@ -299,3 +299,9 @@ def _bmp_colours(encoded, pixels):
     colours = tf.gather(file.values, tf.clip_by_value(table, 0, file.size))  # [256, 3]
     indexed = file.number(28, 2, True) == 8
     return tf.cond(indexed, lambda: tf.gather(colours, tf.cast(pixels[..., 0], tf.int32)), lambda: pixels)
+
+
+def mirrored_boxes(boxes):
+    """Boxes [..., 4] (ymin, xmin, ymax, xmax, each 0 to 1) in the mirror image; padding, which has no width, stays zero."""
+    top, left, bottom, right = tf.unstack(boxes, axis=-1)
+    return tf.where((right > left)[..., None], tf.stack([top, 1 - right, bottom, 1 - left], axis=-1), boxes)

@@ -40,7 +40,7 @@ def sweep(run, split="test", metrics=METRICS, counts=(), limit=0, folder=None):
     evaluations = {}
     for count in counts or possible:
         setattr(model.areas, setting, count)
-        captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit)
+        captioned, evaluation = evaluate_model(run.captioner(model), run, data, split, metrics, limit)
         regions = float(np.mean([present(each.boxes).sum() for each in captioned]))
         evaluations[f"{setting}={count}"] = dataclasses.replace(evaluation, facts={**evaluation.facts, "regions": regions})
     return dict(sorted(evaluations.items(), key=lambda item: item[1].facts["regions"]))

@@ -141,6 +141,33 @@ class Run:
             raise UserError(f"{path}: does not fit the model of {self.folder}/config.yaml ({error})") from error
         return model
 
+    @property
+    def inputs(self):
+        """{name: shape of an image's} of what `captioner` takes.
+
+        Raises:
+            UserError: decoding.mirror, and what cannot be mirrored.
+        """
+        self.experiment.inputs(self.facts["inputs"])
+        size = self.facts["encoder"]["image_size"]
+        return self.facts["inputs"] | ({"pixels": [size, size, 3]} if self.experiment.decoding.mirror else {})
+
+    def captioner(self, model=None):
+        """What captions under the run's decoding settings: a model; with `mirror`, two of it, the other at the mirror image.
+
+        Args:
+            model: of `load_model`, which is the default.
+        Raises:
+            UserError: as `load_model`; what cannot be mirrored.
+        """
+        from keras_sat.models.ensemble import Ensemble
+        from keras_sat.models.mirrored import Mirrored
+
+        model, inputs = model or self.load_model(), self.inputs
+        if not self.experiment.decoding.mirror:
+            return model
+        return Ensemble([model, Mirrored(model, self.features, inputs["pixels"], self.vocabulary().mirrored)])
+
     @functools.cached_property
     def encoder(self):
         """The CNN with which the run's features were made."""
@@ -158,7 +185,7 @@ class Run:
 
         from keras_sat.encoder import PICTURES, dequantise, enlarged, quantise
 
-        names, encoders = self.facts["inputs"], {}
+        names, encoders = self.inputs, {}
         if "features" in names:
             encoders["features"] = self.encoder
         if "region_features" in names:
@@ -207,7 +234,8 @@ _BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras"
 def _facts(data, experiment):
     available = data.input_shapes
     names = experiment.inputs(available)
-    data.check_inputs([*names, *["mirrored_features"] * (experiment.data.mirror and "features" in names)])
+    mirrored = experiment.data.mirror and "features" in names
+    data.check_inputs([*names, *["mirrored_features"] * mirrored, *["pixels"] * experiment.decoding.mirror])
     return {
         "inputs": {name: list(available[name]) for name in names},
         "vocabulary": data.vocabulary_fingerprint,

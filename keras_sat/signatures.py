@@ -31,7 +31,7 @@ def trace(run, max_pixels):
     Raises:
         UserError: the run has no checkpoint, or its files do not fit together.
     """
-    model, vocabulary, features, facts = run.load_model(), run.vocabulary(), run.features, run.facts
+    model, vocabulary, features, facts = run.captioner(), run.vocabulary(), run.features, run.facts
     decoding = run.experiment.decoding
     sizes = picture_sizes(facts["encoder"], facts["proposals"])
     specs = {"image_bytes": tf.TensorSpec([None], tf.string, "image_bytes")}

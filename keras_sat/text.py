@@ -53,10 +53,13 @@ def join(words):
     return tf.strings.reduce_join(words, axis=-1, separator=" ")
 
 
+_SIDES = ("left", "right")
+
+
 def mirrored(captions):
     """Captions [...] of the mirror images: normalised, `left` and `right` changed for each other."""
-    captions = normalize(captions)
-    for word, other in ((r"\bleft\b", "\x01"), (r"\bright\b", "left"), ("\x01", "right")):
+    captions, (left, right) = normalize(captions), _SIDES
+    for word, other in ((rf"\b{left}\b", "\x01"), (rf"\b{right}\b", left), ("\x01", right)):
         captions = tf.strings.regex_replace(captions, word, other)
     return captions
 
@@ -103,6 +106,13 @@ class Vocabulary:
     def fingerprint(self):
         """16 hexadecimal digits that two vocabularies share only if every id means the same word."""
         return hashlib.sha256(self.to_text().encode()).hexdigest()[:16]
+
+    @property
+    def mirrored(self):
+        """The ids [V] of what each word is called in the mirror image: `left` and `right` change, where both are words."""
+        places = {word: id for id, word in enumerate(self.words)}
+        swap = dict(zip(_SIDES, reversed(_SIDES))) if places.keys() >= set(_SIDES) else {}
+        return [places[swap.get(word, word)] for word in self.words]
 
     def __len__(self):
         return len(self.words)

@@ -42,7 +42,7 @@ PICTURES = [*TAKEN.values(), *(scenes.draw(scenes.scene_id("val", index), seed=1
 MIXED = [BROKEN[n // 2 % 3] if n % 2 else picture for n, picture in enumerate(PICTURES)]
 SIZES = {"embedding_size": 12, "state_size": 16}
 DECODING = config.Decoding(beam=2, max_length=9, length_penalty=0.5, no_repeat_ngram=2)
-CONSENSUS = replace(DECODING, method="consensus", samples=4)
+DECODINGS = {"show_and_tell": replace(DECODING, method="consensus", samples=4), "areas": replace(DECODING, mirror=True)}
 SYSTEMS = {
     "soft": config.Soft(**SIZES, attention_size=8),
     "hard": config.Hard(**SIZES, attention_size=8, decode="sample"),
@@ -98,10 +98,10 @@ def untrained(settings, data, folder, decoding=DECODING, **others):
 
 @pytest.fixture(scope="module")
 def runs(data, boxes_data, tmp_path_factory):
-    """{name: run} of every system, and of an ensemble, one member of which has the CNN in itself."""
+    """{name: run} of every system, and of an ensemble, one member of which has the CNN in itself; two see mirror images."""
     folder, found = tmp_path_factory.mktemp("runs"), {}
     for name, settings in SYSTEMS.items():
-        decoding = CONSENSUS if name == "show_and_tell" else DECODING
+        decoding = DECODINGS.get(name, DECODING)
         found[name] = untrained(settings, boxes_data if name == "proposals" else data, folder / name, decoding)
     untrained(SYSTEMS["soft"], data, folder / "finetuned", finetune=config.FineTuning("stage_3"))
     return found | {"ensemble": open_runs([folder / "areas", folder / "finetuned"])}
@@ -216,11 +216,11 @@ def test_the_server_computes_what_the_model_does(name, exported, served):
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
 def test_a_given_caption_is_scored_as_teacher_forcing_does(name, runs, exported):
     run = runs[name]
-    model, vocabulary = run.load_model(), run.vocabulary()
+    model, vocabulary = run.captioner(), run.vocabulary()
     asked = {(signature, len(answer["status"])): (inputs, answer) for signature, inputs, answer in exported[name][1][::-1]}
     inputs, answer = asked["score_caption", 7]
     assert [word.decode() for word in answer["words"][0] if word] == ["a", "red", "circle", "<unk>", "<unk>", "<end>"]
-    names = [PICTURES_OF.get(each, each) for each in run.facts["inputs"]]
+    names = [PICTURES_OF.get(each, each) for each in run.inputs]
     sections = run.facts["encoder"], run.facts["proposals"]
     pictures = [picture_inputs(picture, names, *sections) for picture in PICTURES[:7]]
     ids = vocabulary.encode(tf.constant(inputs["caption"]), DECODING.max_length).to_tensor()
@@ -245,7 +245,7 @@ def test_it_says_what_it_is(runs, exported):
     folder, _ = exported["ensemble"]
     card = json.loads((folder / "model_card.json").read_text())
     assert Vocabulary.load(folder / "assets" / "vocabulary.txt").fingerprint == card["vocabulary"]["fingerprint"]
-    assert card["decoding"] == config.as_dict(DECODING) and card["encoder"] == runs["soft"].facts["encoder"]
+    assert card["decoding"] == config.as_dict(DECODINGS["areas"]) and card["encoder"] == runs["soft"].facts["encoder"]
     assert [each["run"] for each in card["runs"]] == ["areas", "finetuned"] and card["max_pixels"] == 1_000_000
     assert (folder / "batching_params.pbtxt").read_text().splitlines() == [
         "max_batch_size { value: 6 }",

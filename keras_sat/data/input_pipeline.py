@@ -12,7 +12,7 @@ from keras_sat.data import examples
 from keras_sat.data.parts import WHOLE
 from keras_sat.encoder import dequantise
 from keras_sat.ids import caption_lengths, longest_first
-from keras_sat.pictures import decode_image
+from keras_sat.pictures import decode_image, mirrored_boxes
 from keras_sat.text import PAD, mirrored
 
 # AutoGraph reads the sources of what it converts, anew each epoch, and would trip over files edited during a training.
@@ -125,10 +125,7 @@ class _Mirror:
         if "features" in image:
             image["features"] = tf.nest.map_structure(either, image.pop("mirrored_features"), image["features"])
         if "boxes" in image:
-            top, left, bottom, right = tf.unstack(image["boxes"], axis=-1)
-            exists = right > left  # padding stays zero
-            other = tf.stack([top, 1 - right, bottom, 1 - left], axis=-1)
-            image["boxes"] = tf.where(exists[:, None], either(other, image["boxes"]), image["boxes"])
+            image["boxes"] = either(mirrored_boxes(image["boxes"]), image["boxes"])
         return image | ({"mirrored": tossed} if "pixels" in image else {})
 
 

@@ -10,7 +10,7 @@ from keras_sat.models.captioner import Captioner
 class Ensemble:
     """Keeps the captioner's contract: at every step the members' distributions over the next word are averaged.
 
-    What is returned as attention and boxes is the first member's.
+    What is returned as attention and boxes is the first member's, and so is what it can `explain`.
 
     Args:
         members: `Captioner`s of one vocabulary. Inputs of one name are the same for all of them.
@@ -21,6 +21,11 @@ class Ensemble:
         self.input_shapes = {name: shape for member in self.members for name, shape in member.input_shapes.items()}
 
     inputs_of, input_specs = Captioner.inputs_of, Captioner.input_specs
+
+    @property
+    def explain(self):
+        """The first member's `explain`, or None."""
+        return getattr(self.members[0], "explain", None)
 
     def encode(self, inputs):
         each = tuple(member.encode(inputs) for member in self.members)

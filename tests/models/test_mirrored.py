@@ -1,0 +1,109 @@
+"""Captions of a picture and its mirror image together."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sat import config
+from keras_sat.data import input_pipeline
+from keras_sat.errors import UserError
+from keras_sat.models import build_captioner
+from keras_sat.models.ensemble import Ensemble
+from keras_sat.models.mirrored import Mirrored
+from keras_sat.pictures import mirrored_boxes
+from keras_sat.runs import Run, create_run
+from keras_sat.text import SPECIALS, Vocabulary
+from tests.models.test_captioner import BOXES, PADDED, VARIANTS, V
+
+WORDS = Vocabulary([*SPECIALS, "left", "of", "right", *"abcdef"]).mirrored
+PIXELS = tf.cast(tf.random.stateless_uniform([2, 8, 12, 3], [1, 2], 0, 256, tf.int32), tf.uint8)
+INPUTS = {
+    "boxes": tf.stack([tf.pad(BOXES, [[0, 1], [0, 0]]), PADDED]),
+    "captions": tf.constant([[[4, 5, 6, 2]], [[9, 4, 2, 0]]]),
+}
+
+
+def features(pictures):
+    """A CNN to which the two sides are not alike."""
+    maps = tf.nn.conv2d(
+        tf.cast(pictures["pixels"], tf.float32) / 255, tf.random.stateless_normal([4, 4, 3, 5], [5, 6]), 4, "SAME"
+    )
+    return {"features": maps} | {name: pictures[name] for name in pictures if name == "boxes"}
+
+
+@pytest.fixture(params=["soft, paper", "hard, paper", "areas, conditional", "areas, proposals"])
+def model(request):
+    settings = VARIANTS[request.param]
+    boxes = {"boxes": (6, 4)} if getattr(settings, "areas", "") == "proposals" else {}
+    return build_captioner(settings, V, {"features": (2, 3, 5), **boxes}, seed=3)
+
+
+def of(picture, model):
+    """The inputs of a picture as `Run.features` makes them, which lets the pixels through."""
+    return {
+        "pixels": picture["pixels"],
+        **features({name: picture[name] for name in ("pixels", *model.input_shapes) if name in picture}),
+    }
+
+
+def test_a_picture_is_captioned_as_its_mirror_image_left_and_right_changed(model):
+    both = Ensemble([model, Mirrored(model, features, (8, 12, 3), WORDS)])
+    assert both.input_shapes.keys() == {"pixels", *model.input_shapes}
+    picture = INPUTS | {"pixels": PIXELS}
+    other = {
+        "boxes": mirrored_boxes(INPUTS["boxes"]),
+        "pixels": PIXELS[:, :, ::-1],
+        "captions": tf.gather(WORDS, INPUTS["captions"]),
+    }
+    here, there = (both(of(each, model) | {"captions": each["captions"]})[0] for each in (picture, other))
+    assert not np.allclose(here, there, atol=1e-3)
+    np.testing.assert_allclose(here, tf.gather(there, WORDS, axis=-1), atol=1e-5)
+
+
+def test_the_mirror_image_alone_is_captioned_and_looked_at_in_places_of_the_picture(model):
+    mirror = Mirrored(model, features, (8, 12, 3), WORDS)
+    seen = of({"boxes": mirrored_boxes(INPUTS["boxes"]), "pixels": PIXELS[:, :, ::-1]}, model)
+    log_probs, attention = mirror(INPUTS | {"pixels": PIXELS})
+    expected, looks = model(seen | {"captions": tf.gather(WORDS, INPUTS["captions"])})
+    np.testing.assert_array_equal(log_probs, tf.gather(expected, WORDS, axis=-1))
+    np.testing.assert_array_equal(attention, looks)
+    np.testing.assert_allclose(
+        mirror.encode(INPUTS | {"pixels": PIXELS})["boxes"], mirrored_boxes(model.encode(seen)["boxes"])
+    )
+
+
+def test_evaluation_sees_the_mirror_image_as_preparation_does(mirrored_data, changed, tmp_path):
+    """The mirror image's map from the stored picture is the one that preparation stored of it."""
+    run = create_run(tmp_path / "run", changed(data={"path": str(mirrored_data.folder)}), mirrored_data)
+    both = replace(run, experiment=replace(run.experiment, decoding=config.Decoding(mirror=True)))
+    stored = ["features", "mirrored_features", "pixels"]
+    (batch,) = input_pipeline.training_batches(
+        mirrored_data,
+        replace(run.experiment.data, batch_size=1000, batching="images", bucket_width=40),
+        run.vocabulary(),
+        1,
+        0,
+        inputs=stored,
+    )
+    for name, pixels in (("features", batch["pixels"]), ("mirrored_features", batch["pixels"][:, :, ::-1])):
+        found = both.features({"pixels": pixels})
+        np.testing.assert_array_equal(found["pixels"], pixels)
+        np.testing.assert_allclose(found["features"], batch[name], rtol=1e-4, atol=0.02 * np.max(batch[name]))
+
+
+def test_what_cannot_be_mirrored_is_refused(data, boxes_data, changed, tmp_path):
+    """Before anything is written; or, in a run that is there, before anything is captioned."""
+    mirror, proposals = {"mirror": True}, config.Areas(areas="proposals")
+    bare = replace(data, manifest=data.manifest | {"settings": data.manifest["settings"] | {"keep_pictures": False}})
+    for source, model, message in [
+        (bare, config.Soft(), "keep_pictures"),
+        (boxes_data, proposals, r"decoding\.mirror: .*larger"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            create_run(tmp_path / "run", replace(changed(decoding=mirror), model=model), source)
+        assert not (tmp_path / "run").exists()
+    run = create_run(tmp_path / "run", replace(changed(), model=proposals), boxes_data)
+    with pytest.raises(UserError, match=r"decoding\.mirror: .*larger"):
+        _ = Run(run.folder, replace(run.experiment, decoding=config.Decoding(**mirror)), run.facts).inputs
