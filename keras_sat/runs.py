@@ -177,7 +177,7 @@ class Run:
 
     @functools.cached_property
     def features(self):
-        """The model's inputs from what `keras_sat.encoder.picture_inputs` gives: a compiled function of {name: [B, …]}.
+        """The captioner's inputs from what `keras_sat.encoder.picture_inputs` gives: a compiled function of {name: [B, …]}.
 
         Feature maps go through the form in which preparation stores them, so that the model sees what it saw in training.
         """
@@ -212,6 +212,7 @@ def create_run(folder, experiment, data):
     if set(str(folder.resolve())) & set("*?["):
         raise UserError(f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run")
     facts = _facts(data, experiment)
+    data.check_inputs(["pixels"] * experiment.decoding.mirror)  # lest it be missed only when all is trained
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if "config.yaml" in found and found <= _BEFORE_TRAINING:
         shutil.rmtree(folder)  # it ended before its first checkpoint, perhaps for a setting that has been mended
@@ -234,8 +235,7 @@ _BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras"
 def _facts(data, experiment):
     available = data.input_shapes
     names = experiment.inputs(available)
-    mirrored = experiment.data.mirror and "features" in names
-    data.check_inputs([*names, *["mirrored_features"] * mirrored, *["pixels"] * experiment.decoding.mirror])
+    data.check_inputs([*names, *["mirrored_features"] * (experiment.data.mirror and "features" in names)])
     return {
         "inputs": {name: list(available[name]) for name in names},
         "vocabulary": data.vocabulary_fingerprint,
