@@ -83,7 +83,8 @@ class Prepare:
     reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
     `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN needs it.
     `picture_size`: pixels to which the shorter side of a larger picture is shrunk (to a JPEG of quality 95).
-    `mirror` stores, of training pictures, the mirror image's feature map too, for `data.mirror`.
+    `mirror` stores, of training pictures, the mirror image's feature map too, for `data.mirror`; `crops` those of so many
+    random cut-outs as well, every second one mirrored, for `data.crops`.
     """
 
     # Settings that decide whether the job goes on, but nothing of what it makes.
@@ -96,6 +97,7 @@ class Prepare:
     keep_pictures: bool = True
     picture_size: int | None = None
     mirror: bool = False
+    crops: int = 0
     min_count: int = 5
     max_size: int = 10_000
     chunk_images: int = 64
@@ -116,7 +118,8 @@ class Data:
     `batching`: `captions` fans an image out into its captions, bucketed by length (N = 1); `images` keeps an
     image's captions together (N = captions an image). `batch_size` counts captions over all devices.
     Images, captions and batches are shuffled within windows of `shuffle_…` of them. With `mirror`, training sees an image
-    as it is or mirrored, anew in each epoch; `left` and `right` change places in the captions of mirrored ones.
+    as it is or mirrored, anew in each epoch; `left` and `right` change places in the captions of mirrored ones. With `crops`
+    too, it sees one of all that is stored of the image, the cut-outs among them.
     `sharding`, where several workers train: `rows`: each reads all files and keeps its rows of every batch, so that a run
     does not depend on how many they are; `files`: each reads files of its own, and its rows of every batch come from them.
     """
@@ -130,7 +133,13 @@ class Data:
     shuffle_captions: int = 8_000
     shuffle_batches: int = 64
     mirror: bool = False
+    crops: bool = False
     sharding: Literal["rows", "files"] = "rows"
+
+    def views(self, inputs):
+        """The names of the feature maps, of other views of an image, that training reads beside `inputs`."""
+        names = ["mirrored_features"] * self.mirror + ["cropped_features"] * self.crops
+        return names if "features" in inputs else []
 
 
 @dataclass(frozen=True)
@@ -303,6 +312,11 @@ class Experiment:
                     f"{section}.mirror: feature maps of larger pictures are not stored mirrored; leave it out, or use a "
                     "data set prepared without proposals.image_size"
                 )
+        if self.data.crops and names != ["features"]:
+            raise UserError(
+                "data.crops: cut-outs are stored as the CNN's feature maps alone, and this captioner reads "
+                f"{', '.join(names)}; leave it out"
+            )
         if {"pixels", "region_features"} <= set(names):
             raise UserError(
                 "finetune.from_layer: the stored feature maps of larger pictures would not learn along; use a data set "

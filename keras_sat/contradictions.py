@@ -9,6 +9,14 @@ def check(experiment, source):
     cider, decode = train.objective == "cider", getattr(model, "decode", "expectation")
     for wrong, message in (
         (
+            data.crops and not data.mirror,
+            "data.crops: every second cut-out is mirrored; set data.mirror too",
+        ),
+        (
+            experiment.prepare.crops and not experiment.prepare.mirror,
+            "prepare.crops: every second cut-out is mirrored; set prepare.mirror too",
+        ),
+        (
             finetune.from_layer and data.batching != "images",
             f"data.batching: {data.batching} would run the CNN once a caption; with finetune.from_layer set it to images",
         ),

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_sat import proposals
 from keras_sat.errors import UserError, nearest
-from keras_sat.pictures import decode_image, decode_picture
+from keras_sat.pictures import decode_image, decode_picture, fit
 
 
 def shown_picture(encoded, encoder):
@@ -70,6 +70,25 @@ def picture_inputs(encoded, names, encoder, regions=None, given=None):
             boxes, scores = proposals.propose(found[shown], regions["method"], regions["most"])
         found |= {"boxes": proposals.pad_boxes(boxes, regions["most"]), "scores": scores}
     return {name: found[name] for name in names}
+
+
+_LEAST_CROP = 0.5  # of the picture's area
+_STRETCH = 1.25  # the most by which the ratio of its sides is changed
+
+
+def random_crop(encoded, encoder, seed):
+    """A random cut-out of an encoded picture, as the CNN takes a picture: uint8 [S, S, 3]. Equal seeds, equal places.
+
+    Args:
+        encoded: bytes. encoder: as in `picture_inputs`. seed: of `numpy.random.default_rng`.
+    """
+    draw, pixels = np.random.default_rng(seed), decode_picture(encoded).numpy()
+    area, stretch = draw.uniform(_LEAST_CROP, 1), _STRETCH ** draw.uniform(-1, 1)
+    shape = np.array(pixels.shape[:2])
+    size = np.maximum(1, np.minimum(1, np.sqrt([area * stretch, area / stretch])) * shape).astype(int)
+    top, left = draw.integers(0, shape - size, endpoint=True)
+    cut = pixels[top : top + size[0], left : left + size[1]]
+    return fit(cut, encoder["image_size"], encoder["resize"]).numpy()
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")

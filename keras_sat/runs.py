@@ -235,7 +235,7 @@ _BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras"
 def _facts(data, experiment):
     available = data.input_shapes
     names = experiment.inputs(available)
-    data.check_inputs([*names, *["mirrored_features"] * (experiment.data.mirror and "features" in names)])
+    data.check_inputs([*names, *experiment.data.views(names)])
     return {
         "inputs": {name: list(available[name]) for name in names},
         "vocabulary": data.vocabulary_fingerprint,

@@ -4,6 +4,7 @@ No picture or feature is shuffled: what travels between workers are file names.
 """
 
 import dataclasses
+import zlib
 
 import apache_beam as beam
 import numpy as np
@@ -12,7 +13,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
 from keras_sat.data import scenes_cnn  # noqa: F401  registers its layers, also where a worker loads the encoder
-from keras_sat.encoder import PICTURES, dequantise, picture_inputs, quantise
+from keras_sat.encoder import PICTURES, dequantise, picture_inputs, quantise, random_crop
 from pipeline import artifacts, beam_runner
 from pipeline.sources import SPLITS
 
@@ -50,7 +51,7 @@ def add_features(chunks, encoders, config, folder, options):
 def _decode(chunk, config, encoders):
     """{"chunk", "records" with their proposals, and by name the pictures of which features are to be made}.
 
-    Mirror images follow the pictures themselves.
+    Other views of training pictures follow them: all mirror images, then all first cut-outs, and so on.
     """
     from keras_sat.data.examples import deserialize
 
@@ -68,9 +69,17 @@ def _decode(chunk, config, encoders):
         for name, size in sizes.items()
         if name in encoders
     }
-    if config.mirror and artifacts.split_of(chunk) == "train":
-        pictures["features"] = np.concatenate([pictures["features"], pictures["features"][:, :, ::-1]])
+    if artifacts.split_of(chunk) == "train":
+        views = [pictures["features"], *[pictures["features"][:, :, ::-1]] * config.mirror]
+        for number in range(config.crops):
+            crops = [random_crop(record.encoded, encoder, _seed(config, record, number)) for record in records]
+            views.append(np.stack(crops)[:, :, :: 1 if number % 2 else -1])
+        pictures["features"] = np.concatenate(views)
     return {"chunk": chunk, "records": records, **pictures}
+
+
+def _seed(config, record, number):
+    return [config.seed, zlib.crc32(record.source_id.encode()), number]
 
 
 def _take(chunk, name):
@@ -110,7 +119,9 @@ def _write(chunk, config, folder):
     made = {name: chunk[name] for name in MAPS if name in chunk}
     maps = {name: {"shape": list(each.shape[1:]), "squared_error": 0.0, "squared_norm": 0.0} for name, each in made.items()}
     if len(made["features"]) > count:
-        made["features"], made["mirrored_features"] = np.split(made["features"], 2)
+        made["features"], made["mirrored_features"], *crops = np.split(made["features"], len(made["features"]) // count)
+        if crops:
+            made["cropped_features"] = np.stack(crops, axis=1)
     for index, record in enumerate(chunk["records"]):
         changes = {} if config.keep_pictures else {"encoded": b""}
         for name, features in made.items():

@@ -76,12 +76,12 @@ def boxes_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def mirrored_data(tmp_path_factory):
-    """A smaller one with the feature maps of mirror images."""
+    """A smaller one with the feature maps of mirror images and cut-outs."""
     from keras_sat.data.prepared import open_prepared
     from pipeline.prepare import prepare
 
     folder = tmp_path_factory.mktemp("data") / "mirrored"
-    prepare(small_prepare(source="train=12,val=4", mirror=True), folder)
+    prepare(small_prepare(source="train=12,val=4", mirror=True, crops=3), folder)
     return open_prepared(folder)
 
 

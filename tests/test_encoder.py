@@ -14,6 +14,7 @@ from keras_sat.encoder import (
     load_encoder,
     picture_inputs,
     quantise,
+    random_crop,
     shown_picture,
     weights_fingerprint,
 )
@@ -79,6 +80,28 @@ def test_inputs_of_one_picture():
     np.testing.assert_array_equal(moved, [[0.5, 0.5, 1, 1]] + 8 * [[0] * 4])
     with pytest.raises(UserError, match="from a file"):
         picture_inputs(encoded, ("boxes",), encoder, regions | {"method": "file"})
+
+
+def test_random_crops():
+    """Of a picture whose colours tell the place: how much of it they show, and where."""
+    rows, columns = np.meshgrid(np.arange(160), np.arange(240), indexing="ij")
+    file = io.BytesIO()
+    Image.fromarray(np.stack([rows, columns, rows], axis=-1).astype(np.uint8)).save(file, "PNG")
+    encoder, found = {"image_size": 64, "resize": "squash"}, []
+    for seed in range(300):
+        crop = random_crop(file.getvalue(), encoder, [seed, 1])
+        assert crop.shape == (64, 64, 3) and crop.dtype == np.uint8
+        first, last = crop[0, 0].astype(float)[:2], crop[-1, -1].astype(float)[:2]
+        found.append([*first / (160, 240), *(last - first) / (160, 240) * 64 / 63])
+    top, left, height, width = np.transpose(found)
+    area = height * width
+    assert 0.45 < area.min() < 0.6 and 0.9 < area.max() < 1.05
+    assert 0.75 < (height / width).min() < 0.85 and 1.18 < (height / width).max() < 1.33
+    for start, length in ((top, height), (left, width)):
+        free = start[length < 0.9] / (1 - length[length < 0.9])
+        assert free.min() < 0.1 and free.max() > 0.85 and 0.4 < free.mean() < 0.6
+    again = [random_crop(file.getvalue(), encoder, [7, n]) for n in (1, 1, 2)]
+    assert np.array_equal(again[0], again[1]) and not np.array_equal(again[1], again[2])
 
 
 def test_a_turned_pictures_boxes_are_those_of_the_picture_as_it_is_seen():

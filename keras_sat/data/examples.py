@@ -1,5 +1,6 @@
 """The record: one `tf.train.Example` an image, with all its captions. The one place that knows the keys."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,12 @@ WIDTH = "image/width"
 ENCODED = "image/encoded"
 CAPTIONS = "caption/text"
 # Keys PREFIX/values, /minimum, /scale, /shape.
-MAPS = {"features": "feature", "region_features": "region", "mirrored_features": "mirrored"}
+MAPS = {
+    "features": "feature",
+    "region_features": "region",
+    "mirrored_features": "mirrored",
+    "cropped_features": "cropped",
+}
 PROPOSED_BOXES = "region/boxes"
 PROPOSED_SCORES = "region/scores"
 OBJECT_BOXES = "object/boxes"
@@ -30,8 +36,8 @@ class Record:
     """An image as it is stored.
 
     `features`: (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]) or None; `region_features`: the same of a
-    larger picture; `mirrored_features`: of the mirror image. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or
-    None.
+    larger picture; `mirrored_features`: of the mirror image; `cropped_features`: of cut-outs, [crops, h, w, D] and
+    [crops·h·w]. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or None.
     """
 
     source_id: str
@@ -43,6 +49,7 @@ class Record:
     features: tuple | None = None
     region_features: tuple | None = None
     mirrored_features: tuple | None = None
+    cropped_features: tuple | None = None
     proposals: tuple | None = None
 
 
@@ -124,10 +131,10 @@ def parse(serialized, shapes, quantisation):
     maps = {name: prefix for name, prefix in MAPS.items() if name in shapes}
     spec = {SOURCE_ID: tf.io.FixedLenFeature([], tf.string), CAPTIONS: tf.io.VarLenFeature(tf.string)}
     for name, prefix in maps.items():
-        height, width, _ = shapes[name]
+        regions = math.prod(shapes[name][:-1])
         spec[f"{prefix}/values"] = tf.io.FixedLenFeature([], tf.string)
         if quantisation == "uint8":
-            spec |= {f"{prefix}/{key}": tf.io.FixedLenFeature([height * width], tf.float32) for key in ("minimum", "scale")}
+            spec |= {f"{prefix}/{key}": tf.io.FixedLenFeature([regions], tf.float32) for key in ("minimum", "scale")}
     if "pixels" in shapes:
         spec[ENCODED] = tf.io.FixedLenFeature([], tf.string)
     if "boxes" in shapes:

@@ -41,11 +41,11 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
     """
     shapes = _input_shapes(data, inputs)
     rows_a_part = part.rows(_rows_a_batch(data, config, split))
-    # Stateless seeds for three shuffles and for mirroring; the order of shards changes too.
+    # Stateless seeds for three shuffles and for the views; the order of shards changes too.
     seeds = tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
     shards = tf.random.experimental.stateless_shuffle(part.files(data, split), [seed, seeds[0]])
-    mirror = _Mirror(data, shapes, seeds[4]) if config.mirror and split == "train" else None
-    images = _images(data, shards, config, vocabulary, shapes, mirror).shuffle(config.shuffle_images, seeds[1])
+    views = _Views(data, config, shapes, seeds[4]) if config.mirror and split == "train" else None
+    images = _images(data, shards, config, vocabulary, shapes, views).shuffle(config.shuffle_images, seeds[1])
     if config.batching == "captions":
         rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
     else:
@@ -107,35 +107,45 @@ def _input_shapes(data, inputs):
     return {name: data.input_shapes[name] for name in inputs}
 
 
-class _Mirror:
-    """Mirrors every second image or so; which, is a function of the seed and of the image's place among the records."""
+class _Views:
+    """Shows an image in one of its views: mirrored, as it is, and with `config.crops` each of the stored cut-outs.
 
-    def __init__(self, data, shapes, seed):
-        self.stored = _input_shapes(data, ["mirrored_features"]) if "features" in shapes else {}
+    Those of even number are mirrored. Which it is, is a function of the seed and of the image's place among the records.
+    """
+
+    def __init__(self, data, config, shapes, seed):
+        self.stored = _input_shapes(data, config.views(shapes))
+        self._number = 2 + self.stored.get("cropped_features", [0])[0]
         self._seed = seed
 
     def __call__(self, number, image):
-        """The image or its mirror image, as `examples.parse` gives it, `stored` included; pixels are only marked for it."""
-        tossed = tf.random.stateless_uniform([], [self._seed, number]) < 0.5
+        """A view of the image that `examples.parse` gave, `stored` included; pixels are only marked for mirroring."""
+        view = tf.cast(tf.random.stateless_uniform([], [self._seed, number]) * self._number, tf.int32)
+        mirror = view % 2 == 0
 
         def either(other, this):
-            return tf.where(tossed, other, this)
+            return tf.where(mirror, other, this)
 
         image["captions"] = either(mirrored(image["captions"]), image["captions"])
         if "features" in image:
-            image["features"] = tf.nest.map_structure(either, image.pop("mirrored_features"), image["features"])
+            whole = [image.pop("mirrored_features"), image["features"]]
+            views = tf.nest.map_structure(lambda *each: tf.stack(each), *whole)
+            if crops := image.pop("cropped_features", None):
+                cut = {name: tf.reshape(each, [-1, *views[name].shape[1:]]) for name, each in crops.items()}
+                views = tf.nest.map_structure(lambda *each: tf.concat(each, axis=0), views, cut)
+            image["features"] = {name: each[view] for name, each in views.items()}
         if "boxes" in image:
             image["boxes"] = either(mirrored_boxes(image["boxes"]), image["boxes"])
-        return image | ({"mirrored": tossed} if "pixels" in image else {})
+        return image | ({"mirrored": mirror} if "pixels" in image else {})
 
 
-def _images(data, shards, config, vocabulary, shapes, mirror):
+def _images(data, shards, config, vocabulary, shapes, views):
     """Parsed images with their captions as ids, int32 [M, T], padded to the longest."""
 
     def parse(number, record):
-        image = examples.parse(record, shapes | (mirror.stored if mirror else {}), data.quantisation)
-        if mirror:
-            image = mirror(number, image)
+        image = examples.parse(record, shapes | (views.stored if views else {}), data.quantisation)
+        if views:
+            image = views(number, image)
         ids = vocabulary.encode(image.pop("captions"), config.max_length)
         return image | {"captions": ids.to_tensor(PAD)}
 

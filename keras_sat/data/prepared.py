@@ -38,6 +38,8 @@ class PreparedData:
         shapes = {"features": self.feature_shape}
         if self.manifest["settings"].get("mirror"):  # in the training split
             shapes["mirrored_features"] = self.feature_shape
+        if crops := self.manifest["settings"].get("crops"):  # there, too
+            shapes["cropped_features"] = (crops, *self.feature_shape)
         if self.manifest["settings"].get("keep_pictures", True):
             shapes["pixels"] = (encoder["image_size"], encoder["image_size"], 3)
         if proposals:
@@ -55,6 +57,7 @@ class PreparedData:
         mend = {
             "pixels": "holds no pictures; prepare it with --set keep_pictures=true",
             "mirrored_features": "has no features of mirror images, for data.mirror; prepare it with --set mirror=true",
+            "cropped_features": "has no features of cut-outs, for data.crops; prepare it with --set crops=4 --set mirror=true",
             "boxes": "has no object proposals; prepare it with --set proposals.method=edgeboxes",
             "region_features": "has no feature maps of larger pictures; prepare it with --set proposals.image_size=PIXELS "
             "and a proposals.method",

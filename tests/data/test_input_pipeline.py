@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_sat.config import Areas, Data, Soft
 from keras_sat.data import input_pipeline
@@ -13,7 +14,7 @@ from keras_sat.errors import UserError
 from keras_sat.evaluation.generate import normalised_references
 from keras_sat.pictures import decode_image
 from keras_sat.runs import create_run
-from keras_sat.text import Vocabulary, mirrored
+from keras_sat.text import PAD, Vocabulary, mirrored
 
 
 @pytest.fixture(params=["captions", "images"])
@@ -175,6 +176,28 @@ def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
     assert not any(is_mirrored for _, is_mirrored in shown(0, "val"))
 
 
+def test_an_image_is_shown_in_each_of_its_views(mirrored_data, config):
+    """Whole or cut out, each about as often; the captions of those that are mirrored are the mirror image's."""
+    vocabulary = Vocabulary.load(mirrored_data.folder / "vocabulary.txt")
+    config = dataclasses.replace(config, mirror=True, crops=True, batching="images")
+    words = lambda captions: {tuple(row) for row in vocabulary.encode(captions, 40).to_list()}  # noqa: E731
+    owners, seen = {}, collections.Counter()
+    for record in input_pipeline.read_records(mirrored_data, "train"):
+        views = [record.mirrored_features, record.features]
+        cut = [each.reshape(3, *first.shape) for each, first in zip(record.cropped_features, record.features)]
+        for view, (values, minimum, scale) in enumerate([*views, *zip(*cut)]):
+            features = dequantise(values.reshape(64, -1), minimum, scale).numpy()
+            captions = tf.constant(record.captions)
+            owners[features.tobytes()] = view, words(captions if view % 2 else mirrored(captions))
+    for epoch in range(20):
+        for batch in input_pipeline.training_batches(mirrored_data, config, vocabulary, 1, epoch):
+            for features, captions in zip(batch["features"].numpy(), batch["captions"].numpy()):
+                view, expected = owners[features.reshape(64, -1).tobytes()]
+                assert {tuple(row[row != PAD].tolist()) for row in captions} == expected
+                seen[view] += 1
+    assert len(seen) == 5 and sum(seen.values()) == 240 and min(seen.values()) > 30
+
+
 def test_mirrored_boxes(boxes_data, config):
     vocabulary = Vocabulary.load(boxes_data.folder / "vocabulary.txt")
     config = dataclasses.replace(config, mirror=True)
@@ -194,13 +217,17 @@ def test_mirrored_boxes(boxes_data, config):
     assert min(found.values()) > 0
 
 
-def test_mirroring_what_is_not_stored_is_refused(data, boxes_data, changed, tmp_path):
+def test_views_that_are_not_stored_are_refused(data, boxes_data, mirrored_data, changed, tmp_path):
     """Before anything is written."""
-    for source, model, message in [
-        (data, Soft(), r"--set mirror=true"),
-        (boxes_data, Areas(areas="proposals"), r"data\.mirror: .*larger pictures"),
+    both, whole = {"mirror": True, "crops": True}, mirrored_data.manifest
+    no_crops = dataclasses.replace(mirrored_data, manifest=whole | {"settings": whole["settings"] | {"crops": 0}})
+    for source, model, views, message in [
+        (data, Soft(), {"mirror": True}, r"--set mirror=true"),
+        (boxes_data, Areas(areas="proposals"), {"mirror": True}, r"data\.mirror: .*larger pictures"),
+        (no_crops, Soft(), both, r"--set crops="),
+        (boxes_data, Areas(areas="proposals"), {"crops": True}, r"data\.crops: .*reads features, boxes"),
     ]:
-        experiment = dataclasses.replace(changed(data={"mirror": True}), model=model)
+        experiment = dataclasses.replace(changed(data=views), model=model)
         with pytest.raises(UserError, match=message):
             create_run(tmp_path / "run", experiment, source)
         assert not (tmp_path / "run").exists()

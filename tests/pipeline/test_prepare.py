@@ -1,18 +1,21 @@
 import hashlib
+import itertools
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_sat.data import input_pipeline, scenes
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder import dequantise, load_encoder
+from keras_sat.encoder import dequantise, load_encoder, random_crop
 from keras_sat.errors import UserError
 from keras_sat.files import atomic
 from keras_sat.pictures import decode_image
@@ -45,17 +48,24 @@ def test_features_are_the_encoders(data):
     assert 0 < data.manifest["encoder"]["relative_error"] < 0.01
 
 
-def test_mirrored_features_are_the_encoders_of_the_mirror_image(mirrored_data):
-    encoder = load_encoder(mirrored_data.folder / "encoder.keras")
+def test_other_views_are_the_encoders_of_the_mirror_image_and_of_cut_outs(mirrored_data):
+    """Of training pictures alone; the first and the third cut-out are mirrored, and no two are alike."""
+    encoder, section = load_encoder(mirrored_data.folder / "encoder.keras"), mirrored_data.manifest["encoder"]
     for record in input_pipeline.read_records(mirrored_data, "train"):
+        whole = decode_image(record.encoded, 128)
+        seed = [1, zlib.crc32(record.source_id.encode())]
+        crops = [random_crop(record.encoded, section, [*seed, number]) for number in range(3)]
+        assert all(np.mean(np.abs(np.float32(a) - b)) > 1 for a, b in itertools.combinations([whole.numpy(), *crops], 2))
         for pixels, (values, minimum, scale) in (
-            (decode_image(record.encoded, 128), record.features),
-            (decode_image(record.encoded, 128)[:, ::-1], record.mirrored_features),
+            ([whole], record.features),
+            ([whole[:, ::-1]], record.mirrored_features),
+            ([crops[0][:, ::-1], crops[1], crops[2][:, ::-1]], record.cropped_features),
         ):
-            expected = encoder(pixels[None])[0].numpy().reshape(64, -1)
-            found = dequantise(values.reshape(64, -1), minimum, scale).numpy()
+            expected = encoder(tf.stack(pixels)).numpy().reshape(64 * len(pixels), -1)
+            found = dequantise(values.reshape(64 * len(pixels), -1), minimum, scale).numpy()
             assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)
-    assert all(record.mirrored_features is None for record in input_pipeline.read_records(mirrored_data, "val"))
+    for record in input_pipeline.read_records(mirrored_data, "val"):
+        assert record.mirrored_features is None and record.cropped_features is None
 
 
 def test_records_are_the_sources(data):
