@@ -81,7 +81,8 @@ class Prepare:
     stored in shards of about `shard_megabytes`. Pictures over `max_pixels` are refused, captions over `max_words`
     left out; more than a share of `max_failures` of unusable images stops the job. So do anomalies against the
     reviewed `schema` (a YAML file; without one, an inferred schema that forbids leaks and missing pictures), unless
-    `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN needs it.
+    `allow_anomalies`. Records keep the encoded picture unless `keep_pictures` is false; fine-tuning the CNN and
+    `decoding.mirror` need it.
     `picture_size`: pixels to which the shorter side of a larger picture is shrunk (to a JPEG of quality 95).
     `mirror` stores, of training pictures, the mirror image's feature map too, for `data.mirror`; `crops` those of so many
     random cut-outs as well, every second one mirrored, for `data.crops`.
@@ -137,9 +138,28 @@ class Data:
     sharding: Literal["rows", "files"] = "rows"
 
     def views(self, inputs):
-        """The names of the feature maps, of other views of an image, that training reads beside `inputs`."""
+        """The names of the feature maps, of other views of an image, that training reads beside `inputs`.
+
+        Raises:
+            UserError: `inputs` of which other views are not stored.
+        """
+        if self.mirror:
+            _check_mirror("data.mirror", inputs)
+        if self.crops and set(inputs) != {"features"}:
+            raise UserError(
+                "data.crops: cut-outs are stored as the CNN's feature maps alone, and the captioner or a teacher reads "
+                f"{', '.join(inputs)}; leave it out"
+            )
         names = ["mirrored_features"] * self.mirror + ["cropped_features"] * self.crops
         return names if "features" in inputs else []
+
+
+def _check_mirror(setting, inputs):
+    if "region_features" in inputs:
+        raise UserError(
+            f"{setting}: feature maps of larger pictures are not stored mirrored; leave it out, or use a data set prepared "
+            "without proposals.image_size"
+        )
 
 
 @dataclass(frozen=True)
@@ -220,7 +240,7 @@ class Decoding:
                          (0.1 suits an α of 0.7; for one of 0 it is large)
     unknown              whether the unknown word may be generated
     mirror               whether the mirror image is looked at, too: at every step the mean of both distributions over the
-                         next word decides (`left` and `right` changed for each other); captioning takes twice as long
+                         next word decides (`left` and `right` changed for each other); the CNN sees both, in evaluation too
     temperature          of samples: below 1, likely words become likelier
     top_k, top_p         samples are of the k likeliest words (0 = of all), and of the fewest that hold the share p
     seed                 of samples, which are a function of it and of the image
@@ -240,6 +260,12 @@ class Decoding:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 1
+
+    def views(self, inputs):
+        """The names of what captioning reads beside a model's `inputs`. Raises: UserError: what has no mirror image."""
+        if self.mirror:
+            _check_mirror("decoding.mirror", inputs)
+        return ["pixels"] * self.mirror
 
     def greedy(self):
         """These settings for the quick look that training takes at its captions."""
@@ -306,17 +332,6 @@ class Experiment:
         names = ["pixels" if self.finetune.from_layer else "features"]
         if getattr(self.model, "areas", None) == "proposals":
             names += ["boxes", *(name for name in available if name == "region_features")]
-        for section in ("data", "decoding"):
-            if getattr(self, section).mirror and "region_features" in names:
-                raise UserError(
-                    f"{section}.mirror: feature maps of larger pictures are not stored mirrored; leave it out, or use a "
-                    "data set prepared without proposals.image_size"
-                )
-        if self.data.crops and names != ["features"]:
-            raise UserError(
-                "data.crops: cut-outs are stored as the CNN's feature maps alone, and this captioner reads "
-                f"{', '.join(names)}; leave it out"
-            )
         if {"pixels", "region_features"} <= set(names):
             raise UserError(
                 "finetune.from_layer: the stored feature maps of larger pictures would not learn along; use a data set "

@@ -148,9 +148,8 @@ class Run:
         Raises:
             UserError: decoding.mirror, and what cannot be mirrored.
         """
-        self.experiment.inputs(self.facts["inputs"])
-        size = self.facts["encoder"]["image_size"]
-        return self.facts["inputs"] | ({"pixels": [size, size, 3]} if self.experiment.decoding.mirror else {})
+        inputs, size = self.facts["inputs"], self.facts["encoder"]["image_size"]
+        return inputs | {name: [size, size, 3] for name in self.experiment.decoding.views(inputs)}
 
     def captioner(self, model=None):
         """What captions under the run's decoding settings: a model; with `mirror`, two of it, the other at the mirror image.
@@ -212,7 +211,8 @@ def create_run(folder, experiment, data):
     if set(str(folder.resolve())) & set("*?["):
         raise UserError(f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run")
     facts = _facts(data, experiment)
-    data.check_inputs(["pixels"] * experiment.decoding.mirror)  # lest it be missed only when all is trained
+    for section in (experiment.data, experiment.decoding):  # the latter's would be missed only when all is trained
+        data.check_inputs(section.views(facts["inputs"]))
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if "config.yaml" in found and found <= _BEFORE_TRAINING:
         shutil.rmtree(folder)  # it ended before its first checkpoint, perhaps for a setting that has been mended
@@ -235,7 +235,7 @@ _BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras"
 def _facts(data, experiment):
     available = data.input_shapes
     names = experiment.inputs(available)
-    data.check_inputs([*names, *experiment.data.views(names)])
+    data.check_inputs(names)
     return {
         "inputs": {name: list(available[name]) for name in names},
         "vocabulary": data.vocabulary_fingerprint,

@@ -1,6 +1,5 @@
 """The record: one `tf.train.Example` an image, with all its captions. The one place that knows the keys."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,16 +124,19 @@ def parse(serialized, shapes, quantisation):
         quantisation: `uint8` or `float16`.
     Returns:
         {"source_id": string [], "captions": string [M]} and of the feature maps (`MAPS`) among the inputs {"values": uint8
-        or float16 [h, w, D], and for uint8 "minimum" and "scale": float32 [h·w]}; "pixels": string [], the encoded picture;
-        "boxes": float32 [most, 4], padded with zeros.
+        or float16 [h, w, D], and for uint8 "minimum" and "scale": float32 [h·w]}, of cut-outs each [crops, …]; "pixels":
+        string [], the encoded picture; "boxes": float32 [most, 4], padded with zeros.
     """
     maps = {name: prefix for name, prefix in MAPS.items() if name in shapes}
     spec = {SOURCE_ID: tf.io.FixedLenFeature([], tf.string), CAPTIONS: tf.io.VarLenFeature(tf.string)}
     for name, prefix in maps.items():
-        regions = math.prod(shapes[name][:-1])
+        *crops, height, width, _ = shapes[name]
         spec[f"{prefix}/values"] = tf.io.FixedLenFeature([], tf.string)
         if quantisation == "uint8":
-            spec |= {f"{prefix}/{key}": tf.io.FixedLenFeature([regions], tf.float32) for key in ("minimum", "scale")}
+            spec |= {
+                f"{prefix}/{key}": tf.io.FixedLenFeature([*crops, height * width], tf.float32)
+                for key in ("minimum", "scale")
+            }
     if "pixels" in shapes:
         spec[ENCODED] = tf.io.FixedLenFeature([], tf.string)
     if "boxes" in shapes:

@@ -131,8 +131,7 @@ class _Views:
             whole = [image.pop("mirrored_features"), image["features"]]
             views = tf.nest.map_structure(lambda *each: tf.stack(each), *whole)
             if crops := image.pop("cropped_features", None):
-                cut = {name: tf.reshape(each, [-1, *views[name].shape[1:]]) for name, each in crops.items()}
-                views = tf.nest.map_structure(lambda *each: tf.concat(each, axis=0), views, cut)
+                views = tf.nest.map_structure(lambda *each: tf.concat(each, axis=0), views, crops)
             image["features"] = {name: each[view] for name, each in views.items()}
         if "boxes" in image:
             image["boxes"] = either(mirrored_boxes(image["boxes"]), image["boxes"])

@@ -55,9 +55,11 @@ class PreparedData:
             UserError: it lacks one.
         """
         mend = {
-            "pixels": "holds no pictures; prepare it with --set keep_pictures=true",
+            "pixels": "holds no pictures, for finetune.from_layer, decoding.mirror or a gallery; prepare it with --set "
+            "keep_pictures=true",
             "mirrored_features": "has no features of mirror images, for data.mirror; prepare it with --set mirror=true",
-            "cropped_features": "has none of cut-outs, for data.crops; prepare it with --set mirror=true --set crops=4",
+            "cropped_features": "has no features of cut-outs, for data.crops; prepare it with --set mirror=true "
+            "--set crops=4",
             "boxes": "has no object proposals; prepare it with --set proposals.method=edgeboxes",
             "region_features": "has no feature maps of larger pictures; prepare it with --set proposals.image_size=PIXELS "
             "and a proposals.method",

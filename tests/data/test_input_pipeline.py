@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -225,12 +226,24 @@ def test_views_that_are_not_stored_are_refused(data, boxes_data, mirrored_data, 
         (data, Soft(), {"mirror": True}, r"--set mirror=true"),
         (boxes_data, Areas(areas="proposals"), {"mirror": True}, r"data\.mirror: .*larger pictures"),
         (no_crops, Soft(), both, r"--set crops="),
-        (boxes_data, Areas(areas="proposals"), {"crops": True}, r"data\.crops: .*reads features, boxes"),
+        (boxes_data, Areas(areas="proposals"), {"crops": True}, r"data\.crops: .*reads features, boxes, region_features"),
     ]:
         experiment = dataclasses.replace(changed(data=views), model=model)
         with pytest.raises(UserError, match=message):
             create_run(tmp_path / "run", experiment, source)
         assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match=r"data\.crops: .* a teacher reads features, pixels"):
+        inputs = ["features", "pixels"]
+        input_pipeline.training_batches(mirrored_data, Data(mirror=True, crops=True), None, 1, 0, inputs=inputs)
+
+
+def test_a_run_reads_other_data_without_its_views(mirrored_data, changed, tmp_path):
+    """They are for training: what was trained on them captions pictures of which they were not stored."""
+    run = create_run(tmp_path / "run", changed(data={"mirror": True, "crops": True}), mirrored_data)
+    other = shutil.copytree(mirrored_data.folder, tmp_path / "other")
+    settings = mirrored_data.manifest["settings"] | {"mirror": False, "crops": 0}
+    (other / "manifest.json").write_text(json.dumps(mirrored_data.manifest | {"settings": settings}))
+    assert run.data(other).input_shapes.keys() == {"features", "pixels"}
 
 
 def test_inputs_that_the_data_lacks_are_refused(data, config, vocabulary):

@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from keras_sat import config
 from keras_sat.data import input_pipeline
+from keras_sat.ensembles import open_runs
 from keras_sat.errors import UserError
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
 from keras_sat.models.mirrored import Mirrored
 from keras_sat.pictures import mirrored_boxes
-from keras_sat.runs import Run, create_run
+from keras_sat.runs import create_run
 from keras_sat.text import SPECIALS, Vocabulary
 from tests.models.test_captioner import BOXES, PADDED, VARIANTS, V
 
@@ -105,5 +106,8 @@ def test_what_cannot_be_mirrored_is_refused(data, boxes_data, changed, tmp_path)
             create_run(tmp_path / "run", replace(changed(decoding=mirror), model=model), source)
         assert not (tmp_path / "run").exists()
     run = create_run(tmp_path / "run", replace(changed(), model=proposals), boxes_data)
-    with pytest.raises(UserError, match=r"decoding\.mirror: .*larger"):
-        _ = Run(run.folder, replace(run.experiment, decoding=config.Decoding(**mirror)), run.facts).inputs
+    other = create_run(tmp_path / "other", replace(changed(), model=config.Soft()), boxes_data)
+    for runs in ([run.folder], [other.folder, run.folder]):  # an ensemble's settings are the first run's
+        opened = open_runs(runs)
+        with pytest.raises(UserError, match=r"decoding\.mirror: .*larger"):
+            _ = replace(opened, experiment=replace(opened.experiment, decoding=config.Decoding(**mirror))).inputs
