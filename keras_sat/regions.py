@@ -37,10 +37,10 @@ def sweep(run, split="test", metrics=METRICS, counts=(), limit=0, folder=None):
     setting, possible = _possible(model, data)
     if wrong := next((count for count in counts if not 1 <= count <= max(possible)), None):
         raise UserError(f"--counts {wrong}: model.{setting} lies between 1 and {max(possible)} here")
-    evaluations = {}
+    captioner, evaluations = run.captioner(model), {}
     for count in counts or possible:
         setattr(model.areas, setting, count)
-        captioned, evaluation = evaluate_model(run.captioner(model), run, data, split, metrics, limit)
+        captioned, evaluation = evaluate_model(captioner, run, data, split, metrics, limit)
         regions = float(np.mean([present(each.boxes).sum() for each in captioned]))
         evaluations[f"{setting}={count}"] = dataclasses.replace(evaluation, facts={**evaluation.facts, "regions": regions})
     return dict(sorted(evaluations.items(), key=lambda item: item[1].facts["regions"]))
