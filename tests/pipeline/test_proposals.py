@@ -75,7 +75,7 @@ def test_records_without_pictures(data, tmp_path):
         np.testing.assert_array_equal(one.features[0], other.features[0])
     assert small.manifest["bytes_an_image"] < 0.8 * data.manifest["bytes_an_image"]
     small.check_inputs(["features", "boxes"])
-    with pytest.raises(UserError, match=f"{small.folder}: holds no pictures.*; .*--set keep_pictures=true"):
+    with pytest.raises(UserError, match=f"{small.folder}: holds no pictures, for .*; .*--set keep_pictures=true"):
         small.check_inputs(["pixels"])
 
 
