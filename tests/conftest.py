@@ -3,7 +3,12 @@
 import dataclasses
 import itertools
 import json
+import os
+import platform
+import re
 import shutil
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +21,30 @@ def small_prepare(**changes):
     """Scenes with an untrained CNN: pictures, captions and features are real, only nothing can be learned well."""
     values = {"source": "train=40,val=8,test=8", "encoder": {"weights": "none"}, "min_count": 1, "chunk_images": 8}
     return config.from_values({"prepare": {**values, **changes}}).prepare
+
+
+MACHINE_FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def processor():
+    """Its name, from the first place that tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    return named.group(1) if named else platform.processor() or platform.machine()
+
+
+def pytest_report_header():
+    """What decides how sums are rounded."""
+    flags = (f"{name}={os.environ.get(name, 'default')}" for name in MACHINE_FLAGS)
+    return f"{processor()}, {os.cpu_count()} cores; TensorFlow {metadata.version('tensorflow')}; {', '.join(flags)}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session):
+    """With -q, pytest leaves its header out; this line is shown nevertheless. (xdist's processes report nothing.)"""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and not reporter.showheader:
+        reporter.write_line(pytest_report_header())
 
 
 LONGEST = ("test_workers.py", "test_training.py")
