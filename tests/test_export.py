@@ -33,6 +33,7 @@ from keras_sat.signatures import in_crop, usable
 from keras_sat.text import Vocabulary
 from serving.messages import model_spec, predict_request
 from tests.odd_pictures import TAKEN
+from tests.rounding import assert_close
 from tests.serving.conftest import running
 from tests.test_commands import assert_one_line, call
 
@@ -41,6 +42,8 @@ BROKEN = [b"", b"text", TAKEN["colour.jpg"][:-300]]
 PICTURES = [*TAKEN.values(), *(scenes.draw(scenes.scene_id("val", index), seed=1).image for index in range(64))][:64]
 MIXED = [BROKEN[n // 2 % 3] if n % 2 else picture for n, picture in enumerate(PICTURES)]
 SIZES = {"embedding_size": 12, "state_size": 16}
+# The CNN's convolutions, sums of some hundred terms one after the other, and nine steps of sums over up to 128 channels.
+ROUNDINGS = 1000
 DECODING = config.Decoding(beam=2, max_length=9, length_penalty=0.5, no_repeat_ngram=2)
 DECODINGS = {"show_and_tell": replace(DECODING, method="consensus", samples=4), "areas": replace(DECODING, mirror=True)}
 SYSTEMS = {
@@ -176,13 +179,13 @@ def test_it_answers_as_captioning_in_process_does(name, way, runs, request, tmp_
             assert status == b"OK"
             if signature == "serving_default":
                 assert answer["caption"][n].decode() == expected[n].caption
-                assert answer["score"][n] == pytest.approx(expected[n].score, rel=1e-5, abs=1e-4)
+                assert_close(answer["score"][n], expected[n].score, ROUNDINGS)
             if signature == "caption_with_attention":
                 words = [word.decode() for word in answer["words"][n] if word]
                 assert answer["captions"][n, 0].decode() == expected[n].caption == " ".join(words)
-                assert answer["scores"][n, 0] == pytest.approx(expected[n].score, rel=1e-5, abs=1e-4)
-                np.testing.assert_allclose(answer["attention"][n, : len(words)], expected[n].attention, atol=1e-4)
-                np.testing.assert_allclose(answer["boxes"][n], expected[n].boxes, atol=1e-6)
+                assert_close(answer["scores"][n, 0], expected[n].score, ROUNDINGS)
+                assert_close(answer["attention"][n, : len(words)], expected[n].attention, ROUNDINGS)
+                assert_close(answer["boxes"][n], expected[n].boxes, roundings=8)
                 assert answer["captions"].shape[1:] == answer["scores"].shape[1:] == (DECODING.beam,)
                 assert answer["attention"].shape[1:] == (DECODING.max_length, len(expected[n].boxes))
 
@@ -202,7 +205,7 @@ def test_no_answer_depends_on_the_batch(name, exported):
                 if n == 0 and value.dtype == object:
                     assert np.array_equal(found[signature, key, 1, 0], same)
                 elif n == 0:
-                    np.testing.assert_allclose(found[signature, key, 1, 0], same, rtol=1e-5, atol=1e-4)
+                    assert_close(found[signature, key, 1, 0], same, ROUNDINGS, what=key)
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
@@ -227,8 +230,8 @@ def test_a_given_caption_is_scored_as_teacher_forcing_does(name, runs, exported)
     features = run.features({key: np.stack([each[key] for each in pictures]) for key in pictures[0]})
     log_probs, attention = model({**features, "captions": ids[:, None]})
     expected = tf.gather(log_probs[:, 0], ids, batch_dims=2)
-    np.testing.assert_allclose(answer["word_log_probs"][:, : ids.shape[1]], expected, rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(answer["attention"][:, : ids.shape[1]], attention[:, 0], atol=1e-4)
+    assert_close(answer["word_log_probs"][:, : ids.shape[1]], expected, ROUNDINGS)
+    assert_close(answer["attention"][:, : ids.shape[1]], attention[:, 0], ROUNDINGS)
     assert not np.any(answer["word_log_probs"][:, ids.shape[1] :]) and not np.any(answer["attention"][:, ids.shape[1] :])
 
 
@@ -296,6 +299,6 @@ def test_boxes_are_taken_as_preparation_takes_them():
     found = usable(in_crop(tf.constant([given] * 2), tf.constant(shapes))).numpy()
     for boxes, shape in zip(found, shapes):
         expected, _ = cropped(given, np.float32([4, 3, 2, 1]), *shape)
-        np.testing.assert_allclose(boxes, pad_boxes(expected, 4), atol=1e-6)
+        assert_close(boxes, pad_boxes(expected, 4), roundings=8)
     garbage = tf.constant([[[0.5, 0.5, 0.5, 0.9], [np.nan, 0, 1, 1]], [[-1, 0, 2, 1], [0, 0, 0, 0]]])
     np.testing.assert_array_equal(usable(garbage), [[[0, 0, 1, 1], [0, 0, 0, 0]]] * 2)

@@ -8,9 +8,11 @@ from keras_sat import layers
 from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.layers.areas.proposals import max_pool_boxes
 from keras_sat.noise import Noise
+from tests.rounding import assert_close
 
 FEATURES = tf.random.stateless_normal([3, 5, 7, 4], [1, 2])
 CELLS = tf.reshape(FEATURES, [3, 35, 4])
+FILTER = 2 * 3 * 3 * 4  # roundings: the places of 3 × 3 cells by their coordinates, then sums over those of 4 channels
 
 
 def noise(step):
@@ -35,7 +37,7 @@ def test_a_stride_takes_cells_from_a_random_phase_on():
     assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
     regions, boxes, _ = grid({"features": FEATURES})
     np.testing.assert_array_equal(regions, tf.reshape(FEATURES[:, ::3, ::3], [3, -1, 4]))
-    np.testing.assert_allclose(boxes[0, 1], [0, 3 / 7, 1 / 5, 4 / 7], atol=1e-6)
+    assert_close(boxes[0, 1], [0, 3 / 7, 1 / 5, 4 / 7], roundings=4)
 
 
 def random_boxes(count):
@@ -100,14 +102,14 @@ def test_identity_maps_make_a_convolution():
     areas.filter_bias.assign([1, 2, 3, 4])
     regions, boxes, _ = areas({"features": FEATURES})
     expected = tf.nn.conv2d(FEATURES, areas.filter, 1, "SAME") + areas.filter_bias
-    np.testing.assert_allclose(regions, tf.reshape(expected, [3, 35, 4]), atol=1e-5)
-    np.testing.assert_allclose(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], atol=1e-6)  # the cell (1, 1) with its neighbours
+    assert_close(regions, tf.reshape(expected, [3, 35, 4]), roundings=FILTER)
+    assert_close(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], roundings=8)  # the cell (1, 1) with its neighbours
 
 
 def test_strides_are_those_of_the_grid():
     areas = transformer(train_stride=2, test_stride=2)
     regions, *_ = areas({"features": FEATURES})
-    np.testing.assert_allclose(regions, tf.reshape(FEATURES[:, ::2, ::2], [3, -1, 4]), atol=1e-6)
+    assert_close(regions, tf.reshape(FEATURES[:, ::2, ::2], [3, -1, 4]), roundings=FILTER)
     assert areas({"features": FEATURES}, noise=noise(1))[0].shape[1] < 35
 
 
@@ -123,8 +125,8 @@ def test_the_boxes_follow_the_maps():
     areas._affine.bias.assign([scale - 1, 0, y, 0, scale - 1, x])
     centre = 3 * 7 + 4  # the cell (3, 4), whose centre is (3.5, 4.5)
     regions, boxes, _ = areas({"features": FEATURES})
-    np.testing.assert_allclose(boxes[1, centre], [3.25 / 5, 2.75 / 7, 4.75 / 5, 4.25 / 7], atol=1e-6)
-    np.testing.assert_allclose(regions[1, centre], (FEATURES[1, 3, 3] + FEATURES[1, 4, 3]) / 2, atol=1e-5)
+    assert_close(boxes[1, centre], [3.25 / 5, 2.75 / 7, 4.75 / 5, 4.25 / 7], roundings=8)
+    assert_close(regions[1, centre], (FEATURES[1, 3, 3] + FEATURES[1, 4, 3]) / 2, roundings=FILTER)
 
 
 def test_gradients_reach_the_localisation_network():

@@ -9,6 +9,7 @@ from keras_sat import config, layers
 from keras_sat.layers import log_matmul
 from keras_sat.models import build_captioner
 from keras_sat.text import PAD, START
+from tests.rounding import assert_close
 
 B, Q, L, D, H, E, V = 3, 4, 5, 6, 7, 8, 11
 TERMS = {
@@ -26,6 +27,9 @@ def normal(*shape, scale=1.0):
 TABLE, REGIONS, HIDDEN = normal(V, E), normal(B, L, D), normal(B, Q, H)
 PRESENT = tf.constant([[True] * L, [True] * 3 + [False] * 2, [True] * L])
 TOKENS = tf.constant([[4, 2, 10, 3], [5, 5, 6, 7], [8, 9, 2, 4]])
+# Roundings: scores are sums of 6 to 8 products, three terms of them, and as large as 30; an error of a score is a factor of
+# its probability. Gradients are sums over 12 queries of 55 such probabilities.
+SOFTMAX = 30 * (E + H + D) + B * Q * V
 SLOPES = normal(B, Q, V), normal(B, Q, L, scale=0.7), normal(B, Q, L, scale=0.3)
 
 
@@ -86,13 +90,13 @@ def test_equal_to_the_naive_joint_softmax(terms, path, monkeypatch):
     layer = build(terms)
     found, found_gradients = values_and_gradients(factorised, layer, tf.float32)
     expected, expected_gradients = values_and_gradients(naive, layer, tf.float64)
-    np.testing.assert_allclose(np.exp(found[0]), np.exp(expected[0]), atol=1e-5)
+    assert_close(np.exp(found[0]), np.exp(expected[0]), roundings=SOFTMAX)
     likely = expected[0].numpy() > -30
-    np.testing.assert_allclose(found[0].numpy()[likely], expected[0].numpy()[likely], atol=1e-5, rtol=1e-5)
+    assert_close(found[0].numpy()[likely], expected[0].numpy()[likely], roundings=SOFTMAX)
     for one, other in zip(found[1:], expected[1:]):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert_close(one, other, roundings=SOFTMAX)
     for one, other in zip(found_gradients, expected_gradients):
-        np.testing.assert_allclose(one, other, atol=1e-5 * max(1.0, float(tf.reduce_max(tf.abs(other)))))
+        assert_close(one, other, roundings=SOFTMAX)
 
 
 def random_scores(scale):
@@ -122,7 +126,7 @@ def test_scores_of_any_size(scale, transpose):
     found = run(tf.float32, lambda s, x: log_matmul.log_matmul(x, log_matmul.prepare(s), transpose))
     for one, other in zip(found, run(tf.float64, exact)):
         assert np.all(np.isfinite(one))
-        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+        assert_close(one, other, roundings=L + V + 4 * scale)  # an error of a sum of two scores is a factor's
     assert np.all(log_matmul.prepare(scores)["wide"].numpy() == (scale > 32)), "the right path was taken"
     with np.errstate(divide="ignore"):
         exponentials = np.exp((scores - tf.reduce_max(scores)).numpy())
@@ -135,22 +139,21 @@ def test_the_path_of_an_image_does_not_depend_on_its_batch_mates():
     found = log_matmul.log_matmul(x, log_matmul.prepare(mixed))
     np.testing.assert_array_equal(found[0], log_matmul.log_matmul(x, log_matmul.prepare(scores))[0])
     alone = log_matmul.log_matmul(x[1:], log_matmul.prepare(mixed[1:]))
-    np.testing.assert_allclose(found[1:], alone, rtol=1e-6)
+    assert_close(found[1:], alone, roundings=2 * L)
 
 
 def test_without_regions_it_is_the_baseline_with_its_word_bias():
     full, baseline = build("region-state"), build("word-state")
     baseline._word_state.set_weights(full._word_state.get_weights())
     nothing = tf.zeros_like(REGIONS)
-    np.testing.assert_allclose(
-        factorised(full, TABLE, nothing, HIDDEN)[0], factorised(baseline, TABLE, REGIONS, HIDDEN)[0], atol=1e-5
-    )
+    both = factorised(full, TABLE, nothing, HIDDEN)[0], factorised(baseline, TABLE, REGIONS, HIDDEN)[0]
+    assert_close(*map(np.exp, both), roundings=SOFTMAX)
     bias = tf.linalg.matvec(TABLE, full._word_state.bias)
     scores = tf.einsum("ve,he,bqh->bqv", TABLE, full._word_state.kernel, HIDDEN) + bias
     possible = [word for word in range(V) if word not in (PAD, START)]
     expected = tf.nn.log_softmax(tf.gather(scores, possible, axis=-1))
     found = tf.gather(factorised(full, TABLE, nothing, HIDDEN)[0], possible, axis=-1)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert_close(found, expected, roundings=SOFTMAX)
 
 
 def largest_tensor(function):

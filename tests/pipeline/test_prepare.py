@@ -23,6 +23,7 @@ from keras_sat.text import Vocabulary, split
 from pipeline import artifacts, chain, transform
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare
+from tests.rounding import assert_close
 
 
 def digests(folder):
@@ -78,7 +79,7 @@ def test_records_are_the_sources(data):
         assert [(p.caption, p.start, p.end, p.noun) for p in record.phrases] == [
             (p.caption, p.start, p.end, p.noun) for p in scene.phrases
         ]
-        np.testing.assert_allclose([p.box for p in record.phrases], [p.box for p in scene.phrases], atol=1e-6)
+        assert_close([p.box for p in record.phrases], [p.box for p in scene.phrases], roundings=1)
 
 
 def test_statistics_and_vocabulary_are_a_recount(data, vocabulary):
