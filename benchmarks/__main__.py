@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_sat.errors import UserError, command
-from keras_sat.files import write_text
+from keras_sat.utils.errors import UserError, command
+from keras_sat.utils.files import write_text
 
 PYTORCH, ALONE = "a Python loop over steps in PyTorch", "PyTorch, an image at a time"
 

@@ -18,7 +18,7 @@ def build(words, grid, depth, width):
 
     from keras_sat import config
     from keras_sat.models import build_captioner
-    from keras_sat.text import END
+    from keras_sat.text.vocabulary import END
 
     settings = config.Soft(embedding_size=width, state_size=width, attention_size=width)
     model = build_captioner(settings, words, {"features": (grid, grid, depth)}, seed=1)
@@ -39,7 +39,7 @@ def main():
 
     from benchmarks.pytorch_captioner import SoftAttention
     from keras_sat.config import Decoding
-    from keras_sat.decoding import caption_function
+    from keras_sat.decoding.search import caption_function
 
     model = build(args.words, args.grid, args.depth, args.width)
     other = SoftAttention.of(model)

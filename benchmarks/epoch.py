@@ -37,7 +37,7 @@ def reading_and_training(data, batch, steps):
     from benchmarks.training import build
     from keras_sat import config
     from keras_sat.data import input_pipeline
-    from keras_sat.text import Vocabulary
+    from keras_sat.text.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.load(data.folder / "vocabulary.txt")
     settings = config.Data(batch_size=batch)

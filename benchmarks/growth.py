@@ -75,7 +75,7 @@ def training_seconds(system, sizes):
 
 def decoding_seconds(system, sizes, beam):
     from keras_sat.config import Decoding
-    from keras_sat.decoding import caption_function
+    from keras_sat.decoding.search import caption_function
 
     # No caption ends before its time, as in training.
     settings = Decoding(beam=beam, max_length=sizes.steps, min_length=sizes.steps - 1, unknown=True)
@@ -109,7 +109,7 @@ def predicted(rates, system, sizes, beam=None):
 
 def measure():
     """(the machine's rates, {what grows: [{"system", "value", "measured", "predicted"}]}), in seconds."""
-    from keras_sat.progress import progress_bar
+    from keras_sat.utils.progress import progress_bar
 
     rates, found = machine(), {name: [] for name in VALUES}
     points = [(name, value, system) for name in VALUES for value in VALUES[name] for system in SHOWN]

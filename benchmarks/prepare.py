@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.errors import UserError, command
-from pipeline.sources import Source, stable_hash
+from keras_sat.utils.errors import UserError, command
+from pipeline.sources.base import Source, stable_hash
 
 
 class Sample(Source):
@@ -41,11 +41,11 @@ def measure(config, images):
     import numpy as np
     import tensorflow as tf
 
-    from keras_sat.encoder import build_encoder
-    from keras_sat.pictures import decode_image
-    from pipeline import beam_runner, example_gen, statistics_gen, transform
-    from pipeline.artifacts import finished_chunks
-    from pipeline.sources import open_source
+    from keras_sat.encoder.cnn import build_encoder
+    from keras_sat.pictures.decode import decode_image
+    from pipeline.preparation import beam_runner, example_gen, statistics_gen, transform
+    from pipeline.preparation.artifacts import finished_chunks
+    from pipeline.sources.base import open_source
 
     source = open_source(config)
 

@@ -14,9 +14,9 @@ import urllib.request
 from pathlib import Path
 
 from serving import load_test
-from serving.batching import MODEL_FILE, Batching
-from serving.pictures import list_pictures, read_picture
+from serving.client.pictures import list_pictures, read_picture
 from serving.process import ServerProcess
+from serving.server.batching import MODEL_FILE, Batching
 
 
 def main(arguments=None):
@@ -77,7 +77,7 @@ async def _served(address, images, clients, seconds):
     """Images a second that so many clients get, each asking for one after the other."""
     import grpc
 
-    from serving import messages
+    from serving.client import messages
 
     turn, spec, done = itertools.cycle(images), messages.model_spec("captioner"), 0
 

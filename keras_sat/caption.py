@@ -8,9 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_sat import ensembles
-from keras_sat.errors import UserError, command
-from keras_sat.files import atomic
+from keras_sat.runs import ensemble as ensembles
+from keras_sat.utils.errors import UserError, command
+from keras_sat.utils.files import atomic
 
 _BATCH = 32
 
@@ -19,7 +19,7 @@ def caption_files(run, paths, explain=False):
     """Captions image files.
 
     Args:
-        run: a `keras_sat.runs.Run`. paths: image files. explain: go through the captions once more, for what
+        run: a `keras_sat.runs.run.Run`. paths: image files. explain: go through the captions once more, for what
             `explain_captions` tells of them.
     Returns:
         ([(path, picture uint8 [H, W, 3] to draw on, `Captioned`, what is told of it)],
@@ -28,9 +28,9 @@ def caption_files(run, paths, explain=False):
     import numpy as np
     import tensorflow as tf
 
-    from keras_sat.decoding import caption_function
-    from keras_sat.encoder import PICTURES, picture_inputs, shown_picture
-    from keras_sat.evaluation.generate import explain_captions, to_captions
+    from keras_sat.decoding.captioned import explain_captions, to_captions
+    from keras_sat.decoding.search import caption_function
+    from keras_sat.encoder.cnn import PICTURES, picture_inputs, shown_picture
 
     encoder, proposals = run.facts["encoder"], run.facts["proposals"]
     names = list(dict.fromkeys(PICTURES.get(name, name) for name in run.inputs))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from keras_sat import config as configuration
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import UserError, command
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.scorers import default_metrics
 from keras_sat.train import check_needed, check_prepared, prepare_built_in, train
+from keras_sat.utils.errors import UserError, command
 
 
 def train_all(experiments, runs, split="test", suffix=""):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.errors import command
+from keras_sat.utils.errors import command
 
 TITLES = {"scenes_soft": "soft attention", "scenes_mean": "mean annotation only"}
 PICTURES = 12

@@ -10,19 +10,19 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from keras_sat import ensembles
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import UserError, command
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.results_file import read_results, write_results
 from keras_sat.evaluation.scorers import METRICS, check_metrics, default_metrics
+from keras_sat.runs import ensemble as ensembles
+from keras_sat.utils.errors import UserError, command
 
 
 def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=False):
     """Evaluates a run and writes SPLIT.json, SPLIT_captions.json and SPLIT_images.csv to its evaluation/.
 
     Args:
-        run: a `keras_sat.runs.Run`. limit: only so many images (0 = all).
+        run: a `keras_sat.runs.run.Run`. limit: only so many images (0 = all).
         folder: a prepared data set made with the run's vocabulary and encoder (default: the one it was trained on).
         gallery: write SPLIT_gallery.html too.
     Returns:
@@ -39,7 +39,7 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
     captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit, target / f"{split}_captions.json")
     report.write(target, split, run.folder.name, evaluation, {"decoding": dataclasses.asdict(run.experiment.decoding)})
     if gallery:
-        from keras_sat.evaluation.generate import explain_split
+        from keras_sat.decoding.captioned import explain_split
         from keras_sat.visualize.gallery import stored_pictures, write_gallery
 
         def explain(chosen):
@@ -58,9 +58,9 @@ def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=No
     Returns:
         ([`Captioned` of each image], `Evaluation`).
     """
-    from keras_sat.decoding import caption_function
+    from keras_sat.decoding.captioned import caption_split
+    from keras_sat.decoding.search import caption_function
     from keras_sat.evaluation.attention_correctness import describe_attention, evaluate_attention
-    from keras_sat.evaluation.generate import caption_split
 
     vocabulary = run.vocabulary()
     with data.reading(split):
@@ -79,7 +79,7 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
     Raises:
         UserError: they are not of this split.
     """
-    from keras_sat.evaluation.generate import Captioned
+    from keras_sat.decoding.captioned import Captioned
     from keras_sat.evaluation.results_file import check_split
 
     with data.reading(split):
@@ -99,10 +99,10 @@ def _records(data, split, limit=0):
 
 
 def _measure(captioned, records, data, metrics, attention=None):
+    from keras_sat.decoding.captioned import normalised, normalised_references
     from keras_sat.evaluation import diversity
     from keras_sat.evaluation.binding import misbound
     from keras_sat.evaluation.evaluation import evaluation_of
-    from keras_sat.evaluation.generate import normalised, normalised_references
 
     captions = {each.source_id: each.caption for each in captioned}
     plain = dict(zip(captions, normalised(captions.values())))

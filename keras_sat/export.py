@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_sat import ensembles
-from keras_sat.errors import UserError, command
-from keras_sat.files import atomic
+from keras_sat.runs import ensemble as ensembles
+from keras_sat.utils.errors import UserError, command
+from keras_sat.utils.files import atomic
 
 MAX_PIXELS = 50_000_000
 
@@ -57,7 +57,7 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
     """Exports a trained run: its best checkpoint, with its decoding settings.
 
     Args:
-        run: a `keras_sat.runs.Run` or `keras_sat.ensembles.RunEnsemble`. output: the model's folder; in it, each version has
+        run: a `keras_sat.runs.run.Run` or `keras_sat.runs.ensemble.RunEnsemble`. output: the model's folder; in it, each version has
         one. batching: a `Batching`. max_pixels: pictures with more are refused. version: a number (default: the next one).
     Returns:
         The new version's folder, which appears whole or not at all.
@@ -66,8 +66,8 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
     """
     import tensorflow as tf
 
-    from keras_sat import model_card
-    from keras_sat.signatures import trace
+    from keras_sat.exporting import model_card
+    from keras_sat.exporting.signatures import trace
 
     output, batching = Path(output), batching or Batching()
     folder = output / str(version or next_version(output))

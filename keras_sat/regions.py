@@ -8,9 +8,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from keras_sat.ensembles import add_decoding, with_arguments
-from keras_sat.errors import UserError, command
 from keras_sat.evaluation.scorers import check_metrics
+from keras_sat.runs.ensemble import add_decoding, with_arguments
+from keras_sat.utils.errors import UserError, command
 
 METRICS = ("bleu", "cider")  # METEOR starts a Java process for every number of regions
 
@@ -19,7 +19,7 @@ def sweep(run, split="test", metrics=METRICS, counts=(), limit=0, folder=None):
     """Evaluates a run over numbers of regions.
 
     Args:
-        run: a `keras_sat.runs.Run`. counts: strides of the grid's or transformers' cells, or numbers of proposals; none:
+        run: a `keras_sat.runs.run.Run`. counts: strides of the grid's or transformers' cells, or numbers of proposals; none:
             every stride that gives another number, or 1, 2, 5, 10, 20, 50, … proposals. limit, folder: see `evaluate`.
     Returns:
         {title: `Evaluation`}, by growing number of regions, which is among the facts as "regions".
@@ -75,7 +75,7 @@ def main(arguments=None):
         raise UserError(f"--counts {args.counts}: expected numbers such as 1,2,4")
     counts = [int(count) for count in args.counts.split(",") if count]
     from keras_sat.evaluation.report import HEADLINE, write_comparison
-    from keras_sat.runs import open_run
+    from keras_sat.runs.run import open_run
     from keras_sat.visualize.comparison import save_curve
 
     run = with_arguments(open_run(args.run), args)

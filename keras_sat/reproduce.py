@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from keras_sat.compare import add_experiments, experiments_of, measure, train_all
-from keras_sat.errors import UserError, command
 from keras_sat.evaluation import records
+from keras_sat.utils.errors import UserError, command
 
 
 def reproduce(experiments, runs, results, split="test", suffix="", ensemble=False):
@@ -23,7 +23,7 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
     Returns:
         The table of everything recorded of this split, Markdown.
     """
-    from keras_sat.ensembles import open_runs
+    from keras_sat.runs.ensemble import open_runs
     from keras_sat.visualize.curves import save_curves
 
     records.read(results, split)  # those that cannot be read had better be found now

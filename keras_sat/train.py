@@ -10,14 +10,14 @@ from pathlib import Path
 
 from keras_sat import config as configuration
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import UserError, command, nearest
+from keras_sat.utils.errors import UserError, command, nearest
 
 
 def train(experiment, folder):
     """Trains an experiment in a run folder.
 
     Returns:
-        The `keras_sat.runs.Run`.
+        The `keras_sat.runs.run.Run`.
     """
     data = open_prepared(experiment.data.path)
     for split in ("train", "val"):
@@ -27,9 +27,9 @@ def train(experiment, folder):
 
     import keras
 
-    from keras_sat.runs import create_run, open_run
-    from keras_sat.trainer import Trainer
-    from keras_sat.workers import Workers
+    from keras_sat.runs.run import create_run, open_run
+    from keras_sat.training.trainer import Trainer
+    from keras_sat.training.workers import Workers
 
     workers = Workers()
     with workers.together(folder):
@@ -56,7 +56,7 @@ def train(experiment, folder):
 
 def check_needed(experiment, folder, coming=()):
     """Raises: UserError: a run that a new one in this folder starts from or learns from is neither trained nor coming."""
-    from keras_sat.runs import open_run
+    from keras_sat.runs.run import open_run
 
     if (folder / "checkpoints").exists():
         return

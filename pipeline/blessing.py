@@ -6,9 +6,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from keras_sat.errors import UserError
-from keras_sat.files import write_text
-from keras_sat.runs import open_run
+from keras_sat.runs.run import open_run
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.files import write_text
 
 BLESSED, NOT_BLESSED = "BLESSED", "NOT_BLESSED"
 

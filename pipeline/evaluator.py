@@ -7,9 +7,9 @@ Evaluator: scores a trained run and blesses it, where its scores reach `push.at_
 import dataclasses
 import json
 
-from keras_sat.errors import UserError, command
 from keras_sat.evaluation.scorers import METRICS, check_metrics
 from keras_sat.export import versions
+from keras_sat.utils.errors import UserError, command
 from pipeline import blessing
 
 
@@ -22,7 +22,7 @@ def bless(run, split):
     """Gives the verdict on an evaluated run, in blessing/evaluator.json.
 
     Args:
-        run: a `keras_sat.runs.Run`, whose experiment says what is asked and where to push.
+        run: a `keras_sat.runs.run.Run`, whose experiment says what is asked and where to push.
     Raises:
         UserError: NOT_BLESSED; an evaluation or a model card cannot be read.
     """

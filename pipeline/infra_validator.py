@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from keras_sat.errors import command
+from keras_sat.utils.errors import command
 from pipeline import blessing
 from pipeline.evaluator import split_of
 
@@ -20,7 +20,7 @@ def validate(run):
     """Exports the next version into the staging folder, tries it and gives the verdict, in blessing/infra_validator.json.
 
     Args:
-        run: a `keras_sat.runs.Run`, whose experiment says where to push and with how many pictures to try.
+        run: a `keras_sat.runs.run.Run`, whose experiment says where to push and with how many pictures to try.
     Raises:
         UserError: NOT_BLESSED; the data set holds no pictures.
     """
@@ -53,7 +53,7 @@ def differences(run, folder, records):
     import numpy as np
 
     from keras_sat.caption import caption_files
-    from serving.client import CaptionClient
+    from serving.client.client import CaptionClient
     from serving.process import ServerProcess
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -81,8 +81,8 @@ def _boxes(run, records):
     """Object proposals of the whole pictures, where the captioner takes them: they are not sought in the graph."""
     if "boxes" not in run.facts["inputs"]:
         return None
-    from keras_sat.encoder import picture_inputs
-    from keras_sat.proposals import out_of_crop
+    from keras_sat.encoder.cnn import picture_inputs
+    from keras_sat.pictures.proposals import out_of_crop
 
     encoder, regions = run.facts["encoder"], run.facts["proposals"]
     found = [picture_inputs(record.encoded, ("boxes",), encoder, regions)["boxes"] for record in records]

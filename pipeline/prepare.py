@@ -14,10 +14,10 @@ import shutil
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat import proposals
 from keras_sat.data.prepared import COMPLETED
-from keras_sat.errors import UserError, command
-from keras_sat.files import write_text
+from keras_sat.pictures import proposals
+from keras_sat.utils.errors import UserError, command
+from keras_sat.utils.files import write_text
 
 
 def prepare(config, output, beam_flags=()):
@@ -34,8 +34,8 @@ def prepare(config, output, beam_flags=()):
     """
     logging.getLogger().setLevel(logging.CRITICAL)  # Beam warns of what is not installed, and logs errors that it raises
     from keras_sat.data.examples import FORMAT_VERSION
-    from pipeline import beam_runner, chain
-    from pipeline.sources import open_source
+    from pipeline.preparation import beam_runner, chain
+    from pipeline.sources.base import open_source
 
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))

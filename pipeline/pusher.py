@@ -6,7 +6,7 @@ blessed the model too. A server of that folder picks it up.
 
 import contextlib
 
-from keras_sat.errors import UserError, command
+from keras_sat.utils.errors import UserError, command
 from pipeline import blessing
 
 
@@ -14,7 +14,7 @@ def push(run):
     """Pushes the version that the InfraValidator staged; one that is pushed already stays.
 
     Args:
-        run: a `keras_sat.runs.Run`, whose experiment says where to push.
+        run: a `keras_sat.runs.run.Run`, whose experiment says where to push.
     Returns:
         The version's folder.
     Raises:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from keras_sat import config as configuration
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import command
 from keras_sat.evaluation.scorers import METRICS, check_metrics
-from keras_sat.files import write_text
+from keras_sat.utils.errors import command
+from keras_sat.utils.files import write_text
 from pipeline import blessing, evaluator, infra_validator, pusher
 
 
@@ -33,7 +33,7 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
         UserError: what a component raises; NOT_BLESSED, where the experiment says where to push.
     """
     from keras_sat.evaluate import evaluate
-    from keras_sat.runs import open_run
+    from keras_sat.runs.run import open_run
     from keras_sat.train import train
     from pipeline.prepare import prepare
 

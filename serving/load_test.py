@@ -15,8 +15,8 @@ import random
 import time
 from pathlib import Path
 
-from serving import connection
-from serving.pictures import list_pictures, read_picture
+from serving.client import connection
+from serving.client.pictures import list_pictures, read_picture
 
 
 @dataclasses.dataclass
@@ -71,8 +71,8 @@ async def load(images, rate, seconds, batch, seed, server, model, label, deadlin
     """
     import grpc
 
-    from serving import messages
-    from serving.client import open_channel, token_metadata
+    from serving.client import messages
+    from serving.client.client import open_channel, token_metadata
 
     chance, spec, turn = random.Random(seed), messages.model_spec(model, label=label), itertools.cycle(images)
     moments = itertools.accumulate(chance.expovariate(rate) for _ in itertools.count())

@@ -87,7 +87,7 @@ def mirrored_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def vocabulary(data):
-    from keras_sat.text import Vocabulary
+    from keras_sat.text.vocabulary import Vocabulary
 
     return Vocabulary.load(data.folder / "vocabulary.txt")
 

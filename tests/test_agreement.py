@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sat.agreement import agreement
-from keras_sat.text import PAD
+from keras_sat.decoding.agreement import agreement
+from keras_sat.text.vocabulary import PAD
 
 
 def by_hand(one, other):

@@ -178,8 +178,8 @@ def test_the_number_of_regions(run, tmp_path):
 
 def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
     """A picture from a file gets the caption that evaluation gives it from stored features."""
-    from keras_sat.decoding import caption_function
-    from keras_sat.evaluation.generate import caption_split
+    from keras_sat.decoding.captioned import caption_split
+    from keras_sat.decoding.search import caption_function
 
     model = run.load_model()
     generate = caption_function(model, run.experiment.decoding)

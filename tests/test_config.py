@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from keras_sat import config
-from keras_sat.errors import UserError
+from keras_sat.utils.errors import UserError
 
 
 def test_yaml_round_trip():

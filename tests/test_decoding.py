@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sat.agreement import agreement
 from keras_sat.config import Decoding, Soft
-from keras_sat.decoding import caption_function, generate
+from keras_sat.decoding.agreement import agreement
+from keras_sat.decoding.search import caption_function, generate
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
-from keras_sat.text import END, PAD, START, UNKNOWN
+from keras_sat.text.vocabulary import END, PAD, START, UNKNOWN
 
 SHAPE, V = (2, 2, 5), 9
 FEATURES = tf.random.stateless_normal([16, *SHAPE], [1, 2]) * 3

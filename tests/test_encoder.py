@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_sat.config import Encoder
-from keras_sat.encoder import (
+from keras_sat.encoder.cnn import (
     build_encoder,
     dequantise,
     enlarged,
@@ -18,8 +18,8 @@ from keras_sat.encoder import (
     shown_picture,
     weights_fingerprint,
 )
-from keras_sat.errors import UserError
-from keras_sat.pictures import decode_image
+from keras_sat.pictures.decode import decode_image
+from keras_sat.utils.errors import UserError
 
 REGIONS = np.random.default_rng(0).normal(-0.2, 1.0, [49, 256]).astype(np.float32)
 
@@ -118,7 +118,7 @@ def test_a_turned_pictures_boxes_are_those_of_the_picture_as_it_is_seen():
 
 
 def test_every_cnn_of_keras_applications_has_its_preprocessing():
-    from keras_sat.encoder import Preprocessing, _applications
+    from keras_sat.encoder.cnn import Preprocessing, _applications
 
     assert {"xception", "vgg19", "resnet50", "mobilenetv3large", "efficientnetv2b0", "convnexttiny"} <= set(_applications())
     for module, _ in _applications().values():

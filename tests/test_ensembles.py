@@ -3,9 +3,9 @@ import json
 import pytest
 
 from keras_sat import config
-from keras_sat.ensembles import open_runs
-from keras_sat.errors import UserError
-from keras_sat.files import write_text
+from keras_sat.runs.ensemble import open_runs
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.files import write_text
 
 FACTS = {"inputs": {"features": [2, 2, 5]}, "vocabulary": "aaaa", "encoder": {"name": "x"}, "proposals": None}
 BOXES = {"inputs": {"features": [2, 2, 5], "boxes": [9, 4]}, "proposals": {"most": 9}}

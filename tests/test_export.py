@@ -18,20 +18,20 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 
 from keras_sat import config
 from keras_sat.caption import caption_files
-from keras_sat.checkpoints import Checkpoints, Progress
 from keras_sat.data import scenes
-from keras_sat.encoder import PICTURES as PICTURES_OF
-from keras_sat.encoder import picture_inputs
-from keras_sat.ensembles import open_runs
-from keras_sat.errors import UserError
+from keras_sat.encoder.cnn import PICTURES as PICTURES_OF
+from keras_sat.encoder.cnn import picture_inputs
 from keras_sat.evaluation import report
 from keras_sat.evaluation.evaluation import Evaluation
 from keras_sat.export import Batching, export, main
-from keras_sat.proposals import cropped, pad_boxes
-from keras_sat.runs import create_run
-from keras_sat.signatures import in_crop, usable
-from keras_sat.text import Vocabulary
-from serving.messages import model_spec, predict_request
+from keras_sat.exporting.signatures import in_crop, usable
+from keras_sat.pictures.proposals import cropped, pad_boxes
+from keras_sat.runs.checkpoints import Checkpoints, Progress
+from keras_sat.runs.ensemble import open_runs
+from keras_sat.runs.run import create_run
+from keras_sat.text.vocabulary import Vocabulary
+from keras_sat.utils.errors import UserError
+from serving.client.messages import model_spec, predict_request
 from tests.odd_pictures import TAKEN
 from tests.serving.conftest import running
 from tests.test_commands import assert_one_line, call

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_sat.files import atomic, write_text
+from keras_sat.utils.files import atomic, write_text
 
 
 def test_whole_or_not_at_all(tmp_path):

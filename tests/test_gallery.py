@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from keras_sat.decoding.captioned import Captioned
 from keras_sat.evaluation.evaluation import evaluation_of
-from keras_sat.evaluation.generate import Captioned
 from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.visualize.gallery import EACH, choose, write_gallery
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sat.losses import cross_entropy, distillation, doubly_stochastic_penalty
+from keras_sat.models.losses import cross_entropy, distillation, doubly_stochastic_penalty
 
 EXAMPLE = [[0.1, 0.4, 0.2, 0.3], [0.1, 0.1, 0.1, 0.7], [0.0, 0.4, 0.3, 0.3]]  # PAPERS: 2×2 grid, 3 steps
 ONE_CELL = [[1.0, 0.0, 0.0, 0.0]] * 3

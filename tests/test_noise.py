@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_sat.noise import Noise
+from keras_sat.layers.noise import Noise
 
 
 def test_a_replica_draws_its_rows_of_the_global_batch():

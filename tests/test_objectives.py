@@ -14,12 +14,12 @@ from pycocoevalcap.cider.cider import Cider
 
 from keras_sat import config
 from keras_sat.data.input_pipeline import read_captions
-from keras_sat.errors import UserError
+from keras_sat.layers.noise import UNCHANGED, Noise
 from keras_sat.models import build_captioner
-from keras_sat.noise import UNCHANGED, Noise
-from keras_sat.objectives import Distillation, Likelihood, SelfCritical, build_objective
-from keras_sat.rewards import CiderReward
-from keras_sat.text import END, PAD, UNKNOWN
+from keras_sat.text.vocabulary import END, PAD, UNKNOWN
+from keras_sat.training.objectives import Distillation, Likelihood, SelfCritical, build_objective
+from keras_sat.training.rewards import CiderReward
+from keras_sat.utils.errors import UserError
 
 V, LONGEST = 7, 3
 FEATURES = tf.random.stateless_normal([1, 2, 2, 5], [1, 2])

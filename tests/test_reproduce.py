@@ -9,13 +9,13 @@ import pytest
 
 from keras_sat import config
 from keras_sat.compare import linked_to_runs
-from keras_sat.ensembles import open_runs
-from keras_sat.errors import UserError
 from keras_sat.evaluate import evaluate
 from keras_sat.evaluation import records
 from keras_sat.evaluation.results_file import read_results
 from keras_sat.reproduce import main
-from keras_sat.version import code_version
+from keras_sat.runs.ensemble import open_runs
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.version import code_version
 from tests.conftest import small_prepare
 
 MEMBER = {"run": "soft", "checkpoint": "1", "data": {"fingerprint": "2"}}
@@ -52,7 +52,7 @@ def test_every_call_adds_to_the_table(results, experiment, data):
 
 
 def test_a_row_is_what_evaluation_gives(results):
-    from keras_sat.runs import open_run
+    from keras_sat.runs.run import open_run
 
     evaluation = evaluate(open_run(results / "runs" / "small"), "val")
     [recorded] = [each for each in records.read(results / "results", "val") if each["system"] == "small"]

@@ -16,12 +16,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from keras_sat import config
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import UserError
-from keras_sat.optimizers import averaged, build_optimizer, learning_rate
-from keras_sat.runs import create_run, open_run
+from keras_sat.runs.run import create_run, open_run
 from keras_sat.train import train
-from keras_sat.trainer import Trainer
-from keras_sat.validation import Validation
+from keras_sat.training.optimizers import averaged, build_optimizer, learning_rate
+from keras_sat.training.trainer import Trainer
+from keras_sat.training.validation import Validation
+from keras_sat.utils.errors import UserError
 
 
 def metrics(folder):

@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from keras_sat import config
 from keras_sat.data.input_pipeline import training_batches
-from keras_sat.data.parts import Part
-from keras_sat.errors import UserError
-from keras_sat.runs import create_run
-from keras_sat.trainer import Trainer
+from keras_sat.data.sharding import Part
+from keras_sat.runs.run import create_run
+from keras_sat.training.trainer import Trainer
+from keras_sat.utils.errors import UserError
 
 SMALL = {"embedding_size": 12, "state_size": 16}
 PLAIN = {"state_dropout": 0.0, "output_dropout": 0.0}
@@ -46,9 +46,9 @@ if sys.argv[1] == "two devices":
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 else:
     strategy = None  # TF_CONFIG tells
-from keras_sat.runs import open_run
-from keras_sat.trainer import Trainer
-from keras_sat.workers import Workers
+from keras_sat.runs.run import open_run
+from keras_sat.training.trainer import Trainer
+from keras_sat.training.workers import Workers
 workers = Workers(strategy)
 for folder in sys.argv[2:]:
     run = open_run(folder)

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_sat.errors import UserError
+from keras_sat.utils.errors import UserError
 
 COMPLETED = "COMPLETED"
 

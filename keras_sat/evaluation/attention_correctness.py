@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
-from keras_sat.proposals import in_crop
-from keras_sat.text import split as split_words
+from keras_sat.pictures.proposals import in_crop
+from keras_sat.text.vocabulary import split as split_words
 
 
 def mass_in_box(attention, regions, box):

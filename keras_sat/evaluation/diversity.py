@@ -8,9 +8,9 @@ import sys
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import UserError
-from keras_sat.evaluation.generate import normalised
-from keras_sat.progress import progress_bar
+from keras_sat.decoding.captioned import normalised
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.progress import progress_bar
 
 
 def facts_of(captions):

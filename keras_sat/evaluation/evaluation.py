@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation.resampling import interval, mean_score, resample
 from keras_sat.evaluation.scorers import score
+from keras_sat.utils.errors import UserError
 
 
 @dataclass(frozen=True)

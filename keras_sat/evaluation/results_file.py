@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from keras_sat.errors import UserError
-from keras_sat.files import write_text
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.files import write_text
 
 
 def write_results(path, captions):

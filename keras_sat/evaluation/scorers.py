@@ -5,9 +5,9 @@ import subprocess
 
 import numpy as np
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.resampling import Score, mean_score
+from keras_sat.utils.errors import UserError
 
 METRICS = ("bleu", "meteor", "rouge", "cider")
 KNOWN = (*METRICS, "spice")

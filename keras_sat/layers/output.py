@@ -1,8 +1,8 @@
 import keras
 import tensorflow as tf
 
-from keras_sat.noise import SILENCE
-from keras_sat.text import PAD, START
+from keras_sat.layers.noise import SILENCE
+from keras_sat.text.vocabulary import PAD, START
 
 
 def impossible_words(vocabulary_size):

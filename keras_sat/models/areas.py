@@ -6,10 +6,10 @@ import keras
 import tensorflow as tf
 
 from keras_sat import layers
-from keras_sat.ids import shift_right
+from keras_sat.layers.noise import SILENCE
 from keras_sat.models.captioner import Captioner
-from keras_sat.noise import SILENCE
-from keras_sat.text import PAD, START
+from keras_sat.text.ids import shift_right
+from keras_sat.text.vocabulary import PAD, START
 
 
 class AreasCaptioner(Captioner):

@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from keras_sat import layers
-from keras_sat.ids import caption_mask
-from keras_sat.losses import attention_entropy, cross_entropy
-from keras_sat.noise import SILENCE, Noise
-from keras_sat.objectives import Likelihood
+from keras_sat.layers.noise import SILENCE, Noise
+from keras_sat.models.losses import attention_entropy, cross_entropy
+from keras_sat.text.ids import caption_mask
+from keras_sat.training.objectives import Likelihood
 
 
 class Captioner(keras.Model, abc.ABC):
@@ -98,7 +98,7 @@ class Captioner(keras.Model, abc.ABC):
 
         Args:
             training: the `train` section of an experiment. optimizer: a Keras optimizer. seed: of all noise.
-            objective: see `keras_sat.objectives` (default: the likelihood).
+            objective: see `keras_sat.training.objectives` (default: the likelihood).
         """
         objective = objective or Likelihood()
         names = self.meter_names if objective.given else Captioner.meter_names

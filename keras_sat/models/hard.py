@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from keras_sat.ids import caption_mask
-from keras_sat.losses import attention_entropy, word_log_probs
+from keras_sat.layers.noise import SILENCE, image_draws, image_seeds, place
 from keras_sat.models.captioner import global_sum
+from keras_sat.models.losses import attention_entropy, word_log_probs
 from keras_sat.models.soft import SoftCaptioner
-from keras_sat.noise import SILENCE, image_draws, image_seeds, place
+from keras_sat.text.ids import caption_mask
 
 
 class HardCaptioner(SoftCaptioner):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_sat.models.captioner import Captioner
-from keras_sat.pictures import mirrored_boxes
+from keras_sat.pictures.decode import mirrored_boxes
 
 
 class Mirrored:

@@ -4,11 +4,11 @@ import keras
 import tensorflow as tf
 
 from keras_sat import layers
-from keras_sat.ids import shift_right
-from keras_sat.losses import doubly_stochastic_penalty
+from keras_sat.layers.noise import SILENCE
 from keras_sat.models.captioner import Captioner
-from keras_sat.noise import SILENCE
-from keras_sat.text import PAD
+from keras_sat.models.losses import doubly_stochastic_penalty
+from keras_sat.text.ids import shift_right
+from keras_sat.text.vocabulary import PAD
 
 
 class SoftCaptioner(Captioner):

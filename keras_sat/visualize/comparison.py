@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_sat.evaluation.report import ROWS
-from keras_sat.files import atomic
+from keras_sat.utils.files import atomic
 
 QUALITY = ("cider", "spice", "meteor", "rouge", "bleu4")  # the first of them that was computed is drawn
 _ATTENTION = "generated"

@@ -6,7 +6,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_sat.files import atomic
+from keras_sat.utils.files import atomic
 
 
 def save_curves(path, records):

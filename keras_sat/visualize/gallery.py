@@ -14,9 +14,9 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from keras_sat.encoder import shown_picture
+from keras_sat.encoder.cnn import shown_picture
 from keras_sat.evaluation.report import ROWS, formatted
-from keras_sat.files import write_text
+from keras_sat.utils.files import write_text
 from keras_sat.visualize.attention import BOXES, grid_of, notes
 from keras_sat.visualize.comparison import QUALITY
 

@@ -5,8 +5,9 @@ Reference: Chen et al. 2015, "Microsoft COCO captions: data collection and evalu
 
 from apache_beam.io.filesystems import FileSystems
 
-from keras_sat.errors import UserError
-from pipeline.sources import UNSPLIT, Item, files
+from keras_sat.utils.errors import UserError
+from pipeline.sources import files
+from pipeline.sources.base import UNSPLIT, Item
 
 YEARS = ("2017", "2014")
 TYPES = {"id": int | str, "image_id": int | str, "file_name": str, "caption": str}

@@ -7,8 +7,8 @@ import re
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from keras_sat.errors import UserError
-from pipeline.sources import Source
+from keras_sat.utils.errors import UserError
+from pipeline.sources.base import Source
 
 _RANGE = 4 << 20  # bytes of a captions file that one worker lists
 _KEY = 1000  # characters in which an array's key and its bracket are found

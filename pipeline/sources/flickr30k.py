@@ -11,8 +11,9 @@ import xml.etree.ElementTree as ElementTree
 from apache_beam.io.filesystems import FileSystems
 
 from keras_sat.data.phrase import Phrase
-from keras_sat.errors import UserError
-from pipeline.sources import UNSPLIT, Item, files, split_by_hash
+from keras_sat.utils.errors import UserError
+from pipeline.sources import files
+from pipeline.sources.base import UNSPLIT, Item, split_by_hash
 from pipeline.sources.flickr8k import token_item
 
 FOLDERS = ("flickr30k_images/flickr30k_images", "flickr30k_images", "flickr30k-images", "images")
@@ -112,8 +113,8 @@ _CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
 
 def _phrases(index, parsed, spans, boxes):
-    """The `Phrase`s of one sentence, one for each box; characters become words as keras_sat.text counts them."""
-    from keras_sat.text import split
+    """The `Phrase`s of one sentence, one for each box; characters become words as keras_sat.text.vocabulary counts them."""
+    from keras_sat.text.vocabulary import split
 
     text = parsed[index][0]
     for first, end, entity in spans:

@@ -5,8 +5,9 @@ Reference: Hodosh, Young & Hockenmaier 2013, "Framing image description as a ran
 
 from apache_beam.io.filesystems import FileSystems
 
-from keras_sat.errors import UserError
-from pipeline.sources import UNSPLIT, Item, files
+from keras_sat.utils.errors import UserError
+from pipeline.sources import files
+from pipeline.sources.base import UNSPLIT, Item
 
 FOLDERS = ("Flicker8k_Dataset", "Flickr8k_Dataset", "Images")
 TOKENS = ("Flickr8k.token.txt",)

@@ -5,8 +5,9 @@ import json
 
 from apache_beam.io.filesystems import FileSystems
 
-from keras_sat.errors import UserError
-from pipeline.sources import UNSPLIT, Item, files, split_by_hash
+from keras_sat.utils.errors import UserError
+from pipeline.sources import files
+from pipeline.sources.base import UNSPLIT, Item, split_by_hash
 
 FILES = ("captions.csv", "captions.jsonl", "captions.txt")
 IMAGE = ("image", "file", "filename", "file_name", "image_name", "path")

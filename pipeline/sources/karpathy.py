@@ -5,8 +5,9 @@ Reference: Karpathy & Li 2015, "Deep visual-semantic alignments for generating i
 
 from apache_beam.io.filesystems import FileSystems
 
-from keras_sat.errors import UserError
-from pipeline.sources import UNSPLIT, Item, files, flickr8k, flickr30k
+from keras_sat.utils.errors import UserError
+from pipeline.sources import files, flickr8k, flickr30k
+from pipeline.sources.base import UNSPLIT, Item
 
 FILES = ("dataset_flickr8k.json", "dataset_flickr30k.json", "dataset_coco.json")
 SPLITS = {"train": "train", "restval": "train", "val": "val", "test": "test"}

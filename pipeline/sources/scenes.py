@@ -5,8 +5,8 @@ import inspect
 import re
 
 from keras_sat.data import scenes
-from keras_sat.errors import UserError
-from pipeline.sources import Item, Source
+from keras_sat.utils.errors import UserError
+from pipeline.sources.base import Item, Source
 
 _PARTITION = 500
 

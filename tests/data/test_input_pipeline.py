@@ -10,12 +10,12 @@ import tensorflow as tf
 from keras_sat.config import Areas, Data, Soft
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import check_shards, open_prepared
-from keras_sat.encoder import dequantise
-from keras_sat.errors import UserError
-from keras_sat.evaluation.generate import normalised_references
-from keras_sat.pictures import decode_image
-from keras_sat.runs import create_run
-from keras_sat.text import PAD, Vocabulary, mirrored
+from keras_sat.decoding.captioned import normalised_references
+from keras_sat.encoder.cnn import dequantise
+from keras_sat.pictures.decode import decode_image
+from keras_sat.runs.run import create_run
+from keras_sat.text.vocabulary import PAD, Vocabulary, mirrored
+from keras_sat.utils.errors import UserError
 
 
 @pytest.fixture(params=["captions", "images"])

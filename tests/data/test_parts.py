@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from keras_sat.config import Data
 from keras_sat.data import input_pipeline
-from keras_sat.data.parts import WHOLE, Part, dealt, not_empty
-from keras_sat.errors import UserError
+from keras_sat.data.sharding import WHOLE, Part, dealt, not_empty
+from keras_sat.utils.errors import UserError
 
 CONFIG = Data(batch_size=8, shuffle_images=10, shuffle_captions=20)
 

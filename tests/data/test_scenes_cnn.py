@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_sat.data import scenes, scenes_cnn
+from keras_sat.data import scenes
+from keras_sat.encoder import scenes_cnn
 
 TRAIN_TWICE = """
 import hashlib, json

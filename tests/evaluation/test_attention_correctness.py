@@ -4,6 +4,7 @@ import pytest
 from keras_sat.data import input_pipeline
 from keras_sat.data.examples import Record
 from keras_sat.data.phrase import Phrase
+from keras_sat.decoding.captioned import Captioned, normalised_references
 from keras_sat.evaluation.attention_correctness import (
     evaluate_attention,
     mass_in_box,
@@ -12,7 +13,6 @@ from keras_sat.evaluation.attention_correctness import (
     phrases_in_crop,
     points_at,
 )
-from keras_sat.evaluation.generate import Captioned, normalised_references
 from keras_sat.layers.areas.grid import grid_boxes
 
 GRID = grid_boxes(4, 4).numpy()

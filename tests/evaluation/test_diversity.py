@@ -3,8 +3,8 @@ import shutil
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
+from keras_sat.decoding.captioned import normalised
 from keras_sat.evaluation import diversity
-from keras_sat.evaluation.generate import normalised
 
 
 def test_facts_of_captions():

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from pycocoevalcap.meteor.meteor import Meteor
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.meteor import meteor
+from keras_sat.utils.errors import UserError
 
 WORDS = [
     "a",

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation.evaluation import Evaluation
 from keras_sat.evaluation.resampling import interval, mean_score, resample
 from keras_sat.evaluation.scorers import score
+from keras_sat.utils.errors import UserError
 
 WORDS = ["a", "red", "blue", "star", "ring", "is", "above", "below", "the", "small", "large"]
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation.results_file import check_split, read_results, write_results
+from keras_sat.utils.errors import UserError
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -9,9 +9,9 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from keras_sat.errors import UserError
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.scorers import score, spice_is_there
+from keras_sat.utils.errors import UserError
 
 REFERENCES = {
     "a.jpg": ["A man's dog runs .", "The dog is running, quickly!", "a brown dog"],

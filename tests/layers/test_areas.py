@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_sat import layers
 from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.layers.areas.proposals import max_pool_boxes
-from keras_sat.noise import Noise
+from keras_sat.layers.noise import Noise
 
 FEATURES = tf.random.stateless_normal([3, 5, 7, 4], [1, 2])
 CELLS = tf.reshape(FEATURES, [3, 35, 4])

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 from keras_sat import config
-from keras_sat.decoding import caption_function
-from keras_sat.ids import shift_right
+from keras_sat.decoding.search import caption_function
 from keras_sat.layers.areas.grid import grid_boxes
-from keras_sat.losses import cross_entropy
+from keras_sat.layers.noise import Noise
 from keras_sat.models import build_captioner
-from keras_sat.noise import Noise
-from keras_sat.text import END, PAD, START
+from keras_sat.models.losses import cross_entropy
+from keras_sat.text.ids import shift_right
+from keras_sat.text.vocabulary import END, PAD, START
 
 V, SHAPE = 13, (2, 3, 5)
 SIZES = {"embedding_size": 6, "state_size": 7}

@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 
 from keras_sat import config
-from keras_sat.evaluation.generate import Captioned, explain_captions
+from keras_sat.decoding.captioned import Captioned, explain_captions
 from keras_sat.models import build_captioner
-from keras_sat.text import START, Vocabulary
+from keras_sat.text.vocabulary import START, Vocabulary
 
 SHAPE = (2, 2, 5)
 VOCABULARY = Vocabulary(["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "runs"])

@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from keras_sat import config
 from keras_sat.data import input_pipeline
-from keras_sat.encoder import build_encoder, unfreeze
-from keras_sat.errors import UserError
+from keras_sat.encoder.cnn import build_encoder, unfreeze
 from keras_sat.models import build_captioner
-from keras_sat.optimizers import build_optimizer
-from keras_sat.runs import create_run, open_run
+from keras_sat.runs.run import create_run, open_run
 from keras_sat.train import train
-from keras_sat.trainer import Trainer
+from keras_sat.training.optimizers import build_optimizer
+from keras_sat.training.trainer import Trainer
+from keras_sat.utils.errors import UserError
 
 AREAS = ["model.name=areas", "model.embedding_size=12", "model.state_size=16"]
 
@@ -101,8 +101,8 @@ def test_who_reads_pixels_learns_from_who_reads_features(run, tmp_path):
 def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     """With its own CNN: as `evaluate` captions the records."""
     from keras_sat.caption import caption_files
-    from keras_sat.decoding import caption_function
-    from keras_sat.evaluation.generate import caption_split
+    from keras_sat.decoding.captioned import caption_split
+    from keras_sat.decoding.search import caption_function
 
     records = list(input_pipeline.read_records(data, "val"))
     paths = [tmp_path / f"{record.source_id}.png" for record in records]
@@ -151,7 +151,7 @@ def test_the_same_run_from_a_grid_for_the_transformer(load, data, tmp_path):
     experiment = load(*AREAS, "model.areas=transformer", f"init_from={grid.folder}", "train.epochs=2")
     run = create_run(tmp_path / "transformer", experiment, data)
     trainer = Trainer(run, data)
-    from keras_sat.initialisation import initialise
+    from keras_sat.training.initialisation import initialise
 
     initialise(trainer.model, run)
     (batch,) = input_pipeline.evaluation_batches(data, "val", 8)

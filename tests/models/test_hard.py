@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from keras_sat import config
-from keras_sat.losses import attention_entropy
+from keras_sat.layers.noise import Noise, place
 from keras_sat.models import build_captioner
-from keras_sat.noise import Noise, place
-from keras_sat.text import END, START
+from keras_sat.models.losses import attention_entropy
+from keras_sat.text.vocabulary import END, START
 
 L, T, V, IMAGES, DRAWS = 3, 2, 7, 250, 120
 FEATURES = tf.random.stateless_normal([1, 1, L, 4], [3, 4])

@@ -8,14 +8,14 @@ import tensorflow as tf
 
 from keras_sat import config
 from keras_sat.data import input_pipeline
-from keras_sat.ensembles import open_runs
-from keras_sat.errors import UserError
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
 from keras_sat.models.mirrored import Mirrored
-from keras_sat.pictures import mirrored_boxes
-from keras_sat.runs import create_run
-from keras_sat.text import SPECIALS, Vocabulary
+from keras_sat.pictures.decode import mirrored_boxes
+from keras_sat.runs.ensemble import open_runs
+from keras_sat.runs.run import create_run
+from keras_sat.text.vocabulary import SPECIALS, Vocabulary
+from keras_sat.utils.errors import UserError
 from tests.models.test_captioner import BOXES, PADDED, VARIANTS, V
 
 WORDS = Vocabulary([*SPECIALS, "left", "of", "right", *"abcdef"]).mirrored

@@ -8,9 +8,9 @@ import pytest
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import UserError
-from keras_sat.pictures import decode_image, decode_picture
-from pipeline import chain
+from keras_sat.pictures.decode import decode_image, decode_picture
+from keras_sat.utils.errors import UserError
+from pipeline.preparation import chain
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare
 from tests.odd_pictures import ODD, huge_png
@@ -160,7 +160,7 @@ def test_a_reviewed_schema_decides(corpus, prepared, tmp_path):
     ],
 )
 def test_mistakes_in_a_schema_are_named(tmp_path, text, part):
-    from pipeline import schema_gen
+    from pipeline.preparation import schema_gen
 
     (tmp_path / "schema.yaml").write_text(text)
     with pytest.raises(UserError, match=part):

@@ -15,12 +15,12 @@ import tensorflow as tf
 
 from keras_sat.data import input_pipeline, scenes
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder import dequantise, load_encoder, random_crop
-from keras_sat.errors import UserError
-from keras_sat.files import atomic
-from keras_sat.pictures import decode_image
-from keras_sat.text import Vocabulary, split
-from pipeline import artifacts, chain, transform
+from keras_sat.encoder.cnn import dequantise, load_encoder, random_crop
+from keras_sat.pictures.decode import decode_image
+from keras_sat.text.vocabulary import Vocabulary, split
+from keras_sat.utils.errors import UserError
+from keras_sat.utils.files import atomic
+from pipeline.preparation import artifacts, chain, transform
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare
 
@@ -179,7 +179,7 @@ def test_shards_are_cut_by_size_without_losing_order(tmp_path):
         records = [f"{index}/{n}".encode() * 10 for n in range(5)]
         artifacts.write_chunk(path, records, {"images": 5, "records": sum(map(len, records))})
         chunks[path] = artifacts.read_json(artifacts.sidecar_of(path))
-    from pipeline.beam_runner import beam_options
+    from pipeline.preparation.beam_runner import beam_options
 
     (tmp_path / "out").mkdir()
     shards = transform.write_shards(chunks, str(tmp_path / "out"), 400, beam_options([]))
@@ -195,7 +195,7 @@ def test_shards_are_cut_by_size_without_losing_order(tmp_path):
 
 
 def test_shards_smaller_than_a_chunk_and_empty_chunks(tmp_path):
-    from pipeline.beam_runner import beam_options
+    from pipeline.preparation.beam_runner import beam_options
 
     chunks = {}
     for index, count in enumerate([3, 0, 3]):

@@ -6,10 +6,10 @@ import pytest
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder import dequantise, enlarged, load_encoder, picture_inputs
-from keras_sat.errors import UserError
-from keras_sat.pictures import decode_image
-from keras_sat.proposals import pad_boxes, propose
+from keras_sat.encoder.cnn import dequantise, enlarged, load_encoder, picture_inputs
+from keras_sat.pictures.decode import decode_image
+from keras_sat.pictures.proposals import pad_boxes, propose
+from keras_sat.utils.errors import UserError
 from pipeline import prepare as command
 from pipeline.prepare import prepare
 from tests.conftest import small_prepare

@@ -10,19 +10,20 @@ import sys
 
 import pytest
 
-from keras_sat import config, model_card
+from keras_sat import config
 from keras_sat.caption import caption_files
 from keras_sat.data.input_pipeline import read_records
-from keras_sat.errors import UserError
 from keras_sat.evaluation import report
 from keras_sat.evaluation.evaluation import Evaluation
 from keras_sat.evaluation.scorers import LABELS
 from keras_sat.export import versions
-from keras_sat.runs import open_run
+from keras_sat.exporting import model_card
+from keras_sat.runs.run import open_run
+from keras_sat.utils.errors import UserError
 from pipeline import blessing, evaluator, infra_validator, pusher
 from pipeline.run import main as run_command
 from pipeline.run import run as run_chain
-from serving.client import CaptionClient
+from serving.client.client import CaptionClient
 from tests.conftest import small_prepare
 from tests.serving import saved_model
 from tests.serving.conftest import running

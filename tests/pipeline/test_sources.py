@@ -10,10 +10,11 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 
 from keras_sat.config import Shares
 from keras_sat.data.prepared import open_prepared
-from keras_sat.errors import UserError
-from pipeline import example_gen
+from keras_sat.utils.errors import UserError
+from pipeline.preparation import example_gen
 from pipeline.prepare import prepare
-from pipeline.sources import files, open_source, split_by_hash
+from pipeline.sources import files
+from pipeline.sources.base import open_source, split_by_hash
 from pipeline.sources.flickr8k import token_item
 from pipeline.sources.flickr30k import csv_item, read_boxes
 from tests.conftest import small_prepare

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.batching import Batching
+from serving.server.batching import Batching
 
 
 def test_parameters():

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from serving import load_test
-from serving.client import CaptionClient
-from serving.client_command import main
-from serving.pictures import list_pictures, read_picture
+from serving.client.__main__ import main
+from serving.client.client import CaptionClient
+from serving.client.pictures import list_pictures, read_picture
 from tests.serving.saved_model import picture
 
 

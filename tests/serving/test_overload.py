@@ -9,7 +9,7 @@ import time
 
 import grpc
 
-from serving.messages import model_spec, predict_request
+from serving.client.messages import model_spec, predict_request
 from tests.serving.saved_model import picture
 
 REQUEST = predict_request(model_spec("slow"), "serving_default", {"image_bytes": [picture(1)]})

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import serving
-from serving.client import CaptionClient
-from serving.messages import PredictionServiceStub, model_spec, predict_request, rows
-from serving.server import main
+from serving.client.client import CaptionClient
+from serving.client.messages import PredictionServiceStub, model_spec, predict_request, rows
+from serving.server.__main__ import main
 from tests.serving.conftest import running
 from tests.serving.saved_model import picture
 

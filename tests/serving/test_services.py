@@ -18,7 +18,7 @@ from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-from serving.messages import model_spec, predict_request
+from serving.client.messages import model_spec, predict_request
 from tests.serving.saved_model import picture
 
 Code = grpc.StatusCode

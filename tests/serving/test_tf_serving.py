@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 import serving
-from serving.batching import Batching
+from serving.server.batching import Batching
 
 FOLDER = Path(serving.__file__).parent / "tf_serving"
 

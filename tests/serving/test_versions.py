@@ -7,7 +7,7 @@ import grpc
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 
-from serving.messages import model_spec, predict_request, rows
+from serving.client.messages import model_spec, predict_request, rows
 from tests.serving import saved_model
 
 

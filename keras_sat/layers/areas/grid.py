@@ -1,8 +1,8 @@
 import keras
 import tensorflow as tf
 
-from keras_sat.errors import UserError
-from keras_sat.noise import SILENCE
+from keras_sat.layers.noise import SILENCE
+from keras_sat.utils.errors import UserError
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")

@@ -3,7 +3,7 @@ import itertools
 import keras
 import tensorflow as tf
 
-from keras_sat.noise import SILENCE
+from keras_sat.layers.noise import SILENCE
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")

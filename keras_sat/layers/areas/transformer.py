@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_addons as tfa
 
 from keras_sat.layers.areas.grid import Grid
-from keras_sat.noise import SILENCE
+from keras_sat.layers.noise import SILENCE
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")

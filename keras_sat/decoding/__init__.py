@@ -1,0 +1,1 @@
+"""Captions from a captioner: search, sampling, whole splits and files."""

@@ -1,0 +1,42 @@
+"""How far captions say the same, in the graph."""
+
+import tensorflow as tf
+
+from keras_sat.text.ids import caption_lengths
+from keras_sat.text.vocabulary import PAD
+
+LONGEST = 4  # words of an n-gram, as in BLEU and CIDEr
+
+
+def agreement(captions, others):
+    """How many n-grams captions share: the mean over n = 1 … 4 of the F-measure of their clipped matches.
+
+    END is a word like any other, PAD is none.
+
+    Args:
+        captions: int32 [B, K, T]. others: int32 [B, M, T′].
+    Returns:
+        float32 [B, K, M], 0–1.
+    """
+    total = 0.0
+    within, between = _same_ngrams(captions, captions), _same_ngrams(captions[:, :, None], others[:, None])
+    for n, (own, shared) in enumerate(zip(within, between), start=1):
+        # Clipped: the third of three equal n-grams is matched where the other caption has three, too.
+        nth = _count(tf.linalg.band_part(own, -1, 0))[:, :, None]  # [B, K, 1, T−n+1]
+        matches = _count((nth > 0) & (nth <= _count(shared)))
+        ngrams = [tf.maximum(caption_lengths(each) - n + 1, 0) for each in (captions, others)]
+        total += 2 * matches / tf.maximum(ngrams[0][:, :, None] + ngrams[1][:, None], 1)
+    return tf.cast(total / LONGEST, tf.float32)
+
+
+def _same_ngrams(first, second):
+    """Whether n-grams at places of `first` [..., T] and `second` are the same, for n = 1 …: bool [..., T−n+1, T′−n+1]."""
+    words = (first[..., :, None] == second[..., None, :]) & (first != PAD)[..., None]
+    same = [words]
+    for n in range(1, LONGEST):
+        same.append(same[-1][..., :-1, :-1] & words[..., n:, n:])
+    return same
+
+
+def _count(true):
+    return tf.math.count_nonzero(true, axis=-1, dtype=tf.int32)

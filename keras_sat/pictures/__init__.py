@@ -1,0 +1,1 @@
+"""Encoded pictures as pixels, and boxes on them."""

@@ -1,0 +1,1 @@
+"""Trained runs on disk, and what is loaded from them."""

@@ -1,0 +1,1 @@
+"""The components of data preparation, under TFX's names."""

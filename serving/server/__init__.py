@@ -1,0 +1,1 @@
+"""A local stand-in for TensorFlow Serving. Imports nothing of keras_sat."""
