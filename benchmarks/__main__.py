@@ -42,7 +42,9 @@ def _captions(ours):
 
 def _loop(*forms):
     """The project's loop beside the fastest of other forms."""
-    return lambda result: min(result["captions_a_second"]["scan"] / result["captions_a_second"][form] for form in forms)
+    return lambda result: min(
+        result["captions_a_second"]["scan"] / result["captions_a_second"][form] for form in forms
+    )
 
 
 def _images(batch):
@@ -61,12 +63,24 @@ COMPARISONS = {
     ],
     ("training", "--grid=7", "--batch=128"): [
         Row("training, 7×7, batch 128", PYTORCH, _captions("by length"), "≥ 2.5"),
-        Row("… its arithmetic", "a 2048³ product", lambda r: r["share_of_limit"]["keras_sat, by length"], "≥ 50", "{:.0%}"),
+        Row(
+            "… its arithmetic",
+            "a 2048³ product",
+            lambda r: r["share_of_limit"]["keras_sat, by length"],
+            "≥ 50",
+            "{:.0%}",
+        ),
     ],
     ("time_loop",): [
         Row("time loop, 7×7, batch 64", "Keras' RNN", _loop("Keras RNN"), "–", "{:.2f} ×"),
         Row("…", "unrolled, a graph a length", _loop("unrolled"), "–", "{:.2f} ×"),
-        Row("…", "compiled by XLA, the better of two", _loop("while loop, XLA", "unrolled, XLA"), "–", "{:.2f} ×"),
+        Row(
+            "…",
+            "compiled by XLA, the better of two",
+            _loop("while loop, XLA", "unrolled, XLA"),
+            "–",
+            "{:.2f} ×",
+        ),
     ],
     ("areas_joint_softmax", "--each=5"): [
         Row("joint softmax, five captions an image", "written out", _saved("seconds"), "≥ 10"),
@@ -81,37 +95,69 @@ COMPARISONS = {
         Row("… batch 1", ALONE, _images(1), "≥ 2"),
     ],
     ("epoch",): [
-        Row("reading batches, 14×14", "what training takes", _times("captions_a_second", "reading", "training"), "≥ 5"),
-        Row("scoring 1,000 captions", "an epoch of Flickr8k", lambda r: r["scoring_share"], "< 5", "{:.1%}"),
-        Row("first step of train", "import tensorflow", lambda r: r["start_seconds"], "≤ 15", "+ {:.1f} s"),
+        Row(
+            "reading batches, 14×14",
+            "what training takes",
+            _times("captions_a_second", "reading", "training"),
+            "≥ 5",
+        ),
+        Row(
+            "scoring 1,000 captions",
+            "an epoch of Flickr8k",
+            lambda r: r["scoring_share"],
+            "< 5",
+            "{:.1%}",
+        ),
+        Row(
+            "first step of train",
+            "import tensorflow",
+            lambda r: r["start_seconds"],
+            "≤ 15",
+            "+ {:.1f} s",
+        ),
     ],
 }
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n", 1)[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.split("\n\n", 1)[1]
+    )
     parser.add_argument("--output", metavar="NAME", help="write NAME.md and NAME.json")
     args = parser.parse_args(arguments)
     if args.output and not Path(args.output).absolute().parent.is_dir():
-        raise UserError(f"--output {args.output}: its folder does not exist; make it, or choose another")
-    machine = f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, {platform.system()}"
+        raise UserError(
+            f"--output {args.output}: its folder does not exist; make it, or choose another"
+        )
+    machine = (
+        f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, {platform.system()}"
+    )
     table, results = ["| | beside | here | aim |", "|---|---|---|---|"], {}
     for (module, *options), rows in COMPARISONS.items():
         name = " ".join([module, *options])
         print(f"{name} …", file=sys.stderr, flush=True)
         child = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *options], capture_output=True, text=True
+            [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *options],
+            capture_output=True,
+            text=True,
         )
         if child.returncode:
-            raise UserError(f"benchmarks.{name}: {(child.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
+            raise UserError(
+                f"benchmarks.{name}: {(child.stderr.strip().splitlines() or ['ended without a word'])[-1]}"
+            )
         results[name] = json.loads(child.stdout.splitlines()[-1])
         for row in rows:
-            table.append(f"| {row.what} | {row.beside} | {row.form.format(row.figure(results[name]))} | {row.aim} |")
+            table.append(
+                f"| {row.what} | {row.beside} | {row.form.format(row.figure(results[name]))} | {row.aim} |"
+            )
     print(*table, machine, sep="\n")
     if args.output:
         write_text(Path(f"{args.output}.md"), "\n".join([*table, "", machine, ""]))
-        write_text(Path(f"{args.output}.json"), json.dumps({"machine": machine, "results": results}, indent=1))
+        write_text(
+            Path(f"{args.output}.json"),
+            json.dumps({"machine": machine, "results": results}, indent=1),
+        )
 
 
 if __name__ == "__main__":

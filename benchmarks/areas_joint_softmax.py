@@ -33,18 +33,26 @@ def build(form, words, grid, width):
             b = self.interaction.region_scores(hidden, annotations)
             a = self.interaction.word_scores(hidden, annotations)
             scores = (
-                a[..., None] + b[:, :, None] + tf.linalg.matrix_transpose(annotations["word_region"]["scores"])[:, None]
+                a[..., None]
+                + b[:, :, None]
+                + tf.linalg.matrix_transpose(annotations["word_region"]["scores"])[:, None]
             )  # [B, N, V, L]
             shape = tf.shape(scores)
             joint = tf.reshape(tf.nn.softmax(tf.reshape(scores, [shape[0], shape[1], -1])), shape)
-            read = {"log_probs": tf.math.log(tf.reduce_sum(joint, 3) + 1e-30), "attention": tf.reduce_sum(joint, 2), "a": a}
+            read = {
+                "log_probs": tf.math.log(tf.reduce_sum(joint, 3) + 1e-30),
+                "attention": tf.reduce_sum(joint, 2),
+                "a": a,
+            }
             return read, {"hidden": hidden, "pooled": self._pool(read["attention"], annotations)}
 
         def _distributions(self, read, annotations):
             return read["log_probs"], read["attention"]
 
     settings = config.Areas(embedding_size=width, state_size=width, state_dropout=0.0)
-    model = (AreasCaptioner if form == "factorised" else WrittenOut)(settings, words, {"features": (grid, grid, width)})
+    model = (AreasCaptioner if form == "factorised" else WrittenOut)(
+        settings, words, {"features": (grid, grid, width)}
+    )
     model.prepare_training(config.Training(), keras.optimizers.Adam(1e-3), seed=0)
     return model
 
@@ -89,13 +97,25 @@ def main():
     results = {}
     for form in FORMS:
         options = [f"--{name}={value}" for name, value in args.items()]
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.areas_joint_softmax", f"--form={form}", *options]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "benchmarks.areas_joint_softmax",
+            f"--form={form}",
+            *options,
+        ]
         child = subprocess.run(command, capture_output=True, text=True)
         if child.returncode:
-            print(f"{form}: ended with {child.returncode} ({child.stderr.strip().splitlines()[-1][:200]})")
+            print(
+                f"{form}: ended with {child.returncode} ({child.stderr.strip().splitlines()[-1][:200]})"
+            )
             continue
         results[form] = found = json.loads(child.stdout.splitlines()[-1])
-        print(f"{form:>12}: {found['seconds']:.2f} s a step, {found['bytes'] / 1e9:.2f} GB, loss {found['losses'][0]:.5f}")
+        print(
+            f"{form:>12}: {found['seconds']:.2f} s a step, {found['bytes'] / 1e9:.2f} GB, loss {found['losses'][0]:.5f}"
+        )
     if len(results) == 2:
         fast, slow = (results[form] for form in FORMS)
         assert abs(fast["losses"][0] / slow["losses"][0] - 1) < 1e-5, "they compute the same"

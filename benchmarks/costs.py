@@ -51,7 +51,11 @@ class Cost:
 
     def training(self, sizes):
         """Operations of a training step: a product's gradients are two more of its size, where both factors get one."""
-        return self.once * (1 + self.trained_once) / sizes.captions_an_image + 3 * self.steps - self.seen
+        return (
+            self.once * (1 + self.trained_once) / sizes.captions_an_image
+            + 3 * self.steps
+            - self.seen
+        )
 
 
 def soft(s):
@@ -60,12 +64,22 @@ def soft(s):
     once = 2 * (L * D * W + 2 * D * W)  # keys; h_0 and c_0
     recurrence = W * W + L * W + L * D + W + (D + W) * 4 * W  # query, scores, context, gate, LSTM
     parallel = W * 4 * W + W * W + D * W + W * V  # words' part of the gates; L_h, L_z, L_o
-    weights = ((D + W) * 4 * W + W * W) / s.batch  # read at every step, by all captions of the batch together
+    weights = (
+        (D + W) * 4 * W + W * W
+    ) / s.batch  # read at every step, by all captions of the batch together
     # tanh(keys + query) is written, read for the scores, read again for three gradients, two of which are sums.
     traffic = T * FLOAT * (11 * L * W + 2 * L * D + 2 * weights + 8 * V)
     forward = T * FLOAT * (5 * L * W + L * D + weights + 4 * V)
     memory = T * FLOAT * (L * W + 2 * L + 3 * V + 12 * W + 2 * D)
-    return Cost(once, 2 * T * (recurrence + parallel), 2 * T * L * D, traffic, forward, memory, trained_once=1)
+    return Cost(
+        once,
+        2 * T * (recurrence + parallel),
+        2 * T * L * D,
+        traffic,
+        forward,
+        memory,
+        trained_once=1,
+    )
 
 
 def show_and_tell(s):
@@ -74,28 +88,49 @@ def show_and_tell(s):
     traffic = T * FLOAT * (2 * W * 4 * W / s.batch + 8 * V + 20 * W)
     forward = T * FLOAT * (W * 4 * W / s.batch + 4 * V + 8 * W)
     memory = T * FLOAT * (3 * V + 12 * W)
-    return Cost(2 * D * W, 2 * T * (2 * W * 4 * W + W * V), 0, traffic, forward, memory, trained_once=1)
+    return Cost(
+        2 * D * W, 2 * T * (2 * W * 4 * W + W * V), 0, traffic, forward, memory, trained_once=1
+    )
 
 
 def areas(s):
     """The full joint distribution over a grid, marginal feedback (Pedersoli et al. 2017)."""
     L, D, V, W, T = s.regions, s.depth, s.words, s.width, s.steps
     once = 2 * (L * D * W + L * W * V + D * W)  # R θ_wr, then C = W θ_wr R; h_0
-    recurrence = (D + W) * 3 * W + W * W + W * V + W * D + L * D + L * V + L * D  # GRU, a, b, Σ_w, pooled regions
+    recurrence = (
+        (D + W) * 3 * W + W * W + W * V + W * D + L * D + L * V + L * D
+    )  # GRU, a, b, Σ_w, pooled regions
     parallel = W * 3 * W + L * V  # words' part of the gates; Σ_r
     weights = (((D + W) * 3 + W + V + D) * W) / s.batch
     # C is read at every step, in both directions; written, raised to exponentials and differentiated once.
-    traffic = FLOAT * (T * (2 * L * V / s.captions_an_image + 2 * weights + 12 * V) + 14 * L * V / s.captions_an_image)
-    forward = FLOAT * (T * (L * V / s.captions_an_image + weights + 6 * V) + 5 * L * V / s.captions_an_image)
+    traffic = FLOAT * (
+        T * (2 * L * V / s.captions_an_image + 2 * weights + 12 * V)
+        + 14 * L * V / s.captions_an_image
+    )
+    forward = FLOAT * (
+        T * (L * V / s.captions_an_image + weights + 6 * V) + 5 * L * V / s.captions_an_image
+    )
     memory = FLOAT * (T * (4 * V + 4 * L + 12 * W + 2 * D) + 5 * L * V / s.captions_an_image)
-    return Cost(once, 2 * T * (recurrence + parallel), 4 * T * L * D, traffic, forward, memory, trained_once=2)
+    return Cost(
+        once,
+        2 * T * (recurrence + parallel),
+        4 * T * L * D,
+        traffic,
+        forward,
+        memory,
+        trained_once=2,
+    )
 
 
 SYSTEMS = {"soft": soft, "show_and_tell": show_and_tell, "areas": areas}
 PARAMETERS = {  # of weights: words · widths, LSTM or GRU, attention or interaction, output
-    "soft": lambda s: 2 * s.words * s.width + s.width * (4 * (2 * s.width + s.depth) + 4 * s.depth + 2 * s.width),
+    "soft": lambda s: (
+        2 * s.words * s.width + s.width * (4 * (2 * s.width + s.depth) + 4 * s.depth + 2 * s.width)
+    ),
     "show_and_tell": lambda s: 2 * s.words * s.width + s.width * (8 * s.width + s.depth),
-    "areas": lambda s: s.words * s.width + s.width * (3 * (2 * s.width + s.depth) + 3 * s.depth + s.width),
+    "areas": lambda s: (
+        s.words * s.width + s.width * (3 * (2 * s.width + s.depth) + 3 * s.depth + s.width)
+    ),
 }
 
 
@@ -107,7 +142,10 @@ def step_seconds(system, sizes, flops, bandwidth, network, calls, devices=1):
         devices. calls: seconds that starting the operations of one word takes, however small they are.
     """
     cost = SYSTEMS[system](sizes)
-    work = sizes.batch * (cost.training(sizes) / flops + cost.traffic / bandwidth) + sizes.steps * calls
+    work = (
+        sizes.batch * (cost.training(sizes) / flops + cost.traffic / bandwidth)
+        + sizes.steps * calls
+    )
     # Every gradient goes around a ring of devices twice, a share at a time.
     return work + 2 * (devices - 1) / devices * FLOAT * PARAMETERS[system](sizes) / network
 
@@ -124,13 +162,26 @@ def main():
     if any(rates) and not all(rates):
         parser.error("--flops, --bandwidth, --network and --calls go together")
     base = Sizes(args.regions, words=args.words, captions_an_image=args.each)
-    print("| system | GFLOP forward | GFLOP training | MB traffic | MB held | million weights |\n|---|---|---|---|---|---|")
+    print(
+        "| system | GFLOP forward | GFLOP training | MB traffic | MB held | million weights |\n|---|---|---|---|---|---|"
+    )
     for system, of in SYSTEMS.items():
         cost = of(base)
-        figures = cost.forward(base) / 1e9, cost.training(base) / 1e9, cost.traffic / 1e6, cost.memory / 1e6
-        print(f"| {system} |", " | ".join(f"{each:.2f}" for each in (*figures, PARAMETERS[system](base) / 1e6)), "|")
+        figures = (
+            cost.forward(base) / 1e9,
+            cost.training(base) / 1e9,
+            cost.traffic / 1e6,
+            cost.memory / 1e6,
+        )
+        print(
+            f"| {system} |",
+            " | ".join(f"{each:.2f}" for each in (*figures, PARAMETERS[system](base) / 1e6)),
+            "|",
+        )
     if all(rates):
-        print("\nCaptions a second:\n\n| system | batch of all devices | 1 device | 2 | 4 | 8 |\n|---|---|---|---|---|---|")
+        print(
+            "\nCaptions a second:\n\n| system | batch of all devices | 1 device | 2 | 4 | 8 |\n|---|---|---|---|---|---|"
+        )
         for system in SYSTEMS:
             for batch in (64, 512, 4096):
                 found = []

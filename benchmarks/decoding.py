@@ -22,7 +22,9 @@ def build(words, grid, depth, width):
 
     settings = config.Soft(embedding_size=width, state_size=width, attention_size=width)
     model = build_captioner(settings, words, {"features": (grid, grid, depth)}, seed=1)
-    model.embedding.table.assign(0.3 * tf.random.stateless_normal(model.embedding.table.shape, [1, 1]))
+    model.embedding.table.assign(
+        0.3 * tf.random.stateless_normal(model.embedding.table.shape, [1, 1])
+    )
     bias = model.read_out._logits.bias
     bias.assign(tf.random.stateless_normal(bias.shape, [1, 2]) - 1e4 * tf.one_hot(END, words))
     return model
@@ -30,7 +32,16 @@ def build(words, grid, depth, width):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    sizes = {"beam": 3, "batch": 64, "words": 2633, "grid": 14, "depth": 1024, "width": 512, "steps": 20, "rounds": 5}
+    sizes = {
+        "beam": 3,
+        "batch": 64,
+        "words": 2633,
+        "grid": 14,
+        "depth": 1024,
+        "width": 512,
+        "steps": 20,
+        "rounds": 5,
+    }
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
@@ -43,14 +54,22 @@ def main():
 
     model = build(args.words, args.grid, args.depth, args.width)
     other = SoftAttention.of(model)
-    generate = caption_function(model, Decoding(beam=args.beam, max_length=args.steps, unknown=True, min_length=0))
+    generate = caption_function(
+        model, Decoding(beam=args.beam, max_length=args.steps, unknown=True, min_length=0)
+    )
     features = tf.random.stateless_normal([args.batch, args.grid, args.grid, args.depth], [1, 3])
     regions = torch.from_numpy(features.numpy()).reshape(args.batch, -1, args.depth)
     alone = min(args.batch, 8)  # images captioned one by one in a round
     sides = {
         f"keras_sat, batch {args.batch}": (args.batch, lambda: generate({"features": features})),
-        "keras_sat, batch 1": (alone, lambda: [generate({"features": features[b : b + 1]}) for b in range(alone)]),
-        "PyTorch, one at a time": (alone, lambda: [other.caption(each, args.beam, args.steps) for each in regions[:alone]]),
+        "keras_sat, batch 1": (
+            alone,
+            lambda: [generate({"features": features[b : b + 1]}) for b in range(alone)],
+        ),
+        "PyTorch, one at a time": (
+            alone,
+            lambda: [other.caption(each, args.beam, args.steps) for each in regions[:alone]],
+        ),
     }
     found, _, expected = (side() for _, side in sides.values())  # the first calls compile
     for b, (caption, log_p) in enumerate(expected):
@@ -64,7 +83,9 @@ def main():
             seconds[name].append(time.perf_counter() - started)
     rates = {name: images / min(seconds[name]) for name, (images, _) in sides.items()}
     for name, rate in rates.items():
-        print(f"{name:>24}: {rate:7.1f} images a second, {rate / rates['PyTorch, one at a time']:5.1f} ×")
+        print(
+            f"{name:>24}: {rate:7.1f} images a second, {rate / rates['PyTorch, one at a time']:5.1f} ×"
+        )
     print(json.dumps({"settings": vars(args), "images_a_second": rates}))
 
 

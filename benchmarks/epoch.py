@@ -58,7 +58,9 @@ def reading_and_training(data, batch, steps):
     started = time.perf_counter()
     for each in chosen[1:]:
         step(each)["loss"].numpy()
-    return max(rates[1:]), sum(len(each["row"]) for each in chosen[1:]) / (time.perf_counter() - started)
+    return max(rates[1:]), sum(len(each["row"]) for each in chosen[1:]) / (
+        time.perf_counter() - started
+    )
 
 
 def scoring():
@@ -67,7 +69,10 @@ def scoring():
     from keras_sat.evaluation.scorers import score
 
     texts = [scenes.draw(scenes.scene_id("val", n), seed=1).captions for n in range(SCORED)]
-    captions, references = {str(n): each[0] for n, each in enumerate(texts)}, {str(n): e for n, e in enumerate(texts)}
+    captions, references = (
+        {str(n): each[0] for n, each in enumerate(texts)},
+        {str(n): e for n, e in enumerate(texts)},
+    )
     started = time.perf_counter()
     score(captions, references, ["bleu", "cider"], tokenise=False)
     return time.perf_counter() - started
@@ -81,8 +86,19 @@ def starting(data, folder):
         subprocess.run([sys.executable, "-W", "ignore", "-c", "import tensorflow"], check=True)
         imported, started = time.perf_counter() - started, time.perf_counter()
         run = folder / f"run{len(seconds)}"
-        options = ["--model", "soft", "--data", data.folder, "--run", run, "--set", "train.checkpoint_minutes=0"]
-        child = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "keras_sat.train", *map(str, options)])
+        options = [
+            "--model",
+            "soft",
+            "--data",
+            data.folder,
+            "--run",
+            run,
+            "--set",
+            "train.checkpoint_minutes=0",
+        ]
+        child = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "keras_sat.train", *map(str, options)]
+        )
         while not (run / "checkpoints" / "last" / "checkpoint").exists():
             if child.poll() is not None:
                 sys.exit("keras_sat.train ended before its first step")
@@ -105,9 +121,15 @@ def main():
     scored = scoring()
     share, later = scored * learned / EPOCH, started - imported
     print(f"reading {read:.0f} captions a second, training {learned:.1f}: {read / learned:.1f} ×")
-    print(f"scoring {SCORED} captions {scored:.2f} s, an epoch {EPOCH / learned:.0f} s: {share:.1%}")
+    print(
+        f"scoring {SCORED} captions {scored:.2f} s, an epoch {EPOCH / learned:.0f} s: {share:.1%}"
+    )
     print(f"first step after {started:.1f} s, import tensorflow {imported:.1f} s: + {later:.1f} s")
-    found = {"captions_a_second": {"reading": read, "training": learned}, "scoring_share": share, "start_seconds": later}
+    found = {
+        "captions_a_second": {"reading": read, "training": learned},
+        "scoring_share": share,
+        "start_seconds": later,
+    }
     print(json.dumps({"settings": vars(args), **found}))
 
 

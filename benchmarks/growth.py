@@ -49,7 +49,11 @@ def build(system, sizes):
     from keras_sat.models import build_captioner
 
     widths = {"embedding_size": sizes.width, "state_size": sizes.width}
-    settings = config.Areas(**widths) if system == "areas" else config.Soft(**widths, attention_size=sizes.width)
+    settings = (
+        config.Areas(**widths)
+        if system == "areas"
+        else config.Soft(**widths, attention_size=sizes.width)
+    )
     grid = round(sizes.regions**0.5)
     model = build_captioner(settings, sizes.words, {"features": (grid, grid, sizes.depth)}, seed=1)
     model.prepare_training(config.Training(), keras.optimizers.SGD(1e-3), seed=1)
@@ -68,7 +72,9 @@ def training_seconds(system, sizes):
     import tensorflow as tf
 
     step = tf.function(build(system, sizes).train_step, autograph=False)
-    captions = tf.random.stateless_uniform([sizes.batch, 1, sizes.steps], [1, 2], 4, sizes.words, tf.int32)
+    captions = tf.random.stateless_uniform(
+        [sizes.batch, 1, sizes.steps], [1, 2], 4, sizes.words, tf.int32
+    )
     batch = {"features": features(sizes), "captions": captions, "row": tf.range(sizes.batch)}
     return fastest(lambda: step(batch)["loss"].numpy())
 
@@ -94,7 +100,11 @@ def machine():
     tiny = Sizes(regions=4, depth=8, words=20, width=8, steps=WORDS, batch=1)
     calls = {system: training_seconds(system, tiny) / tiny.steps for system in SHOWN}
     calls |= {f"{system} beam": decoding_seconds(system, tiny, 2) / tiny.steps for system in SHOWN}
-    return {"flops": matmul_rate(), "bandwidth": 3 * 4 * (64 << 20) / fastest(lambda: add()[0].numpy()), **calls}
+    return {
+        "flops": matmul_rate(),
+        "bandwidth": 3 * 4 * (64 << 20) / fastest(lambda: add()[0].numpy()),
+        **calls,
+    }
 
 
 def predicted(rates, system, sizes, beam=None):
@@ -102,9 +112,16 @@ def predicted(rates, system, sizes, beam=None):
     if beam:
         sizes = dataclasses.replace(sizes, captions_an_image=beam, batch=sizes.batch * beam)
     cost = SYSTEMS[system](sizes)
-    operations, traffic = (cost.forward(sizes), cost.traffic_forward) if beam else (cost.training(sizes), cost.traffic)
+    operations, traffic = (
+        (cost.forward(sizes), cost.traffic_forward)
+        if beam
+        else (cost.training(sizes), cost.traffic)
+    )
     calls = rates[f"{system} beam" if beam else system]
-    return sizes.batch * (operations / rates["flops"] + traffic / rates["bandwidth"]) + sizes.steps * calls
+    return (
+        sizes.batch * (operations / rates["flops"] + traffic / rates["bandwidth"])
+        + sizes.steps * calls
+    )
 
 
 def measure():
@@ -112,7 +129,9 @@ def measure():
     from keras_sat.utils.progress import progress_bar
 
     rates, found = machine(), {name: [] for name in VALUES}
-    points = [(name, value, system) for name in VALUES for value in VALUES[name] for system in SHOWN]
+    points = [
+        (name, value, system) for name in VALUES for value in VALUES[name] for system in SHOWN
+    ]
     for name, value, system in progress_bar(points, unit=" points"):
         if name == "beam":
             sizes, arguments = BASE[name], (value,)
@@ -133,9 +152,25 @@ def plot(found):
         for system, colour in zip(SHOWN, ("tab:blue", "tab:orange")):
             chosen = [point for point in points if point["system"] == system]
             values = [point["value"] for point in chosen]
-            axes.plot(values, [point["measured"] for point in chosen], "o", color=colour, label=f"{system}, measured")
-            axes.plot(values, [point["predicted"] for point in chosen], color=colour, label=f"{system}, predicted")
-        axes.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds a batch" if name == "beam" else "seconds a step")
+            axes.plot(
+                values,
+                [point["measured"] for point in chosen],
+                "o",
+                color=colour,
+                label=f"{system}, measured",
+            )
+            axes.plot(
+                values,
+                [point["predicted"] for point in chosen],
+                color=colour,
+                label=f"{system}, predicted",
+            )
+        axes.set(
+            xscale="log",
+            yscale="log",
+            xlabel=name,
+            ylabel="seconds a batch" if name == "beam" else "seconds a step",
+        )
         axes.set_xticks(values, values, minor=False)
         axes.set_xticks([], minor=True)
         axes.grid(True, alpha=0.3)
@@ -154,7 +189,9 @@ def main():
     for name, points in found.items():
         for point in points:
             ratio = point["measured"] / point["predicted"]
-            print(f"{point['system']:>6}, {name} {point['value']:>6}: {point['measured']:7.3f} s, {ratio:.2f} × predicted")
+            print(
+                f"{point['system']:>6}, {name} {point['value']:>6}: {point['measured']:7.3f} s, {ratio:.2f} × predicted"
+            )
     if args.output:
         plot(found).savefig(args.output, dpi=110)
     print(json.dumps({"machine": rates, "points": found}))

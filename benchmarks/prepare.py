@@ -32,12 +32,18 @@ class Sample(Source):
         return f"{self._source.fingerprint()} × {self._share}"
 
     def list_items(self, partition):
-        return (item for item in self._source.list_items(partition) if stable_hash(item.id) / 2**64 < self._share)
+        return (
+            item
+            for item in self._source.list_items(partition)
+            if stable_hash(item.id) / 2**64 < self._share
+        )
 
 
 def measure(config, images):
     """(images measured, {"loop" and each component: [seconds, processor seconds]}); the loop's are of all the images."""
-    logging.getLogger().setLevel(logging.CRITICAL)  # as in the job: Beam warns of what is not installed
+    logging.getLogger().setLevel(
+        logging.CRITICAL
+    )  # as in the job: Beam warns of what is not installed
     import numpy as np
     import tensorflow as tf
 
@@ -54,7 +60,9 @@ def measure(config, images):
         for partition in source.partitions():
             for item in source.list_items(partition):
                 parts.setdefault(item.id, []).append(item)
-        return [item for each in parts.values() for item in example_gen.merge(each) if not item.fault]
+        return [
+            item for each in parts.values() for item in example_gen.merge(each) if not item.fault
+        ]
 
     sample = Sample(source, images / len(merged(source)))
     items, options, pixels = merged(sample), beam_runner.beam_options([]), config.encoder.pixels
@@ -66,9 +74,12 @@ def measure(config, images):
 
     def loop(items):
         encoded = tf.data.Dataset.from_generator(
-            lambda: (sample.load(item).encoded for item in items), output_signature=tf.TensorSpec([], tf.string)
+            lambda: (sample.load(item).encoded for item in items),
+            output_signature=tf.TensorSpec([], tf.string),
         )
-        pictures = encoded.map(lambda each: decode_image(each, pixels, config.encoder.resize), tf.data.AUTOTUNE)
+        pictures = encoded.map(
+            lambda each: decode_image(each, pixels, config.encoder.resize), tf.data.AUTOTUNE
+        )
         for batch in pictures.batch(32).prefetch(tf.data.AUTOTUNE):
             cnn(batch).numpy()
 
@@ -91,9 +102,20 @@ def measure(config, images):
         timed("ExampleGen", example_gen.run, sample, config, names["examples"], options)
         chunks = finished_chunks(names["examples"])
         timed("StatisticsGen", statistics_gen.run, list(chunks), f"{folder}/counts.json", options)
-        arguments = (chunks, {"features": f"{folder}/encoder.keras"}, config, names["features"], options)
+        arguments = (
+            chunks,
+            {"features": f"{folder}/encoder.keras"},
+            config,
+            names["features"],
+            options,
+        )
         timed("features", transform.add_features, *arguments)
-        arguments = (finished_chunks(names["features"]), names["shards"], config.shard_megabytes << 20, options)
+        arguments = (
+            finished_chunks(names["features"]),
+            names["shards"],
+            config.shard_megabytes << 20,
+            options,
+        )
         timed("shards", transform.write_shards, *arguments)
         timed("loop", loop, items[len(items) // 2 :])
     return len(items), seconds
@@ -101,10 +123,18 @@ def measure(config, images):
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.prepare", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--config", metavar="YAML", help="an experiment whose `prepare` section is measured")
-    parser.add_argument("--images", type=int, default=500, metavar="N", help="about so many (default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of `prepare`")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.prepare", description=__doc__.split("\n\n")[1]
+    )
+    parser.add_argument(
+        "--config", metavar="YAML", help="an experiment whose `prepare` section is measured"
+    )
+    parser.add_argument(
+        "--images", type=int, default=500, metavar="N", help="about so many (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any key of `prepare`"
+    )
     args = parser.parse_args(arguments)
     config = configuration.load(args.config, [f"prepare.{text}" for text in args.set]).prepare
     images, seconds = measure(config, args.images)

@@ -71,7 +71,9 @@ class SoftAttention(nn.Module):
         """Words [B], features [B, L, D] → scores [B, V], α [B, L], state."""
         hidden, cell = state
         embedded = self.embedding(words)
-        scores = self.full_att(torch.tanh(self.encoder_att(features) + self.decoder_att(hidden)[:, None]))[..., 0]
+        scores = self.full_att(
+            torch.tanh(self.encoder_att(features) + self.decoder_att(hidden)[:, None])
+        )[..., 0]
         alpha = F.softmax(scores, dim=1)
         context = torch.sigmoid(self.f_beta(hidden)) * (alpha[..., None] * features).sum(dim=1)
         hidden, cell = self.lstm(torch.cat([embedded, context], dim=1), (hidden, cell))
@@ -100,7 +102,11 @@ class SoftAttention(nn.Module):
         """The best caption [≤ T] of one image [L, D], and its log p; the beam narrows as captions are finished."""
         features = features[None].expand(beam, -1, -1)
         state, finished = self.start(features), []
-        words, captions, scores = torch.full([beam], START), torch.empty([beam, 0], dtype=torch.long), torch.zeros(beam, 1)
+        words, captions, scores = (
+            torch.full([beam], START),
+            torch.empty([beam, 0], dtype=torch.long),
+            torch.zeros(beam, 1),
+        )
         for t in range(max_length):
             logits, _, state = self.step(words, features[: len(words)], state)
             extended = scores + F.log_softmax(logits, dim=1)
@@ -109,7 +115,11 @@ class SoftAttention(nn.Module):
             parents, words = places // logits.shape[1], places % logits.shape[1]
             captions = torch.cat([captions[parents], words[:, None]], dim=1)
             going_on = [i for i, word in enumerate(words.tolist()) if word != END]
-            finished += [(float(best[i]), captions[i].tolist()) for i in range(len(words)) if i not in going_on]
+            finished += [
+                (float(best[i]), captions[i].tolist())
+                for i in range(len(words))
+                if i not in going_on
+            ]
             if not going_on:
                 break
             captions, words, scores = captions[going_on], words[going_on], best[going_on, None]

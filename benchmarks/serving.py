@@ -20,15 +20,24 @@ from serving.server.batching import MODEL_FILE, Batching
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving", description=__doc__.split("\n\n")[1]
+    )
     parser.add_argument("pictures", nargs="+", help="files or folders")
-    parser.add_argument("--model-base-path", required=True, metavar="DIR", help="what serving.server serves")
-    parser.add_argument("--seconds", type=float, default=30, metavar="S", help="of each measurement (%(default)s)")
-    parser.add_argument("--minutes", type=float, default=0, metavar="M", help="of steady load (%(default)s)")
+    parser.add_argument(
+        "--model-base-path", required=True, metavar="DIR", help="what serving.server serves"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=30, metavar="S", help="of each measurement (%(default)s)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=0, metavar="M", help="of steady load (%(default)s)"
+    )
     args = parser.parse_args(arguments)
     images = [read_picture(name, 32 << 20) for name in list_pictures(args.pictures)]
     version = max(
-        (path for path in Path(args.model_base_path).iterdir() if path.name.isdecimal()), key=lambda p: int(p.name)
+        (path for path in Path(args.model_base_path).iterdir() if path.name.isdecimal()),
+        key=lambda p: int(p.name),
     )
     parameters = version / MODEL_FILE
     batching = Batching(parameters.read_text("utf-8")) if parameters.exists() else Batching()
@@ -36,9 +45,13 @@ def main(arguments=None):
 
     direct = _direct(version, images, largest, args.seconds / 2)
     with ServerProcess(args.model_base_path) as server:
-        served = asyncio.run(_served(server.address, images, largest * (batching.threads + 1), args.seconds))
+        served = asyncio.run(
+            _served(server.address, images, largest * (batching.threads + 1), args.seconds)
+        )
     direct = (direct + _direct(version, images, largest, args.seconds / 2)) / 2
-    print(f"direct {direct:.1f} images/s, served {served:.1f} images/s, ratio {served / direct:.2f}")
+    print(
+        f"direct {direct:.1f} images/s, served {served:.1f} images/s, ratio {served / direct:.2f}"
+    )
     with ServerProcess(args.model_base_path) as server:
         answers = asyncio.run(_load(server.address, images, 2 * served, args.seconds))
         print(f"at twice the load: {load_test.summary(answers, 1)}")
@@ -49,9 +62,14 @@ def main(arguments=None):
         for minute in range(1, int(args.minutes) + 1):
             answers = asyncio.run(_load(server.address, images, 0.7 * served, 60))
             minutes.append(_megabytes(server))
-            print(f"minute {minute}: {minutes[-1]:.0f} MB, {load_test.summary(answers, 1)}", flush=True)
+            print(
+                f"minute {minute}: {minutes[-1]:.0f} MB, {load_test.summary(answers, 1)}",
+                flush=True,
+            )
         if len(minutes) > 1:
-            print(f"memory grew by {minutes[-1] - minutes[0]:.1f} MB from minute 1 to minute {len(minutes)}")
+            print(
+                f"memory grew by {minutes[-1] - minutes[0]:.1f} MB from minute 1 to minute {len(minutes)}"
+            )
 
 
 def _direct(version, images, batch, seconds):
@@ -84,7 +102,9 @@ async def _served(address, images, clients, seconds):
     async def client(stub):
         nonlocal done
         while time.monotonic() < end:
-            await stub.Predict(messages.predict_request(spec, "serving_default", {"image_bytes": [next(turn)]}))
+            await stub.Predict(
+                messages.predict_request(spec, "serving_default", {"image_bytes": [next(turn)]})
+            )
             done += 1
 
     async with grpc.aio.insecure_channel(address) as channel:
@@ -96,14 +116,27 @@ async def _served(address, images, clients, seconds):
 
 
 def _load(address, images, rate, seconds):
-    options = {"server": address, "model": "captioner", "label": None, "root_certificates": None, "token": None}
+    options = {
+        "server": address,
+        "model": "captioner",
+        "label": None,
+        "root_certificates": None,
+        "token": None,
+    }
     return load_test.load(images, rate, seconds, batch=1, seed=1, deadline=60, **options)
 
 
 def _megabytes(server):
     """Resident memory."""
     with urllib.request.urlopen(server.metrics) as page:
-        return float(re.search(r"^process_resident_memory_bytes (\S+)", page.read().decode(), re.M).group(1)) / 2**20
+        return (
+            float(
+                re.search(
+                    r"^process_resident_memory_bytes (\S+)", page.read().decode(), re.M
+                ).group(1)
+            )
+            / 2**20
+        )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ class OrdinaryKernels:
         return OrdinaryKernels(lstm, projected)
 
     def __call__(self, x, slots):
-        return slots + tf.add_n([tf.tensordot(x[name], kernel, 1) for name, kernel in self._lstm._kernels().items()])
+        return slots + tf.add_n(
+            [tf.tensordot(x[name], kernel, 1) for name, kernel in self._lstm._kernels().items()]
+        )
 
 
 def while_loop(step, inputs, state, needed):
@@ -53,18 +55,28 @@ def while_loop(step, inputs, state, needed):
         return tf.nest.map_structure(lambda array: array.read(t), inputs)
 
     first, state = step(at(0), state)
-    arrays = tf.nest.map_structure(lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), first)
+    arrays = tf.nest.map_structure(
+        lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), first
+    )
 
     def body(t, state, arrays):
         outputs, state = step(at(t), state)
-        return t + 1, state, tf.nest.map_structure(lambda array, output: array.write(t, output), arrays, outputs)
+        return (
+            t + 1,
+            state,
+            tf.nest.map_structure(lambda array, output: array.write(t, output), arrays, outputs),
+        )
 
-    _, _, arrays = tf.while_loop(lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps)
+    _, _, arrays = tf.while_loop(
+        lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps
+    )
     return tf.nest.map_structure(lambda array: _batch_first(array.stack()), arrays)
 
 
 def keras_rnn(step, inputs, state, needed):
-    _, outputs, _ = keras.backend.rnn(step, tf.nest.map_structure(_time_first, inputs), state, time_major=True)
+    _, outputs, _ = keras.backend.rnn(
+        step, tf.nest.map_structure(_time_first, inputs), state, time_major=True
+    )
     return tf.nest.map_structure(_batch_first, outputs)
 
 
@@ -77,7 +89,9 @@ def unrolled(step, inputs, state, needed):
 
 
 def _array(steps):
-    return tf.TensorArray(steps.dtype, tf.shape(steps)[0], False, False, element_shape=steps.shape[1:]).unstack(steps)
+    return tf.TensorArray(
+        steps.dtype, tf.shape(steps)[0], False, False, element_shape=steps.shape[1:]
+    ).unstack(steps)
 
 
 def _time_first(tensor):
@@ -117,7 +131,10 @@ FORMS = {
 def train_step(model, form, specs):
     """The model's `train_step` with that form of the loop, as a function of a batch."""
     function = tf.function(
-        lambda batch: model.train_step(batch), None if form.by_length else specs, autograph=False, jit_compile=form.xla
+        lambda batch: model.train_step(batch),
+        None if form.by_length else specs,
+        autograph=False,
+        jit_compile=form.xla,
     )
     kernels = layers.LSTM.loop_constants if form.constants else OrdinaryKernels.of
 
@@ -134,7 +151,15 @@ def train_step(model, form, specs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    sizes = {"batch": 64, "grid": 7, "depth": 1024, "width": 512, "words": 2633, "batches": 4, "rounds": 3}
+    sizes = {
+        "batch": 64,
+        "grid": 7,
+        "depth": 1024,
+        "width": 512,
+        "words": 2633,
+        "batches": 4,
+        "rounds": 3,
+    }
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
@@ -153,10 +178,15 @@ def main():
         for rows in order
     ]
     size = sum(lengths[rows].sum() for rows in order) / lengths.mean()  # captions of mean length
-    captions_spec, row_spec = tf.TensorSpec([None, None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+    captions_spec, row_spec = (
+        tf.TensorSpec([None, None, None], tf.int32),
+        tf.TensorSpec([None], tf.int32),
+    )
     models = {form: build(args.words, args.grid, args.depth, args.width) for form in FORMS}
     steps = {
-        form: train_step(model, FORMS[form], [model.input_specs() | {"captions": captions_spec, "row": row_spec}])
+        form: train_step(
+            model, FORMS[form], [model.input_specs() | {"captions": captions_spec, "row": row_spec}]
+        )
         for form, model in models.items()
     }
     seconds, losses = {form: [] for form in FORMS}, {}
@@ -167,12 +197,20 @@ def main():
                 loss = step(batch)["loss"]
             losses[form] = float(loss)
             seconds[form].append(time.perf_counter() - started)
-        assert np.ptp(list(losses.values())) < 1e-3 * losses["scan"], f"all compute the same loss: {losses}"
+        assert np.ptp(list(losses.values())) < 1e-3 * losses["scan"], (
+            f"all compute the same loss: {losses}"
+        )
     rates = {form: size / min(times) for form, (_, *times) in seconds.items()}
     first = {form: times[0] for form, times in seconds.items()}
     for form, rate in rates.items():
-        print(f"{form:>16}: {rate:6.1f} captions a second, {rate / rates['scan']:.2f} ×, first round {first[form]:5.1f} s")
-    print(json.dumps({"settings": vars(args), "captions_a_second": rates, "first_round_seconds": first}))
+        print(
+            f"{form:>16}: {rate:6.1f} captions a second, {rate / rates['scan']:.2f} ×, first round {first[form]:5.1f} s"
+        )
+    print(
+        json.dumps(
+            {"settings": vars(args), "captions_a_second": rates, "first_round_seconds": first}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -48,10 +48,16 @@ def build(words, grid, depth, width):
     from keras_sat.models import build_captioner
 
     settings = config.Soft(
-        embedding_size=width, state_size=width, attention_size=width, state_dropout=0.0, output_dropout=0.0
+        embedding_size=width,
+        state_size=width,
+        attention_size=width,
+        state_dropout=0.0,
+        output_dropout=0.0,
     )
     model = build_captioner(settings, words, {"features": (grid, grid, depth)}, seed=1)
-    model.prepare_training(config.Training(), keras.optimizers.Adam(4e-4, global_clipnorm=5.0), seed=1)
+    model.prepare_training(
+        config.Training(), keras.optimizers.Adam(4e-4, global_clipnorm=5.0), seed=1
+    )
     return model
 
 
@@ -61,7 +67,9 @@ def captions_of(images, each, words, rng):
 
     from keras_sat.text.vocabulary import END, PAD, UNKNOWN
 
-    lengths = rng.choice(list(LENGTHS), [images, each], p=np.array(list(LENGTHS.values())) / sum(LENGTHS.values()))
+    lengths = rng.choice(
+        list(LENGTHS), [images, each], p=np.array(list(LENGTHS.values())) / sum(LENGTHS.values())
+    )
     places = np.arange(max(LENGTHS))
     captions = rng.integers(UNKNOWN + 1, words, [images, each, len(places)])
     captions = np.where(places == lengths[..., None] - 1, END, captions)
@@ -70,7 +78,15 @@ def captions_of(images, each, words, rng):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    sizes = {"batch": 32, "grid": 14, "depth": 1024, "width": 512, "words": 2633, "batches": 6, "rounds": 3}
+    sizes = {
+        "batch": 32,
+        "grid": 14,
+        "depth": 1024,
+        "width": 512,
+        "words": 2633,
+        "batches": 6,
+        "rounds": 3,
+    }
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
@@ -87,7 +103,10 @@ def main():
     lengths = (captions > 0).sum(axis=-1)
     # An image's longest caption comes first, as in the input pipeline.
     order = np.argsort(-lengths, axis=1, kind="stable")
-    captions, lengths = np.take_along_axis(captions, order[..., None], 1), np.take_along_axis(lengths, order, 1)
+    captions, lengths = (
+        np.take_along_axis(captions, order[..., None], 1),
+        np.take_along_axis(lengths, order, 1),
+    )
 
     def rows(order, n):
         """Some of the batches of captions [B, N, T] in that order, evenly spread."""
@@ -95,7 +114,9 @@ def main():
         starts = range(0, len(order) - size + 1, size)
         for start in starts[POOL // 2 :: POOL]:
             chosen = order[start : start + size]
-            texts = captions.reshape(-1, 1, captions.shape[-1])[chosen] if n == 1 else captions[chosen]
+            texts = (
+                captions.reshape(-1, 1, captions.shape[-1])[chosen] if n == 1 else captions[chosen]
+            )
             yield texts[..., : (texts > 0).sum(axis=-1).max()]
 
     def pictures(count):
@@ -103,11 +124,18 @@ def main():
 
     def tensors(batches):
         return [
-            {"features": tf.constant(pictures(len(c))), "captions": tf.constant(c), "row": tf.range(len(c))} for c in batches
+            {
+                "features": tf.constant(pictures(len(c))),
+                "captions": tf.constant(c),
+                "row": tf.range(len(c)),
+            }
+            for c in batches
         ]
 
     def in_torch(batch):
-        regions = torch.from_numpy(batch["features"].numpy()).reshape(len(batch["row"]), -1, args.depth)
+        regions = torch.from_numpy(batch["features"].numpy()).reshape(
+            len(batch["row"]), -1, args.depth
+        )
         return regions, torch.from_numpy(batch["captions"].numpy()[:, 0]).long()
 
     mixed = rng.permutation(images * each)
@@ -130,7 +158,10 @@ def main():
         torch.nn.utils.clip_grad_norm_(other.parameters(), 5.0)
         optimizer.step()
 
-    captions_spec, row_spec = tf.TensorSpec([None, None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+    captions_spec, row_spec = (
+        tf.TensorSpec([None, None, None], tf.int32),
+        tf.TensorSpec([None], tf.int32),
+    )
     specs = [model.input_specs() | {"captions": captions_spec, "row": row_spec}]
     step = tf.function(model.train_step, specs, autograph=False)
     sides = {
@@ -152,10 +183,14 @@ def main():
     limit, shares = matmul_rate(), {}
     for name, rate in rates.items():
         sharing = each if "five" in name else 1
-        sizes = Sizes(args.grid**2, args.depth, args.words, args.width, lengths.mean(), sharing, args.batch)
+        sizes = Sizes(
+            args.grid**2, args.depth, args.words, args.width, lengths.mean(), sharing, args.batch
+        )
         shares[name] = rate * soft(sizes).training(sizes) / limit
         times = rate / rates["PyTorch"]
-        print(f"{name:>25}: {rate:7.1f} captions a second, {times:4.1f} ×, {shares[name]:4.0%} of the limit")
+        print(
+            f"{name:>25}: {rate:7.1f} captions a second, {times:4.1f} ×, {shares[name]:4.0%} of the limit"
+        )
     found = {"captions_a_second": rates, "share_of_limit": shares, "matmul_gflops": limit / 1e9}
     print(json.dumps({"settings": vars(args), **found}))
 

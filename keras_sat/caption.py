@@ -43,7 +43,9 @@ def caption_files(run, paths, explain=False):
         except tf.errors.NotFoundError:
             errors.append(UserError(f"{path}: no such file"))
         except tf.errors.OpError:
-            errors.append(UserError(f"{path}: not a picture that can be read (JPEG, PNG, GIF or BMP)"))
+            errors.append(
+                UserError(f"{path}: not a picture that can be read (JPEG, PNG, GIF or BMP)")
+            )
         except UserError as error:
             errors.append(UserError(f"{path}: {error}"))
     if not pictures:
@@ -56,13 +58,19 @@ def caption_files(run, paths, explain=False):
         stacked = run.features({name: np.stack([each[name] for each in batch]) for name in names})
         ids = [str(path) for path, _ in pictures[first : first + _BATCH]]
         captioned += to_captions(ids, generate(stacked), vocabulary)
-        facts += explain_captions(model, stacked, captioned[first:], vocabulary) if explain else [{}] * len(ids)
+        facts += (
+            explain_captions(model, stacked, captioned[first:], vocabulary)
+            if explain
+            else [{}] * len(ids)
+        )
     return [(*picture, *each) for picture, *each in zip(pictures, captioned, facts)], errors
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.caption", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.caption", description=__doc__.split("\n\n")[1]
+    )
     ensembles.add_arguments(parser, "several caption together, as an ensemble")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, GIF or BMP files")
     parser.add_argument("--overlay", metavar="PNG", help="draw where the captioner looked")
@@ -87,7 +95,9 @@ def save_overlay(path, picture, captioned, facts):
     """Draws a `Captioned`, and what `explain_captions` tells of it, to a PNG file."""
     from keras_sat.visualize.attention import attention_overlay, to_png
 
-    figure = attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes, facts)
+    figure = attention_overlay(
+        picture, captioned.words, captioned.attention, captioned.boxes, facts
+    )
     with atomic(path) as temporary:
         temporary.write_bytes(to_png(figure, dpi=100))
 

@@ -78,11 +78,23 @@ def compare(experiments, runs, split="test", suffix=""):
 
 def add_experiments(parser):
     """Adds the arguments that say which experiments are to be trained, where, and on what evaluated."""
-    parser.add_argument("configs", nargs="+", metavar="YAML", help="experiments; a run is called like its file")
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="where the runs are (default: runs)")
+    parser.add_argument(
+        "configs", nargs="+", metavar="YAML", help="experiments; a run is called like its file"
+    )
+    parser.add_argument(
+        "--runs", default="runs", metavar="DIR", help="where the runs are (default: runs)"
+    )
     parser.add_argument("--split", default="test", help="train, val or test (default)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all of them, such as seed=2")
-    parser.add_argument("--suffix", default="", metavar="TEXT", help="ends the runs' names, such as _seed2")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="for all of them, such as seed=2",
+    )
+    parser.add_argument(
+        "--suffix", default="", metavar="TEXT", help="ends the runs' names, such as _seed2"
+    )
 
 
 def experiments_of(args):
@@ -95,7 +107,9 @@ def experiments_of(args):
     for path in args.configs:
         name = Path(path).stem + args.suffix
         if name in experiments:
-            raise UserError(f"{path}: another experiment is called {name} too; rename one of the files")
+            raise UserError(
+                f"{path}: another experiment is called {name} too; rename one of the files"
+            )
         experiments[name] = configuration.load(path, args.set)
         check_prepared(experiments[name], path)
     return experiments
@@ -103,9 +117,16 @@ def experiments_of(args):
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.compare", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.compare", description=__doc__.split("\n\n")[1]
+    )
     add_experiments(parser)
-    parser.add_argument("--output", default="comparison", metavar="DIR", help="for table and plot (default: comparison)")
+    parser.add_argument(
+        "--output",
+        default="comparison",
+        metavar="DIR",
+        help="for table and plot (default: comparison)",
+    )
     args = parser.parse_args(arguments)
     compared = compare(experiments_of(args), Path(args.runs), args.split, args.suffix)
     evaluations = {run.folder.name: evaluation for run, evaluation in compared}
@@ -116,7 +137,9 @@ def main(arguments=None):
     output = Path(args.output)
     text = write_comparison(output, evaluations, HEADLINE, systems_as="rows")
     save_comparison(output / "plot.png", evaluations)
-    print(f"\n{args.split} split, percent, 95% confidence intervals\n\n{text}\n\n{output}/table.md, table.json, plot.png")
+    print(
+        f"\n{args.split} split, percent, 95% confidence intervals\n\n{text}\n\n{output}/table.md, table.json, plot.png"
+    )
 
 
 if __name__ == "__main__":

@@ -17,13 +17,22 @@ PICTURES = 12
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.demo", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--output", default="demo", metavar="DIR", help="where everything goes (default: demo)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=2")
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.demo", description=__doc__.split("\n\n")[1]
+    )
+    parser.add_argument(
+        "--output", default="demo", metavar="DIR", help="where everything goes (default: demo)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=2"
+    )
     args = parser.parse_args(arguments)
     started, output = time.monotonic(), Path(args.output)
     overrides = [("data.path", f"{output}/scenes"), *args.set]
-    experiments = {name: configuration.load(configuration.CONFIGS / f"{name}.yaml", overrides) for name in TITLES}
+    experiments = {
+        name: configuration.load(configuration.CONFIGS / f"{name}.yaml", overrides)
+        for name in TITLES
+    }
 
     from keras_sat.compare import compare
     from keras_sat.evaluation.report import table

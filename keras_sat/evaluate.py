@@ -36,8 +36,16 @@ def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None, gallery=F
         data.check_inputs(["pixels"])
     model = run.captioner()
     target = run.folder / "evaluation"
-    captioned, evaluation = evaluate_model(model, run, data, split, metrics, limit, target / f"{split}_captions.json")
-    report.write(target, split, run.folder.name, evaluation, {"decoding": dataclasses.asdict(run.experiment.decoding)})
+    captioned, evaluation = evaluate_model(
+        model, run, data, split, metrics, limit, target / f"{split}_captions.json"
+    )
+    report.write(
+        target,
+        split,
+        run.folder.name,
+        evaluation,
+        {"decoding": dataclasses.asdict(run.experiment.decoding)},
+    )
     if gallery:
         from keras_sat.decoding.captioned import explain_split
         from keras_sat.visualize.gallery import stored_pictures, write_gallery
@@ -70,7 +78,9 @@ def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=No
             write_results(results, {each.source_id: each.caption for each in captioned})
         records = _records(data, split, limit)
         attention = evaluate_attention(model, data, split, vocabulary, captioned, records)
-    return captioned, _measure(captioned, records, data, metrics, attention | describe_attention(captioned))
+    return captioned, _measure(
+        captioned, records, data, metrics, attention | describe_attention(captioned)
+    )
 
 
 def evaluate_captions(captions, data, split="test", metrics=METRICS, source="captions"):
@@ -85,7 +95,9 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
     with data.reading(split):
         records = _records(data, split)
         check_split(source, captions, data, split, records)
-    captioned = [Captioned(image, caption, float("nan"), None, None) for image, caption in captions.items()]
+    captioned = [
+        Captioned(image, caption, float("nan"), None, None) for image, caption in captions.items()
+    ]
     return _measure(captioned, {image: records[image] for image in captions}, data, metrics)
 
 
@@ -95,7 +107,10 @@ def _records(data, split, limit=0):
     from keras_sat.data.input_pipeline import read_records
 
     nothing = {"encoded": b"", "proposals": None, **dict.fromkeys(MAPS)}
-    return {record.source_id: dataclasses.replace(record, **nothing) for record in read_records(data, split, limit)}
+    return {
+        record.source_id: dataclasses.replace(record, **nothing)
+        for record in read_records(data, split, limit)
+    }
 
 
 def _measure(captioned, records, data, metrics, attention=None):
@@ -107,9 +122,12 @@ def _measure(captioned, records, data, metrics, attention=None):
     captions = {each.source_id: each.caption for each in captioned}
     plain = dict(zip(captions, normalised(captions.values())))
     references = normalised_references(records.values())
-    values = diversity.values_of(plain, references, diversity.training_captions(data)) | (attention or {})
+    values = diversity.values_of(plain, references, diversity.training_captions(data)) | (
+        attention or {}
+    )
     values["misbound"] = {
-        image: misbound(caption.split(), records[image].phrases, references[image]) for image, caption in plain.items()
+        image: misbound(caption.split(), records[image].phrases, references[image])
+        for image, caption in plain.items()
     }
     published = {image: record.captions for image, record in records.items()}
     return evaluation_of(captions, published, metrics, values, diversity.facts_of(plain.values()))
@@ -118,16 +136,36 @@ def _measure(captioned, records, data, metrics, attention=None):
 @command
 def main(arguments=None):
     default, note = default_metrics()
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.evaluate", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.evaluate", description=__doc__.split("\n\n")[1]
+    )
     ensembles.add_arguments(parser, "several are evaluated side by side", required=False)
-    parser.add_argument("--ensemble", action="store_true", help="evaluate the runs as one captioner, too")
-    parser.add_argument("--results", action="append", default=[], metavar="JSON", help="captions in COCO's results format")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="evaluate the runs as one captioner, too"
+    )
+    parser.add_argument(
+        "--results",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="captions in COCO's results format",
+    )
     parser.add_argument("--split", default="test", help="train, val or test (default)")
-    parser.add_argument("--data", metavar="DIR", help="the prepared data set (default: the one the run was trained on)")
-    parser.add_argument("--metrics", default=",".join(default), help="comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="the prepared data set (default: the one the run was trained on)",
+    )
+    parser.add_argument(
+        "--metrics", default=",".join(default), help="comma-separated (default: %(default)s)"
+    )
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images")
-    parser.add_argument("--gallery", action="store_true", help="write a page of best, worst and random captions")
-    parser.add_argument("--output", metavar="DIR", help="for the table of several systems (default: comparison)")
+    parser.add_argument(
+        "--gallery", action="store_true", help="write a page of best, worst and random captions"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="for the table of several systems (default: comparison)"
+    )
     args = parser.parse_args(arguments)
     metrics = check_metrics(args.metrics.split(","))
     if not args.run and not (args.results and args.data):
@@ -147,7 +185,10 @@ def main(arguments=None):
         systems[title] = evaluate(run, args.split, metrics, args.limit, args.data, args.gallery)
     if args.results:
         data = open_prepared(args.data) if args.data else runs[0].data()
-        systems |= {path: evaluate_captions(each, data, args.split, metrics, path) for path, each in results.items()}
+        systems |= {
+            path: evaluate_captions(each, data, args.split, metrics, path)
+            for path, each in results.items()
+        }
     kinds = [".json", "_captions.json", "_images.csv", *["_gallery.html"] * args.gallery]
     written = [f"{run.folder}/evaluation/{args.split}{', '.join(kinds)}" for run in runs]
     if len(systems) > 1 or args.output:

@@ -32,21 +32,33 @@ class Batching:
     def __post_init__(self):
         for name, value in vars(self).items():
             if value < 1:
-                raise UserError(f"--{name.replace('_', '-')}: {value} is out of range, 1 is the least")
+                raise UserError(
+                    f"--{name.replace('_', '-')}: {value} is out of range, 1 is the least"
+                )
 
     @property
     def allowed_batch_sizes(self):
-        return [*(1 << n for n in range((self.max_batch_size - 1).bit_length())), self.max_batch_size]
+        return [
+            *(1 << n for n in range((self.max_batch_size - 1).bit_length())),
+            self.max_batch_size,
+        ]
 
     def to_text(self):
         """TensorFlow Serving's BatchingParameters, in protobuf's text format."""
         values = [f"{name} {{ value: {value} }}" for name, value in vars(self).items()]
-        return "\n".join([*values, *(f"allowed_batch_sizes: {size}" for size in self.allowed_batch_sizes)]) + "\n"
+        return (
+            "\n".join(
+                [*values, *(f"allowed_batch_sizes: {size}" for size in self.allowed_batch_sizes)]
+            )
+            + "\n"
+        )
 
 
 def versions(output):
     """The numbers of a model's versions, the newest first."""
-    return sorted((int(each.name) for each in Path(output).glob("*") if each.name.isdigit()), reverse=True)
+    return sorted(
+        (int(each.name) for each in Path(output).glob("*") if each.name.isdigit()), reverse=True
+    )
 
 
 def next_version(output):
@@ -78,10 +90,14 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
         tf.saved_model.save(module, str(new), functions)
         (new / "assets" / "vocabulary.txt").write_text(run.vocabulary().to_text(), encoding="utf-8")
         (new / "assets.extra").mkdir()
-        _write_warm_up(new / "assets.extra" / "tf_serving_warmup_requests", card["name"], functions, batching)
+        _write_warm_up(
+            new / "assets.extra" / "tf_serving_warmup_requests", card["name"], functions, batching
+        )
         # The name under which TensorFlow Serving finds it, with --enable_per_model_batching_parameters.
         (new / "batching_params.pbtxt").write_text(batching.to_text())
-        (new / "model_card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (new / "model_card.json").write_text(
+            json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         (new / "model_card.md").write_text(model_card.to_markdown(card), encoding="utf-8")
     return folder
 
@@ -95,28 +111,53 @@ def _write_warm_up(path, name, functions, batching):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, function in functions.items():
             for size in batching.allowed_batch_sizes:
-                request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(name=name, signature_name=signature))
+                request = predict_pb2.PredictRequest(
+                    model_spec=model_pb2.ModelSpec(name=name, signature_name=signature)
+                )
                 for key, spec in function.structured_input_signature[1].items():
                     blank = {"image_bytes": grey, "caption": b""}.get(key, 0.0)
                     values = tf.fill([size, *spec.shape[1:]], tf.constant(blank, spec.dtype))
                     request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
                 predict_log = prediction_log_pb2.PredictLog(request=request)
-                writer.write(prediction_log_pb2.PredictionLog(predict_log=predict_log).SerializeToString(deterministic=True))
+                writer.write(
+                    prediction_log_pb2.PredictionLog(predict_log=predict_log).SerializeToString(
+                        deterministic=True
+                    )
+                )
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.export", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.export", description=__doc__.split("\n\n")[1]
+    )
     ensembles.add_arguments(parser, "several caption together, as an ensemble")
-    parser.add_argument("--output", required=True, metavar="DIR", help="the model's folder, such as serving/models/NAME")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="the model's folder, such as serving/models/NAME",
+    )
     for field in dataclasses.fields(Batching):
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=int, default=field.default, metavar="N", help="of requests (default: %(default)s)")
+        parser.add_argument(
+            flag,
+            type=int,
+            default=field.default,
+            metavar="N",
+            help="of requests (default: %(default)s)",
+        )
     parser.add_argument(
-        "--max-pixels", type=int, default=MAX_PIXELS, metavar="N", help="larger pictures are refused (default: %(default)s)"
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="larger pictures are refused (default: %(default)s)",
     )
     args = parser.parse_args(arguments)
-    batching = Batching(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Batching)})
+    batching = Batching(
+        **{field.name: getattr(args, field.name) for field in dataclasses.fields(Batching)}
+    )
     run = ensembles.with_arguments(ensembles.open_runs(args.run), args)
     print(export(run, args.output, batching, args.max_pixels))
 

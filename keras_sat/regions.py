@@ -36,13 +36,17 @@ def sweep(run, split="test", metrics=METRICS, counts=(), limit=0, folder=None):
     model = run.load_model()
     setting, possible = _possible(model, data)
     if wrong := next((count for count in counts if not 1 <= count <= max(possible)), None):
-        raise UserError(f"--counts {wrong}: model.{setting} lies between 1 and {max(possible)} here")
+        raise UserError(
+            f"--counts {wrong}: model.{setting} lies between 1 and {max(possible)} here"
+        )
     captioner, evaluations = run.captioner(model), {}
     for count in counts or possible:
         setattr(model.areas, setting, count)
         captioned, evaluation = evaluate_model(captioner, run, data, split, metrics, limit)
         regions = float(np.mean([present(each.boxes).sum() for each in captioned]))
-        evaluations[f"{setting}={count}"] = dataclasses.replace(evaluation, facts={**evaluation.facts, "regions": regions})
+        evaluations[f"{setting}={count}"] = dataclasses.replace(
+            evaluation, facts={**evaluation.facts, "regions": regions}
+        )
     return dict(sorted(evaluations.items(), key=lambda item: item[1].facts["regions"]))
 
 
@@ -50,7 +54,9 @@ def _possible(model, data):
     """The name of the areas' setting that decides how many regions there are at test time, and the values worth trying."""
     if "boxes" in model.input_shapes:
         most = model.input_shapes["boxes"][0]
-        return "test_boxes", [n * power for power in (1, 10, 100, 1000) for n in (1, 2, 5) if n * power < most] + [most]
+        return "test_boxes", [
+            n * power for power in (1, 10, 100, 1000) for n in (1, 2, 5) if n * power < most
+        ] + [most]
     height, width, _ = data.feature_shape
     strides = {}  # the smallest that gives so many cells
     for stride in range(1, min(height, width) + 1):
@@ -60,14 +66,29 @@ def _possible(model, data):
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.regions", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.regions", description=__doc__.split("\n\n")[1]
+    )
     parser.add_argument("--run", required=True, metavar="DIR", help="a trained run")
     parser.add_argument("--split", default="test", help="train, val or test (default)")
-    parser.add_argument("--data", metavar="DIR", help="the prepared data set (default: the one the run was trained on)")
-    parser.add_argument("--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)")
-    parser.add_argument("--counts", default="", metavar="N,N,…", help="strides, or numbers of proposals (default: many)")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="the prepared data set (default: the one the run was trained on)",
+    )
+    parser.add_argument(
+        "--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--counts",
+        default="",
+        metavar="N,N,…",
+        help="strides, or numbers of proposals (default: many)",
+    )
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images")
-    parser.add_argument("--output", metavar="DIR", help="(default: the run's evaluation/SPLIT_regions)")
+    parser.add_argument(
+        "--output", metavar="DIR", help="(default: the run's evaluation/SPLIT_regions)"
+    )
     add_decoding(parser)
     args = parser.parse_args(arguments)
     metrics = check_metrics(args.metrics.split(","))

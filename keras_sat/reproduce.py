@@ -43,10 +43,19 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.reproduce", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.reproduce", description=__doc__.split("\n\n")[1]
+    )
     add_experiments(parser)
-    parser.add_argument("--ensemble", action="store_true", help="record all of them as one captioner, too")
-    parser.add_argument("--output", default="results", metavar="DIR", help="where rows are recorded (default: results)")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="record all of them as one captioner, too"
+    )
+    parser.add_argument(
+        "--output",
+        default="results",
+        metavar="DIR",
+        help="where rows are recorded (default: results)",
+    )
     args = parser.parse_args(arguments)
     experiments = experiments_of(args)
     if args.ensemble and len(experiments) == 1:
@@ -54,7 +63,9 @@ def main(arguments=None):
     output = Path(args.output)
     text = reproduce(experiments, Path(args.runs), output, args.split, args.suffix, args.ensemble)
     print(f"\n{args.split} split, percent, 95% confidence intervals\n\n{text}\n")
-    print(f"{output}/table_{args.split}.md, curves_{args.split}.png, and a .json and the captions of each row")
+    print(
+        f"{output}/table_{args.split}.md, curves_{args.split}.png, and a .json and the captions of each row"
+    )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def check_needed(experiment, folder, coming=()):
         return
     for other in map(Path, (*filter(None, [experiment.init_from]), *experiment.train.teachers)):
         if other.resolve() == folder.resolve():
-            raise UserError(f"{other}: is to be trained itself; name another init_from or teacher, or choose another --run")
+            raise UserError(
+                f"{other}: is to be trained itself; name another init_from or teacher, or choose another --run"
+            )
         if other not in coming:
             open_run(other).checkpoint()
 
@@ -89,7 +91,9 @@ def prepare_built_in(experiment, path=None):
             if not folder.exists():
                 raise
             reason = str(error).partition("; choose another --output")[0]
-            raise UserError(f"{reason}; take it as it is with --data {folder}, or another --set data.path=DIR") from error
+            raise UserError(
+                f"{reason}; take it as it is with --data {folder}, or another --set data.path=DIR"
+            ) from error
 
 
 def check_prepared(experiment, path=None):
@@ -97,12 +101,16 @@ def check_prepared(experiment, path=None):
     folder = Path(experiment.data.path)
     if not _built_in(experiment) and not folder.exists():
         what = f"--config {path}" if path else f"--dataset {experiment.prepare.dataset}"
-        raise UserError(f"{folder}: no such data set; make it: python -m pipeline.prepare {what} --output {folder}")
+        raise UserError(
+            f"{folder}: no such data set; make it: python -m pipeline.prepare {what} --output {folder}"
+        )
 
 
 def _built_in(experiment):
     folder, section = Path(experiment.data.path), experiment.prepare
-    return section.dataset == "scenes" and (folder.name.startswith("scenes") or section != configuration.Prepare())
+    return section.dataset == "scenes" and (
+        folder.name.startswith("scenes") or section != configuration.Prepare()
+    )
 
 
 def load_experiment(model, path, data, overrides):
@@ -113,22 +121,40 @@ def load_experiment(model, path, data, overrides):
     """
     if model and model not in configuration.SYSTEMS:
         raise UserError(f"--model {model}: unknown{nearest(model, configuration.SYSTEMS)}")
-    experiment = configuration.load(path or configuration.default_config(model or "soft"), overrides)
+    experiment = configuration.load(
+        path or configuration.default_config(model or "soft"), overrides
+    )
     if model and experiment.model.name != model:
-        raise UserError(f"--model {model}: but {path} describes {experiment.model.name}; leave one of them out")
+        raise UserError(
+            f"--model {model}: but {path} describes {experiment.model.name}; leave one of them out"
+        )
     if data:
-        experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, path=data))
+        experiment = dataclasses.replace(
+            experiment, data=dataclasses.replace(experiment.data, path=data)
+        )
     return experiment
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m keras_sat.train", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--model", help=f"the system: {', '.join(configuration.SYSTEMS)} (default: soft)")
-    parser.add_argument("--config", metavar="YAML", help="an experiment (default: configs/scenes_MODEL.yaml)")
-    parser.add_argument("--data", metavar="DIR", help="a prepared data set, instead of the experiment's")
-    parser.add_argument("--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=10")
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_sat.train", description=__doc__.split("\n\n")[1]
+    )
+    parser.add_argument(
+        "--model", help=f"the system: {', '.join(configuration.SYSTEMS)} (default: soft)"
+    )
+    parser.add_argument(
+        "--config", metavar="YAML", help="an experiment (default: configs/scenes_MODEL.yaml)"
+    )
+    parser.add_argument(
+        "--data", metavar="DIR", help="a prepared data set, instead of the experiment's"
+    )
+    parser.add_argument(
+        "--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=10"
+    )
     args = parser.parse_args(arguments)
     experiment = load_experiment(args.model, args.config, args.data, args.set)
     if not args.data:

@@ -19,7 +19,10 @@ def path_of(run, component):
 
 def model_of(run):
     """What a verdict is about, as the model card of an export has it: checkpoints and decoding."""
-    return {"checkpoints": [run.fingerprint()], "decoding": dataclasses.asdict(run.experiment.decoding)}
+    return {
+        "checkpoints": [run.fingerprint()],
+        "decoding": dataclasses.asdict(run.experiment.decoding),
+    }
 
 
 def give(run, component, reasons, **facts):
@@ -28,7 +31,12 @@ def give(run, component, reasons, **facts):
     Raises:
         UserError: NOT_BLESSED, with the reasons.
     """
-    verdict = {"verdict": NOT_BLESSED if reasons else BLESSED, "reasons": reasons, "model": model_of(run), **facts}
+    verdict = {
+        "verdict": NOT_BLESSED if reasons else BLESSED,
+        "reasons": reasons,
+        "model": model_of(run),
+        **facts,
+    }
     write_text(path_of(run, component), json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")
     _check(verdict, path_of(run, component), component)
 
@@ -42,21 +50,31 @@ def blessed(run, component):
     path = path_of(run, component)
     verdict = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if verdict.get("model") != model_of(run):
-        raise UserError(f"{path}: no verdict on this model; python -m pipeline.{component} --run {run.folder} gives one")
+        raise UserError(
+            f"{path}: no verdict on this model; python -m pipeline.{component} --run {run.folder} gives one"
+        )
     _check(verdict, path, component)
     return verdict
 
 
 def _check(verdict, path, component):
     if verdict["verdict"] != BLESSED:
-        raise UserError(f"{NOT_BLESSED} by the {component}: {'; '.join(verdict['reasons'])} ({path})")
+        raise UserError(
+            f"{NOT_BLESSED} by the {component}: {'; '.join(verdict['reasons'])} ({path})"
+        )
 
 
 def parser(component, doc):
     """Of a component's command, with --run and --push."""
-    made = argparse.ArgumentParser(prog=f"python -m pipeline.{component}", description=doc.split("\n\n")[1])
+    made = argparse.ArgumentParser(
+        prog=f"python -m pipeline.{component}", description=doc.split("\n\n")[1]
+    )
     made.add_argument("--run", required=True, metavar="DIR", help="a trained run")
-    made.add_argument("--push", metavar="DIR", help="the model's folder, such as serving/models/NAME (default: the run's)")
+    made.add_argument(
+        "--push",
+        metavar="DIR",
+        help="the model's folder, such as serving/models/NAME (default: the run's)",
+    )
     return made
 
 
@@ -65,7 +83,9 @@ def run_of(args):
     run = open_run(args.run)
     push = dataclasses.replace(run.experiment.push, folder=args.push or run.experiment.push.folder)
     if not push.folder:
-        raise UserError("say where to: --push serving/models/NAME, or push.folder in the experiment")
+        raise UserError(
+            "say where to: --push serving/models/NAME, or push.folder in the experiment"
+        )
     return dataclasses.replace(run, experiment=dataclasses.replace(run.experiment, push=push))
 
 

@@ -28,11 +28,22 @@ def bless(run, split):
     """
     from keras_sat.evaluation.report import read_scores
 
-    scores, last, asked = read_scores(run.folder / "evaluation").get(split, {}), last_version(run), run.experiment.push
-    wanted = {name: least for name, least in dataclasses.asdict(asked.at_least).items() if least is not None}
+    scores, last, asked = (
+        read_scores(run.folder / "evaluation").get(split, {}),
+        last_version(run),
+        run.experiment.push,
+    )
+    wanted = {
+        name: least
+        for name, least in dataclasses.asdict(asked.at_least).items()
+        if least is not None
+    }
     reasons, before = [], {}
     if last:
-        before, data = last["scores"].get(split, {}), {each["data"]["fingerprint"] for each in last["runs"]}
+        before, data = (
+            last["scores"].get(split, {}),
+            {each["data"]["fingerprint"] for each in last["runs"]},
+        )
         if data != {run.facts["data"]} or not before.keys() >= wanted.keys():
             before = {}
             reasons.append(
@@ -49,7 +60,9 @@ def bless(run, split):
                 f"{name} is {scores[name]:.4f}, that of version {last['version']} {before[name]:.4f}, "
                 f"push.must_not_lose {asked.must_not_lose}"
             )
-    blessing.give(run, "evaluator", reasons, split=split, scores=scores, last=last and last["version"])
+    blessing.give(
+        run, "evaluator", reasons, split=split, scores=scores, last=last and last["version"]
+    )
 
 
 def last_version(run):
@@ -65,7 +78,10 @@ def last_version(run):
         path = folder / str(version) / "model_card.json"
         try:
             card = json.loads(path.read_text(encoding="utf-8"))
-            model = {"checkpoints": [each["checkpoint"] for each in card["runs"]], "decoding": card["decoding"]}
+            model = {
+                "checkpoints": [each["checkpoint"] for each in card["runs"]],
+                "decoding": card["decoding"],
+            }
         except (OSError, ValueError, LookupError) as error:
             raise UserError(
                 f"{path}: cannot be read ({error}), so that nothing can be compared; push.must_not_lose=null goes without"
@@ -79,7 +95,9 @@ def last_version(run):
 def main(arguments=None):
     parser = blessing.parser("evaluator", __doc__)
     parser.add_argument("--split", help="to judge by (default: test, or val where there is none)")
-    parser.add_argument("--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)"
+    )
     args = parser.parse_args(arguments)
     run, metrics = blessing.run_of(args), check_metrics(args.metrics.split(","))
     from keras_sat.evaluate import evaluate

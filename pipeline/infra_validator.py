@@ -34,7 +34,9 @@ def validate(run):
     shutil.rmtree(staging, ignore_errors=True)
     batching = Batching(max_batch_size=run.experiment.push.max_batch_size)
     version = export(run, staging, batching, version=next_version(blessing.model_folder(run)))
-    blessing.give(run, "infra_validator", differences(run, staging, records), version=int(version.name))
+    blessing.give(
+        run, "infra_validator", differences(run, staging, records), version=int(version.name)
+    )
 
 
 def outputs(run):
@@ -44,7 +46,12 @@ def outputs(run):
         return []
     version = str(json.loads(path.read_text(encoding="utf-8"))["version"])
     pushed, staged = blessing.model_folder(run) / version, blessing.staging_folder(run) / version
-    return [path, *sorted(each for each in (pushed if pushed.exists() else staged).rglob("*") if each.is_file())]
+    return [
+        path,
+        *sorted(
+            each for each in (pushed if pushed.exists() else staged).rglob("*") if each.is_file()
+        ),
+    ]
 
 
 def differences(run, folder, records):
@@ -65,15 +72,23 @@ def differences(run, folder, records):
         raise errors[0]
     seconds = 60 * run.experiment.push.max_minutes
     try:
-        with ServerProcess(folder, seconds) as server, CaptionClient(server.address, deadline=seconds) as client:
+        with (
+            ServerProcess(folder, seconds) as server,
+            CaptionClient(server.address, deadline=seconds) as client,
+        ):
             answers = client.caption([record.encoded for record in records], _boxes(run, records))
     except (ValueError, grpc.RpcError) as error:
-        return [f"{error.code().name}: {error.details()}" if isinstance(error, grpc.RpcError) else str(error)]
+        return [
+            f"{error.code().name}: {error.details()}"
+            if isinstance(error, grpc.RpcError)
+            else str(error)
+        ]
     return [
         f"{record.source_id}: served {answer.caption!r} ({answer.score:.4f}, {answer.status}), "
         f"in process {expected.caption!r} ({expected.score:.4f})"
         for record, answer, (*_, expected, _) in zip(records, answers, captioned)
-        if answer.caption != expected.caption or not np.isclose(answer.score, expected.score, **TOLERANCE)
+        if answer.caption != expected.caption
+        or not np.isclose(answer.score, expected.score, **TOLERANCE)
     ]
 
 
@@ -85,10 +100,14 @@ def _boxes(run, records):
     from keras_sat.pictures.proposals import out_of_crop
 
     encoder, regions = run.facts["encoder"], run.facts["proposals"]
-    found = [picture_inputs(record.encoded, ("boxes",), encoder, regions)["boxes"] for record in records]
+    found = [
+        picture_inputs(record.encoded, ("boxes",), encoder, regions)["boxes"] for record in records
+    ]
     if encoder["resize"] == "squash":
         return found
-    return [out_of_crop(boxes, record.height, record.width) for boxes, record in zip(found, records)]
+    return [
+        out_of_crop(boxes, record.height, record.width) for boxes, record in zip(found, records)
+    ]
 
 
 @command

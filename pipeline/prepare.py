@@ -32,7 +32,9 @@ def prepare(config, output, beam_flags=()):
         UserError: the output exists but was made with other settings, another process is making it, or the source is
             unusable.
     """
-    logging.getLogger().setLevel(logging.CRITICAL)  # Beam warns of what is not installed, and logs errors that it raises
+    logging.getLogger().setLevel(
+        logging.CRITICAL
+    )  # Beam warns of what is not installed, and logs errors that it raises
     from keras_sat.data.examples import FORMAT_VERSION
     from pipeline.preparation import beam_runner, chain
     from pipeline.sources.base import open_source
@@ -40,7 +42,11 @@ def prepare(config, output, beam_flags=()):
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
     source = open_source(config)
-    wanted = {"format": FORMAT_VERSION, "source": source.fingerprint(), "settings": _settings(config)}
+    wanted = {
+        "format": FORMAT_VERSION,
+        "source": source.fingerprint(),
+        "settings": _settings(config),
+    }
     if config.proposals.file:
         wanted["boxes"] = proposals.fingerprint(config.proposals.file)
     if Path(config.encoder.weights).is_file():
@@ -49,14 +55,18 @@ def prepare(config, output, beam_flags=()):
     with _locked(output):
         if output.exists():
             _check_same(output, wanted)
-            shutil.rmtree(_partial(output), ignore_errors=True)  # of a job that was killed once all was done
+            shutil.rmtree(
+                _partial(output), ignore_errors=True
+            )  # of a job that was killed once all was done
         else:
             proposals.check(config.proposals)
             chain.run(source, config, wanted, _work_folder(output, wanted), output, options)
 
 
 def _settings(config):
-    return {key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS}
+    return {
+        key: value for key, value in dataclasses.asdict(config).items() if key not in config.CHECKS
+    }
 
 
 @contextlib.contextmanager
@@ -67,7 +77,9 @@ def _locked(output):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{output}: is being prepared by another process; wait for it") from error
+            raise UserError(
+                f"{output}: is being prepared by another process; wait for it"
+            ) from error
         yield
 
 
@@ -90,23 +102,35 @@ def _work_folder(output, wanted):
 
 def _check_same(output, wanted):
     if not (output / COMPLETED).exists():
-        raise UserError(f"{output}: exists but is no finished data set; choose another --output or remove it")
+        raise UserError(
+            f"{output}: exists but is no finished data set; choose another --output or remove it"
+        )
     manifest = json.loads((output / "manifest.json").read_text())
     if "settings" in manifest:  # those that it does not know yet are at their defaults
-        manifest["settings"] = _settings(configuration.from_values({"prepare": manifest["settings"]}).prepare)
+        manifest["settings"] = _settings(
+            configuration.from_values({"prepare": manifest["settings"]}).prepare
+        )
     for key, value in wanted.items():
         if manifest.get(key) != value:
-            raise UserError(f"{output}: was prepared with other settings ({key}); choose another --output or remove it")
+            raise UserError(
+                f"{output}: was prepared with other settings ({key}); choose another --output or remove it"
+            )
     print(f"{output}: already prepared")
 
 
 @command
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.prepare", description=__doc__.split("\n\n")[1], epilog="Any other option goes to Beam."
+        prog="python -m pipeline.prepare",
+        description=__doc__.split("\n\n")[1],
+        epilog="Any other option goes to Beam.",
     )
-    parser.add_argument("--output", required=True, metavar="DIR", help="the folder to make, such as data/scenes")
-    parser.add_argument("--config", metavar="YAML", help="an experiment whose `prepare` section is the start")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="the folder to make, such as data/scenes"
+    )
+    parser.add_argument(
+        "--config", metavar="YAML", help="an experiment whose `prepare` section is the start"
+    )
     flags = {
         "dataset": "the corpus' format: scenes, flickr8k, flickr30k, coco, karpathy or folder",
         "source": "the corpus' folder; for scenes, how many, such as train=3000,val=300,test=300",
@@ -120,10 +144,16 @@ def main(arguments=None):
     for key, text in flags.items():
         flag = "--" + key.removesuffix(".name").removeprefix("encoder.").replace("_", "-")
         number = key in ("encoder.image_size", "seed")
-        parser.add_argument(flag, dest=key, metavar="N" if number else "X", type=int if number else str, help=text)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of `prepare`")
+        parser.add_argument(
+            flag, dest=key, metavar="N" if number else "X", type=int if number else str, help=text
+        )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of `prepare`"
+    )
     args, beam_flags = parser.parse_known_args(arguments)
-    given = [(f"prepare.{key}", value) for key in flags if (value := getattr(args, key)) is not None]
+    given = [
+        (f"prepare.{key}", value) for key in flags if (value := getattr(args, key)) is not None
+    ]
     overrides = given + [f"prepare.{text}" for text in args.set]
     prepare(configuration.load(args.config, overrides).prepare, args.output, beam_flags)
 

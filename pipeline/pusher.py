@@ -28,7 +28,9 @@ def push(run):
         try:
             (staging / version).rename(target)
         except OSError as error:
-            raise UserError(f"{target}: cannot be pushed ({error.strerror}); run pipeline.infra_validator again") from error
+            raise UserError(
+                f"{target}: cannot be pushed ({error.strerror}); run pipeline.infra_validator again"
+            ) from error
         with contextlib.suppress(OSError):  # another run's version may be staged there by now
             staging.rmdir()
             staging.parent.rmdir()

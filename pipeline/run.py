@@ -42,7 +42,9 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
     data = open_prepared(experiment.data.path)
     path = folder / "lineage.json"
     before = json.loads(path.read_text()) if path.exists() else {}
-    lineage = before | _data_lineage(data)  # of what is not reached this time, the outputs still come from what it says
+    lineage = before | _data_lineage(
+        data
+    )  # of what is not reached this time, the outputs still come from what it says
 
     def component(name, inputs, outputs, work):
         if before.get(name) == {"inputs": inputs, "outputs": _hashes(outputs())}:
@@ -60,7 +62,10 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
     component("Trainer", inputs, lambda: sorted(best.glob("*")), lambda: train(experiment, folder))
     trained = dataclasses.replace(open_run(folder), experiment=experiment)
     split = evaluator.split_of(data)
-    inputs = {"Transform": data.manifest["fingerprint"], "Trainer": _hash(lineage["Trainer"]["outputs"])}
+    inputs = {
+        "Transform": data.manifest["fingerprint"],
+        "Trainer": _hash(lineage["Trainer"]["outputs"]),
+    }
     inputs["settings"] = _hash([split, list(metrics), decoding])
     report = folder / "evaluation" / f"{split}.json"
     component("Evaluator", inputs, lambda: [report], lambda: evaluate(trained, split, metrics))
@@ -68,7 +73,10 @@ def run(experiment, folder, metrics=METRICS, beam_flags=()):
         return lineage
 
     last = evaluator.last_version(trained)
-    inputs = {"Evaluator": _hash(lineage["Evaluator"]["outputs"]), "settings": _hash([push, decoding])}
+    inputs = {
+        "Evaluator": _hash(lineage["Evaluator"]["outputs"]),
+        "settings": _hash([push, decoding]),
+    }
     verdict = blessing.path_of(trained, "evaluator")
     blessed = inputs | {"last": last and _hash(last)}
     component("ModelBlessing", blessed, lambda: [verdict], lambda: evaluator.bless(trained, split))
@@ -90,7 +98,10 @@ def _data_lineage(data):
     examples = {"source": manifest["source"], "settings": _hash(manifest["settings"])}
     examples |= {"boxes": manifest["boxes"]} if "boxes" in manifest else {}
     parents = {"ExampleGen": _hash(examples)}
-    encoder = {"vocabulary": manifest["vocabulary"]["fingerprint"], "encoder": manifest["encoder"]["weights"]}
+    encoder = {
+        "vocabulary": manifest["vocabulary"]["fingerprint"],
+        "encoder": manifest["encoder"]["weights"],
+    }
     described = {
         "ExampleGen": (examples, "failures-*.jsonl"),
         "StatisticsGen": (parents, "statistics.*"),
@@ -101,7 +112,9 @@ def _data_lineage(data):
         name: {"inputs": inputs, "outputs": _hashes(sorted(data.folder.glob(pattern)))}
         for name, (inputs, pattern) in described.items()
     }
-    shards = {shard["name"]: shard["sha256"] for each in manifest["splits"].values() for shard in each}
+    shards = {
+        shard["name"]: shard["sha256"] for each in manifest["splits"].values() for shard in each
+    }
     lineage["Transform"] = {"inputs": parents | encoder, "outputs": shards}
     return lineage
 
@@ -111,19 +124,35 @@ def _hash(value):
 
 
 def _hashes(paths):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()
+    }
 
 
 @command
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.run", description=__doc__.split("\n\n")[1], epilog="Any other option goes to Beam."
+        prog="python -m pipeline.run",
+        description=__doc__.split("\n\n")[1],
+        epilog="Any other option goes to Beam.",
     )
-    parser.add_argument("--config", required=True, metavar="YAML", help="the experiment, with its `prepare` section")
-    parser.add_argument("--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)")
-    parser.add_argument("--push", metavar="DIR", help="the model's folder, such as serving/models/NAME (push.folder)")
-    parser.add_argument("--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=10")
+    parser.add_argument(
+        "--config", required=True, metavar="YAML", help="the experiment, with its `prepare` section"
+    )
+    parser.add_argument(
+        "--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)"
+    )
+    parser.add_argument(
+        "--push",
+        metavar="DIR",
+        help="the model's folder, such as serving/models/NAME (push.folder)",
+    )
+    parser.add_argument(
+        "--metrics", default=",".join(METRICS), help="comma-separated (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as train.epochs=10"
+    )
     args, beam_flags = parser.parse_known_args(arguments)
     push = [("push.folder", args.push)] if args.push else []
     experiment = configuration.load(args.config, args.set + push)

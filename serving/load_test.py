@@ -33,20 +33,30 @@ class Answer:
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m serving.load_test", description=__doc__.split("\n\n", 1)[1])
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or URLs to send, over and over")
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.load_test", description=__doc__.split("\n\n", 1)[1]
+    )
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="files, folders or URLs to send, over and over"
+    )
     parser.add_argument("--rate", type=float, required=True, metavar="R", help="requests a second")
     parser.add_argument("--seconds", type=float, default=30, metavar="S", help="(%(default)s)")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images a request (%(default)s)")
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="images a request (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the moments (%(default)s)")
-    parser.add_argument("--max-megabytes", type=int, default=32, metavar="MB", help="of an image (%(default)s)")
+    parser.add_argument(
+        "--max-megabytes", type=int, default=32, metavar="MB", help="of an image (%(default)s)"
+    )
     parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.png")
     connection.add_options(parser)
     args = parser.parse_args(arguments)
     if min(args.rate, args.seconds, args.batch) <= 0:
         parser.error("--rate, --seconds and --batch must be above 0")
     try:
-        images = [read_picture(name, args.max_megabytes << 20) for name in list_pictures(args.images)]
+        images = [
+            read_picture(name, args.max_megabytes << 20) for name in list_pictures(args.images)
+        ]
         settings = connection.from_options(args)
         if not images:
             raise ValueError(f"{args.images[0]}: holds no pictures")
@@ -61,7 +71,9 @@ def main(arguments=None):
         plot(answers, f"{args.output}.png")
 
 
-async def load(images, rate, seconds, batch, seed, server, model, label, deadline, root_certificates, token):
+async def load(
+    images, rate, seconds, batch, seed, server, model, label, deadline, root_certificates, token
+):
     """Asks for captions at random moments, `rate` times a second on average, for so many seconds.
 
     Args:
@@ -74,7 +86,11 @@ async def load(images, rate, seconds, batch, seed, server, model, label, deadlin
     from serving.client import messages
     from serving.client.client import open_channel, token_metadata
 
-    chance, spec, turn = random.Random(seed), messages.model_spec(model, label=label), itertools.cycle(images)
+    chance, spec, turn = (
+        random.Random(seed),
+        messages.model_spec(model, label=label),
+        itertools.cycle(images),
+    )
     moments = itertools.accumulate(chance.expovariate(rate) for _ in itertools.count())
 
     async def ask(stub, request, due):
@@ -90,7 +106,9 @@ async def load(images, rate, seconds, batch, seed, server, model, label, deadlin
     async with open_channel(server, root_certificates, grpc.aio) as channel:
         stub, tasks, start = messages.PredictionServiceStub(channel), [], time.monotonic()
         for moment in itertools.takewhile(lambda moment: moment < seconds, moments):
-            request = messages.predict_request(spec, "serving_default", {"image_bytes": list(itertools.islice(turn, batch))})
+            request = messages.predict_request(
+                spec, "serving_default", {"image_bytes": list(itertools.islice(turn, batch))}
+            )
             await asyncio.sleep(start + moment - time.monotonic())
             tasks.append(asyncio.create_task(ask(stub, request, start + moment)))
         return await asyncio.gather(*tasks)
@@ -123,7 +141,10 @@ def plot(answers, path):
     for status in sorted({answer.status for answer in answers}):
         chosen = [answer for answer in answers if answer.status == status]
         axis.plot(
-            [each.due for each in chosen], [1000 * each.took for each in chosen], ".", label=f"{status} ({len(chosen)})"
+            [each.due for each in chosen],
+            [1000 * each.took for each in chosen],
+            ".",
+            label=f"{status} ({len(chosen)})",
         )
     axis.set(xlabel="due, seconds", ylabel="latency, ms", yscale="log")
     axis.legend()

@@ -18,7 +18,15 @@ class ServerProcess:
     """
 
     def __init__(self, folder, seconds=600.0):
-        command = [sys.executable, "-W", "ignore", "-m", "serving.server", "--model-base-path", str(folder)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "serving.server",
+            "--model-base-path",
+            str(folder),
+        ]
         command += ["--port", "0", "--metrics-port", "0"]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         timer = threading.Timer(seconds, self._process.kill)
@@ -30,14 +38,18 @@ class ServerProcess:
             raise
         finally:
             timer.cancel()
-        threading.Thread(target=self._process.stderr.read, daemon=True).start()  # a full pipe would hold the server up
+        threading.Thread(
+            target=self._process.stderr.read, daemon=True
+        ).start()  # a full pipe would hold the server up
 
     def _listening(self):
         line = "it said nothing"
         for line in self._process.stderr:
             if found := re.search(r"serving on (\S+), metrics on (\S+)", line):
                 return found.groups()
-        raise ValueError(f"the server ended with code {self._process.wait()} before it served: {line.strip()}")
+        raise ValueError(
+            f"the server ended with code {self._process.wait()} before it served: {line.strip()}"
+        )
 
     def stop(self):
         """Ends the process: gently, and if that takes long, at once."""

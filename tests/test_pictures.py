@@ -7,7 +7,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from keras_sat.pictures.decode import decode_image, decode_picture, decode_pictures, exif_orientation, fit
+from keras_sat.pictures.decode import (
+    decode_image,
+    decode_picture,
+    decode_pictures,
+    exif_orientation,
+    fit,
+)
 from tests.odd_pictures import ODD, TAKEN, encoded, huge_png, many_frames, many_scans, turned
 from tests.pipeline.corpora import picture
 

@@ -3,7 +3,17 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 
-from keras_sat.text.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, join, mirrored, normalize, split
+from keras_sat.text.vocabulary import (
+    END,
+    PAD,
+    START,
+    UNKNOWN,
+    Vocabulary,
+    join,
+    mirrored,
+    normalize,
+    split,
+)
 from keras_sat.utils.errors import UserError
 
 WORDS = Vocabulary.from_counts({"a": 9, "dog": 5, "'s": 3, "man": 3, "don't": 2, "rare": 1}, min_count=2, max_size=100)

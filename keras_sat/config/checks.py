@@ -5,7 +5,12 @@ from keras_sat.utils.errors import UserError
 
 def check(experiment, source):
     """Raises: UserError: the first contradiction, with its way out; `source`: what the experiment was read from."""
-    data, model, finetune, train = experiment.data, experiment.model, experiment.finetune, experiment.train
+    data, model, finetune, train = (
+        experiment.data,
+        experiment.model,
+        experiment.finetune,
+        experiment.train,
+    )
     cider, decode = train.objective == "cider", getattr(model, "decode", "expectation")
     for wrong, message in (
         (

@@ -28,7 +28,9 @@ def apply(values, overrides):
             continue
         key, separator, text = override.partition("=")
         if not separator or not key:
-            raise UserError(f"--set {override}: expected section.key=value, such as train.epochs=10")
+            raise UserError(
+                f"--set {override}: expected section.key=value, such as train.epochs=10"
+            )
         _set(values, key.strip().split("."), _parse_yaml(text, f"--set {override}"))
     return values
 
@@ -39,12 +41,20 @@ def _read_yaml(path, seen=()):
     try:
         values = _parse_yaml(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UserError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from error
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise UserError(f"{path}: expected sections such as `train:`, found {type(values).__name__}")
+        raise UserError(
+            f"{path}: expected sections such as `train:`, found {type(values).__name__}"
+        )
     base = values.pop("base", None)
-    return values if base is None else _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
+    return (
+        values
+        if base is None
+        else _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
+    )
 
 
 def _parse_yaml(text, where):
@@ -78,12 +88,16 @@ def build(cls, values, source, types_instead=None, prefix=""):
             those declared. prefix: of the keys in messages, such as `train.`.
     """
     if not isinstance(values, dict):
-        raise UserError(f"{source}: {prefix.rstrip('.')}: expected a section with keys, got {values!r}")
+        raise UserError(
+            f"{source}: {prefix.rstrip('.')}: expected a section with keys, got {values!r}"
+        )
     hints = typing.get_type_hints(cls) | (types_instead or {})
     for key in values:
         if key not in hints:
             raise UserError(f"{source}: unknown key {prefix}{key}{nearest(key, hints)}")
-    return cls(**{key: _convert(hints[key], value, source, prefix + key) for key, value in values.items()})
+    return cls(
+        **{key: _convert(hints[key], value, source, prefix + key) for key, value in values.items()}
+    )
 
 
 def _convert(hint, value, source, key):
@@ -95,7 +109,9 @@ def _convert(hint, value, source, key):
         raise UserError(f"{source}: {key}: expected one of {', '.join(choices)}, got {value!r}")
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
-            raise UserError(f"{source}: {key}: expected a list such as [runs/a, runs/b], got {value!r}")
+            raise UserError(
+                f"{source}: {key}: expected a list such as [runs/a, runs/b], got {value!r}"
+            )
         return tuple(_convert(typing.get_args(hint)[0], each, source, key) for each in value)
     if isinstance(hint, types.UnionType):
         return None if value is None else _convert(typing.get_args(hint)[0], value, source, key)
@@ -110,7 +126,18 @@ def _convert(hint, value, source, key):
 
 
 _AT_LEAST_ONE = (
-    *("_size", "_length", "_width", "_layers", "_images", "_captions", "_batches", "_megabytes", "_pixels", "_stride"),
+    *(
+        "_size",
+        "_length",
+        "_width",
+        "_layers",
+        "_images",
+        "_captions",
+        "_batches",
+        "_megabytes",
+        "_pixels",
+        "_stride",
+    ),
     *("epochs", ".most", "train_boxes", "samples", "accumulate", ".beam", "push.pictures"),
 )
 _ABOVE_ZERO = (".temperature", ".top_p", "push.max_minutes")

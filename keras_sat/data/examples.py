@@ -66,17 +66,25 @@ def serialize(record):
         features[OBJECT_BOXES] = _floats(np.ravel([phrase.box for phrase in record.phrases]))
         features[OBJECT_WORDS] = _bytes([phrase.noun.encode() for phrase in record.phrases])
         features[OBJECT_CAPTIONS] = _ints([phrase.caption for phrase in record.phrases])
-        features[OBJECT_SPANS] = _ints(np.ravel([(phrase.start, phrase.end) for phrase in record.phrases]))
+        features[OBJECT_SPANS] = _ints(
+            np.ravel([(phrase.start, phrase.end) for phrase in record.phrases])
+        )
     if record.proposals is not None:
         boxes, scores = record.proposals
-        features[PROPOSED_BOXES], features[PROPOSED_SCORES] = _floats(np.ravel(boxes)), _floats(scores)
+        features[PROPOSED_BOXES], features[PROPOSED_SCORES] = (
+            _floats(np.ravel(boxes)),
+            _floats(scores),
+        )
     for name, prefix in MAPS.items():
         if (stored := getattr(record, name)) is not None:
             values, minimum, scale = stored
             features[f"{prefix}/values"] = _bytes([values.tobytes()])
             features[f"{prefix}/shape"] = _ints(values.shape)
             if minimum is not None:
-                features[f"{prefix}/minimum"], features[f"{prefix}/scale"] = _floats(minimum), _floats(scale)
+                features[f"{prefix}/minimum"], features[f"{prefix}/scale"] = (
+                    _floats(minimum),
+                    _floats(scale),
+                )
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
@@ -90,7 +98,9 @@ def deserialize(serialized):
     owners = found[OBJECT_CAPTIONS].int64_list.value
     proposals = None
     if PROPOSED_BOXES in found:
-        proposed, scores = (np.float32(found[key].float_list.value) for key in (PROPOSED_BOXES, PROPOSED_SCORES))
+        proposed, scores = (
+            np.float32(found[key].float_list.value) for key in (PROPOSED_BOXES, PROPOSED_SCORES)
+        )
         proposals = np.reshape(proposed, [-1, 4]), scores
     return Record(
         source_id=found[SOURCE_ID].bytes_list.value[0].decode(),
@@ -98,7 +108,10 @@ def deserialize(serialized):
         encoded=b"".join(found[ENCODED].bytes_list.value),
         height=found[HEIGHT].int64_list.value[0],
         width=found[WIDTH].int64_list.value[0],
-        phrases=tuple(Phrase(o, *span, word, tuple(box)) for o, span, word, box in zip(owners, spans, words, boxes)),
+        phrases=tuple(
+            Phrase(o, *span, word, tuple(box))
+            for o, span, word, box in zip(owners, spans, words, boxes)
+        ),
         proposals=proposals,
         **{name: _stored_map(found, prefix) for name, prefix in MAPS.items()},
     )
@@ -111,7 +124,9 @@ def _stored_map(found, prefix):
     raw = found[f"{prefix}/values"].bytes_list.value[0]
     if len(raw) != np.prod(shape):
         return np.frombuffer(raw, np.float16).reshape(shape), None, None
-    minimum, scale = (np.float32(found[f"{prefix}/{key}"].float_list.value) for key in ("minimum", "scale"))
+    minimum, scale = (
+        np.float32(found[f"{prefix}/{key}"].float_list.value) for key in ("minimum", "scale")
+    )
     return np.frombuffer(raw, np.uint8).reshape(shape), minimum, scale
 
 
@@ -128,7 +143,10 @@ def parse(serialized, shapes, quantisation):
         string [], the encoded picture; "boxes": float32 [most, 4], padded with zeros.
     """
     maps = {name: prefix for name, prefix in MAPS.items() if name in shapes}
-    spec = {SOURCE_ID: tf.io.FixedLenFeature([], tf.string), CAPTIONS: tf.io.VarLenFeature(tf.string)}
+    spec = {
+        SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
+        CAPTIONS: tf.io.VarLenFeature(tf.string),
+    }
     for name, prefix in maps.items():
         *crops, height, width, _ = shapes[name]
         spec[f"{prefix}/values"] = tf.io.FixedLenFeature([], tf.string)

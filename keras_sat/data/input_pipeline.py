@@ -20,7 +20,9 @@ _no_autograph = tf.autograph.experimental.do_not_convert
 
 
 @_no_autograph
-def training_batches(data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",), part=WHOLE):
+def training_batches(
+    data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",), part=WHOLE
+):
     """One epoch of batches for `Captioner.train_step`.
 
     With `config.batching == "captions"` each row is one caption (N = 1), bucketed by length; with `"images"` each row is
@@ -42,10 +44,16 @@ def training_batches(data, config, vocabulary, seed, epoch, split="train", share
     shapes = _input_shapes(data, inputs)
     rows_a_part = part.rows(_rows_a_batch(data, config, split))
     # Stateless seeds for three shuffles and for the views; the order of shards changes too.
-    seeds = tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32).numpy().tolist()
+    seeds = (
+        tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32)
+        .numpy()
+        .tolist()
+    )
     shards = tf.random.experimental.stateless_shuffle(part.files(data, split), [seed, seeds[0]])
     views = _Views(data, config, shapes, seeds[4]) if config.mirror and split == "train" else None
-    images = _images(data, shards, config, vocabulary, shapes, views).shuffle(config.shuffle_images, seeds[1])
+    images = _images(data, shards, config, vocabulary, shapes, views).shuffle(
+        config.shuffle_images, seeds[1]
+    )
     if config.batching == "captions":
         rows = images.flat_map(_fan_out).shuffle(config.shuffle_captions, seeds[2])
     else:
@@ -120,7 +128,9 @@ class _Views:
 
     def __call__(self, number, image):
         """A view of the image that `examples.parse` gave, `stored` included; pixels are only marked for mirroring."""
-        view = tf.cast(tf.random.stateless_uniform([], [self._seed, number]) * self._number, tf.int32)
+        view = tf.cast(
+            tf.random.stateless_uniform([], [self._seed, number]) * self._number, tf.int32
+        )
         mirror = view % 2 == 0
 
         def either(other, this):
@@ -150,7 +160,9 @@ def _images(data, shards, config, vocabulary, shapes, views):
 
     # Several shards at once, in a fixed interleaving.
     files = tf.data.Dataset.from_tensor_slices(shards)
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=4, deterministic=True)
+    records = files.interleave(
+        tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=4, deterministic=True
+    )
     return records.enumerate().map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
@@ -182,7 +194,10 @@ def _bucketed(rows, config, rows_a_batch):
         lambda row: tf.shape(row["captions"])[-1],
         boundaries,
         [rows_a_batch] * (len(boundaries) + 1),
-        padded_shapes={key: [None, None] if key == "captions" else shape for key, shape in _shapes(rows).items()},
+        padded_shapes={
+            key: [None, None] if key == "captions" else shape
+            for key, shape in _shapes(rows).items()
+        },
         padding_values=None,
     )
 

@@ -81,14 +81,24 @@ class PreparedData:
                 "flickr30k": f"prepare it with a larger --set shares.{split}=SHARE, or list it in Flickr30k Entities' files",
                 "scenes": f"prepare it with --source {','.join(f'{name}=NUMBER' for name in [*known, split])}",
             }
-            mend = mend.get(self.manifest.get("dataset"), "its corpus lists none") if split in ("val", "test") else ""
-            raise UserError(f"{self.folder}: has no split {split!r}, only {', '.join(known)}{mend and f'; {mend}'}")
+            mend = (
+                mend.get(self.manifest.get("dataset"), "its corpus lists none")
+                if split in ("val", "test")
+                else ""
+            )
+            raise UserError(
+                f"{self.folder}: has no split {split!r}, only {', '.join(known)}{mend and f'; {mend}'}"
+            )
         paths = []
         for shard in self.manifest["splits"][split]:
             path = self.folder / shard["name"]
             size = path.stat().st_size if path.exists() else None
             if size != shard["bytes"]:
-                state = "is missing" if size is None else f"has {size} bytes instead of {shard['bytes']}"
+                state = (
+                    "is missing"
+                    if size is None
+                    else f"has {size} bytes instead of {shard['bytes']}"
+                )
                 raise UserError(f"{path}: the shard {state}; prepare the data set again")
             paths.append(str(path))
         return paths
@@ -119,15 +129,25 @@ def open_prepared(folder):
 
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such data set; make one: python -m pipeline.prepare --dataset … --output {folder}")
+        raise UserError(
+            f"{folder}: no such data set; make one: python -m pipeline.prepare --dataset … --output {folder}"
+        )
     if not (folder / COMPLETED).exists():
-        raise UserError(f"{folder}: not a finished data set (no {COMPLETED}); run its pipeline.prepare again")
+        raise UserError(
+            f"{folder}: not a finished data set (no {COMPLETED}); run its pipeline.prepare again"
+        )
     try:
-        manifest, statistics = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "statistics"))
+        manifest, statistics = (
+            json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "statistics")
+        )
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: cannot read its description ({error}); prepare the data set again") from error
+        raise UserError(
+            f"{folder}: cannot read its description ({error}); prepare the data set again"
+        ) from error
     if manifest.get("format") != FORMAT_VERSION:
-        raise UserError(f"{folder}: record format {manifest.get('format')}, expected {FORMAT_VERSION}; prepare it again")
+        raise UserError(
+            f"{folder}: record format {manifest.get('format')}, expected {FORMAT_VERSION}; prepare it again"
+        )
     return PreparedData(folder, manifest, statistics)
 
 

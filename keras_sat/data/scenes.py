@@ -20,6 +20,9 @@ from PIL import Image, ImageChops, ImageDraw
 
 from keras_sat.data.phrase import Phrase
 
+# Names what is drawn, in the fingerprints of data sets: change it with the pictures or captions.
+VERSION = "ec3d25c8118cd2a9"
+
 SIZE = 128  # pixels, height and width of a picture
 SPLITS = ("train", "val", "test")
 
@@ -89,7 +92,9 @@ def scene_id(split, number):
 
 def draw(scene_id, seed):
     """The `Scene` of an id such as "train-000123": its first word is the split."""
-    rng = random.Random(f"{seed}/{scene_id}")  # a string is hashed by SHA-512, alike in every process
+    rng = random.Random(
+        f"{seed}/{scene_id}"
+    )  # a string is hashed by SHA-512, alike in every process
     split = scene_id.partition("-")[0]
     if split not in SPLITS:
         raise ValueError(f"scene id {scene_id!r} does not start with one of {', '.join(SPLITS)}")
@@ -126,7 +131,9 @@ def _choose_kinds(rng, split):
         if split_of(zip(main_colours, shapes)) == split:
             break
     colours = main_colours + rng.choices(main_colours, k=tiny)
-    textures = rng.sample(TEXTURES, 2) + ["plain"] * tiny  # a texture would not be seen on a tiny object
+    textures = (
+        rng.sample(TEXTURES, 2) + ["plain"] * tiny
+    )  # a texture would not be seen on a tiny object
     sizes = rng.sample(("large", "small") * 2, 2) + ["tiny"] * tiny
     return list(zip(shapes, colours, textures, sizes))
 
@@ -136,7 +143,10 @@ def _choose_kinds(rng, split):
 
 def _regular(corners, radii=(1,), turn=-0.25):
     """Points evenly round the origin, radii used in rotation; `turn` is the first's angle in full turns."""
-    return [cmath.rect(radii[k % len(radii)], 2 * math.pi * (k / corners + turn)) for k in range(corners)]
+    return [
+        cmath.rect(radii[k % len(radii)], 2 * math.pi * (k / corners + turn))
+        for k in range(corners)
+    ]
 
 
 def _heart():
@@ -174,7 +184,9 @@ def _draw_tile(rng, shape, colour, texture, size):
     mask = Image.new("L", (side, side))
     for contour, fill in zip(contours, (255, 0)):
         ImageDraw.Draw(mask).polygon(contour, fill)
-    ink = Image.new("L", mask.size, 255)  # 255 for the full colour, 0 for the texture's washed-out marks
+    ink = Image.new(
+        "L", mask.size, 255
+    )  # 255 for the full colour, 0 for the texture's washed-out marks
     if texture != "plain":
         x, y = rng.randrange(side), rng.randrange(side)
         marks = _marks(texture, 2 * side).crop((x, y, x + side, y + side))
@@ -193,12 +205,18 @@ def _draw_tile(rng, shape, colour, texture, size):
 
 def _fit(contours, turn, side):
     """The contours turned (degrees), scaled to `side` pixels, a pixel off their enlarged tile's corner."""
-    turned = [[point * cmath.rect(1, math.radians(turn)) for point in contour] for contour in contours]
+    turned = [
+        [point * cmath.rect(1, math.radians(turn)) for point in contour] for contour in contours
+    ]
     xs, ys = [p.real for p in turned[0]], [p.imag for p in turned[0]]
     scale = side / max(max(xs) - min(xs), max(ys) - min(ys))
     x, y = min(xs), min(ys)
     return [
-        [(_SCALE * (scale * (p.real - x) + 1), _SCALE * (scale * (p.imag - y) + 1)) for p in contour] for contour in turned
+        [
+            (_SCALE * (scale * (p.real - x) + 1), _SCALE * (scale * (p.imag - y) + 1))
+            for p in contour
+        ]
+        for contour in turned
     ]
 
 
@@ -256,7 +274,9 @@ def _box(left, top, width, height):
 
 def _gaps(a, b):
     """The free space between two boxes along y and along x, less the margin; negative where they overlap."""
-    return [max(a[axis], b[axis]) - min(a[axis + 2], b[axis + 2]) - _MARGIN / SIZE for axis in (0, 1)]
+    return [
+        max(a[axis], b[axis]) - min(a[axis + 2], b[axis + 2]) - _MARGIN / SIZE for axis in (0, 1)
+    ]
 
 
 def relation(a, b):

@@ -29,7 +29,10 @@ class Part:
 
     def longest(self, data, split):
         """How many times the mean worker's images the worker with the most of them has: so much longer is an epoch."""
-        images = [sum(_images(data, split, number) for number in files) for files in _deal(data, split, self.count)]
+        images = [
+            sum(_images(data, split, number) for number in files)
+            for files in _deal(data, split, self.count)
+        ]
         return max(images) * self.count / sum(images)
 
     def rows(self, rows_a_batch):
@@ -87,7 +90,9 @@ def not_empty(batch, rows):
     def fill(tensor):
         shape = tf.shape(tensor)
         wanted = tf.where(tf.range(tf.size(shape)) == 0, rows, 1)
-        padded = tf.pad(tensor, tf.stack([tf.zeros_like(shape), tf.where(shape == 0, wanted, 0)], axis=1))
+        padded = tf.pad(
+            tensor, tf.stack([tf.zeros_like(shape), tf.where(shape == 0, wanted, 0)], axis=1)
+        )
         return tf.ensure_shape(padded, tensor.shape)
 
     return {name: fill(tensor) for name, tensor in batch.items()}

@@ -19,7 +19,10 @@ def agreement(captions, others):
         float32 [B, K, M], 0–1.
     """
     total = 0.0
-    within, between = _same_ngrams(captions, captions), _same_ngrams(captions[:, :, None], others[:, None])
+    within, between = (
+        _same_ngrams(captions, captions),
+        _same_ngrams(captions[:, :, None], others[:, None]),
+    )
     for n, (own, shared) in enumerate(zip(within, between), start=1):
         # Clipped: the third of three equal n-grams is matched where the other caption has three, too.
         nth = _count(tf.linalg.band_part(own, -1, 0))[:, :, None]  # [B, K, 1, T−n+1]

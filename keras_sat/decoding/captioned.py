@@ -37,7 +37,9 @@ def caption_split(generate, model, data, split, vocabulary, limit=0, batch_size=
     captioned = []
     total = min(limit, data.images(split)) if limit else data.images(split)
     with progress_bar(total=total, desc=f"captioning {split}", unit=" images", leave=False) as bar:
-        for batch in input_pipeline.evaluation_batches(data, split, batch_size, limit, tuple(model.input_shapes)):
+        for batch in input_pipeline.evaluation_batches(
+            data, split, batch_size, limit, tuple(model.input_shapes)
+        ):
             ids = [name.decode() for name in batch["source_id"].numpy()]
             captioned += to_captions(ids, generate(model.inputs_of(batch)), vocabulary)
             bar.update(len(ids))
@@ -62,18 +64,30 @@ def explain_captions(model, inputs, captioned, vocabulary):
     """
     if not (explain := getattr(model, "explain", None)):
         return [{} for _ in captioned]
-    ids = vocabulary.encode([each.caption for each in captioned], max(len(each.words) for each in captioned) + 1)
-    facts = {name: value[:, 0].numpy() for name, value in explain({**inputs, "captions": ids.to_tensor()[:, None]}).items()}
-    return [{name: value[i, : len(each.words)] for name, value in facts.items()} for i, each in enumerate(captioned)]
+    ids = vocabulary.encode(
+        [each.caption for each in captioned], max(len(each.words) for each in captioned) + 1
+    )
+    facts = {
+        name: value[:, 0].numpy()
+        for name, value in explain({**inputs, "captions": ids.to_tensor()[:, None]}).items()
+    }
+    return [
+        {name: value[i, : len(each.words)] for name, value in facts.items()}
+        for i, each in enumerate(captioned)
+    ]
 
 
 def explain_split(model, data, split, vocabulary, captioned, batch_size=64):
     """{source id: what `explain_captions` tells} of some images of a split."""
     wanted, explained = {each.source_id: each for each in captioned}, {}
-    for batch in input_pipeline.evaluation_batches(data, split, batch_size, inputs=tuple(model.input_shapes)):
+    for batch in input_pipeline.evaluation_batches(
+        data, split, batch_size, inputs=tuple(model.input_shapes)
+    ):
         ids = [name.decode() for name in batch["source_id"].numpy()]
         if rows := [row for row, name in enumerate(ids) if name in wanted]:
-            inputs = {name: tf.gather(value, rows) for name, value in model.inputs_of(batch).items()}
+            inputs = {
+                name: tf.gather(value, rows) for name, value in model.inputs_of(batch).items()
+            }
             chosen = [wanted[ids[row]] for row in rows]
             facts = explain_captions(model, inputs, chosen, vocabulary)
             explained |= {each.source_id: fact for each, fact in zip(chosen, facts)}

@@ -49,7 +49,9 @@ def generate(model, annotations, config, best=1):
 def caption_function(model, config, best=1):
     """`generate`, compiled, as a function of the model's inputs {name: [B, …]}."""
     specs = [model.input_specs()]
-    return tf.function(lambda inputs: generate(model, model.encode(inputs), config, best), specs, autograph=False)
+    return tf.function(
+        lambda inputs: generate(model, model.encode(inputs), config, best), specs, autograph=False
+    )
 
 
 def _beam_search(model, annotations, config, best):
@@ -68,12 +70,17 @@ def _beam_search(model, annotations, config, best):
     def step(t, words, alive, finished, looks, state):
         log_probs, attention, state = model.step(words, state, annotations)
         size = log_probs.shape[-1]
-        extended = alive["log_probs"][..., None] + _allowed(log_probs, alive["captions"], t, config)  # [B, K, V]
+        extended = alive["log_probs"][..., None] + _allowed(
+            log_probs, alive["captions"], t, config
+        )  # [B, K, V]
         # Each hypothesis has one END: of 2K extensions, K at least go on.
         log_probs, places = tf.math.top_k(tf.reshape(extended, [-1, beam * size]), 2 * beam)
         parents, words = places // size, places % size
         traced = {name: _take(alive[name], parents) for name in ("captions", "slots")}  # [B, 2K, T]
-        traced = {"captions": _write(traced["captions"], t, words), "slots": _write(traced["slots"], t, parents)}
+        traced = {
+            "captions": _write(traced["captions"], t, words),
+            "slots": _write(traced["slots"], t, parents),
+        }
 
         ended = tf.where(words == END, log_probs, _IMPOSSIBLE)[:, :beam]
         ended = {"scores": ended / tf.cast(t + 1, tf.float32) ** alpha, "log_probs": ended}
@@ -100,18 +107,39 @@ def _beam_search(model, annotations, config, best):
         }
 
     alive, finished = nothing(beam), nothing(best)
-    alive["log_probs"] = tf.where(tf.range(beam) == 0, 0.0, alive["log_probs"])  # all begin alike: one will do
+    alive["log_probs"] = tf.where(
+        tf.range(beam) == 0, 0.0, alive["log_probs"]
+    )  # all begin alike: one will do
     finished["scores"] = finished["log_probs"]
     looks = tf.TensorArray(tf.float32, length)
-    start = (0, tf.fill([batch, beam], START), alive, finished, looks, model.initial_state(annotations, beam))
-    _, _, alive, finished, looks, _ = tf.while_loop(some_open, step, start, maximum_iterations=length)
+    start = (
+        0,
+        tf.fill([batch, beam], START),
+        alive,
+        finished,
+        looks,
+        model.initial_state(annotations, beam),
+    )
+    _, _, alive, finished, looks, _ = tf.while_loop(
+        some_open, step, start, maximum_iterations=length
+    )
 
-    count = tf.reduce_sum(tf.cast(finished["log_probs"] > _IMPOSSIBLE, tf.int32), axis=1, keepdims=True)
+    count = tf.reduce_sum(
+        tf.cast(finished["log_probs"] > _IMPOSSIBLE, tf.int32), axis=1, keepdims=True
+    )
     ranks = tf.range(best)
-    order = tf.where(ranks < count, ranks, best + ranks - count)  # the finished ones, then those that went on
+    order = tf.where(
+        ranks < count, ranks, best + ranks - count
+    )  # the finished ones, then those that went on
     found = _take({name: tf.concat([finished[name], alive[name]], axis=1) for name in alive}, order)
     captions = tf.where(found["log_probs"][..., None] > _IMPOSSIBLE, found["captions"], PAD)
-    return captions, found["log_probs"], _by_length(found["log_probs"], captions, config), found["slots"], looks.stack()
+    return (
+        captions,
+        found["log_probs"],
+        _by_length(found["log_probs"], captions, config),
+        found["slots"],
+        looks.stack(),
+    )
 
 
 def _best_samples(model, annotations, config, best):
@@ -136,14 +164,20 @@ def _consensus(model, annotations, config, best):
     References: Kumar & Byrne 2004, "Minimum Bayes-risk decoding for statistical machine translation"; Devlin et al. 2015,
     "Exploring nearest neighbor approaches for image captioning", whose consensus is with captions of other images.
     """
-    captions, log_probs, by_length, slots, looks = _beam_search(model, annotations, config, config.beam)
+    captions, log_probs, by_length, slots, looks = _beam_search(
+        model, annotations, config, config.beam
+    )
     judges = dataclasses.replace(config, beam=config.samples)
     samples, _, _ = sample(model, annotations, judges, _draws(annotations, judges))
-    scores = tf.reduce_mean(agreement(captions, samples), axis=-1) + config.likelihood_weight * by_length
+    scores = (
+        tf.reduce_mean(agreement(captions, samples), axis=-1) + config.likelihood_weight * by_length
+    )
     scores = tf.where(log_probs > _IMPOSSIBLE, scores, _IMPOSSIBLE)
     order = tf.argsort(scores, direction="DESCENDING", stable=True)
     unfinished = tf.cast(tf.reduce_all(_take(captions, order) != END, axis=-1), tf.int32)
-    order = _take(order, tf.argsort(unfinished, stable=True))[:, :best]  # as in beam search, they follow the finished ones
+    order = _take(order, tf.argsort(unfinished, stable=True))[
+        :, :best
+    ]  # as in beam search, they follow the finished ones
     return *_take((captions, log_probs, scores, slots), order), looks
 
 
@@ -175,7 +209,15 @@ def sample(model, annotations, config, draws):
         allowed = _allowed(log_p, captions, t, config)
         words = tf.where(done, PAD, _draw(allowed, draws[:, t], config))
         log_probs += tf.where(done, 0.0, tf.gather(allowed, words, batch_dims=2))
-        return t + 1, words, done | (words == END), _write(captions, t, words), log_probs, looks.write(t, attention), state
+        return (
+            t + 1,
+            words,
+            done | (words == END),
+            _write(captions, t, words),
+            log_probs,
+            looks.write(t, attention),
+            state,
+        )
 
     start = (
         tf.fill([batch, beam], START),
@@ -200,7 +242,9 @@ def _draw(log_probs, draws, config):
         return place(tf.nn.softmax(scores), draws)  # without sorting all words, which is slow
     scores, words = tf.math.top_k(scores, min(config.top_k or size, size))
     probs = tf.nn.softmax(scores)
-    kept = tf.cumsum(probs, axis=-1, exclusive=True) < config.top_p  # the fewest words that hold the share top_p
+    kept = (
+        tf.cumsum(probs, axis=-1, exclusive=True) < config.top_p
+    )  # the fewest words that hold the share top_p
     return tf.gather(words, place(tf.where(kept, probs, 0.0), draws), batch_dims=2)
 
 
@@ -223,13 +267,20 @@ def _without_repeats(log_probs, captions, t, n):
     """Forbids the words that would complete an n-gram that the caption holds already."""
     starts = np.arange(captions.shape[-1] - n + 1)
     grams = tf.gather(captions, starts[:, None] + np.arange(n), axis=-1)  # [B, K, T−n+1, n]
-    latest = tf.gather(captions, tf.maximum(t - n + 1 + np.arange(n - 1), 0), axis=-1)[:, :, None]  # the n−1 words before t
+    latest = tf.gather(captions, tf.maximum(t - n + 1 + np.arange(n - 1), 0), axis=-1)[
+        :, :, None
+    ]  # the n−1 words before t
     complete = tf.constant(starts + n, tf.int32) <= t
     repeated = complete & tf.reduce_all(grams[..., :-1] == latest, axis=-1)
     words = tf.where(repeated, grams[..., -1], PAD)  # PAD is forbidden anyway
     batch, beam, count = tf.unstack(tf.shape(words))
-    places = tf.stack([*tf.meshgrid(tf.range(batch), tf.range(beam), tf.range(count), indexing="ij")[:2], words], axis=-1)
-    return tf.tensor_scatter_nd_update(log_probs, places, tf.fill([batch, beam, count], _IMPOSSIBLE))
+    places = tf.stack(
+        [*tf.meshgrid(tf.range(batch), tf.range(beam), tf.range(count), indexing="ij")[:2], words],
+        axis=-1,
+    )
+    return tf.tensor_scatter_nd_update(
+        log_probs, places, tf.fill([batch, beam, count], _IMPOSSIBLE)
+    )
 
 
 def _write(captions, t, words):

@@ -55,8 +55,12 @@ def picture_inputs(encoded, names, encoder, regions=None, given=None):
         tf.errors.InvalidArgumentError: where the bytes are no picture. UserError: no boxes given where none are sought.
     """
     sizes = picture_sizes(encoder, regions)
-    shown = list(sizes)[-1]  # the larger picture, where there is one, is the one on which boxes are sought
-    wanted = {name for name in sizes if name in names} | ({shown} if "boxes" in names and not given else set())
+    shown = list(sizes)[
+        -1
+    ]  # the larger picture, where there is one, is the one on which boxes are sought
+    wanted = {name for name in sizes if name in names} | (
+        {shown} if "boxes" in names and not given else set()
+    )
     found = {name: decode_image(encoded, sizes[name], encoder["resize"]).numpy() for name in wanted}
     if "boxes" in names:
         if given:
@@ -65,7 +69,9 @@ def picture_inputs(encoded, names, encoder, regions=None, given=None):
                 height, width, _ = decode_picture(encoded).shape
                 boxes, scores = proposals.cropped(boxes, scores, height, width)
         elif regions["method"] == "file":
-            raise UserError("its captioner was trained on boxes from a file and needs such boxes for this picture too")
+            raise UserError(
+                "its captioner was trained on boxes from a file and needs such boxes for this picture too"
+            )
         else:
             boxes, scores = proposals.propose(found[shown], regions["method"], regions["most"])
         found |= {"boxes": proposals.pad_boxes(boxes, regions["most"]), "scores": scores}
@@ -85,7 +91,9 @@ def random_crop(encoded, encoder, seed):
     draw, pixels = np.random.default_rng(seed), decode_picture(encoded).numpy()
     area, stretch = draw.uniform(_LEAST_CROP, 1), _STRETCH ** draw.uniform(-1, 1)
     shape = np.array(pixels.shape[:2])
-    size = np.maximum(1, np.minimum(1, np.sqrt([area * stretch, area / stretch])) * shape).astype(int)
+    size = np.maximum(1, np.minimum(1, np.sqrt([area * stretch, area / stretch])) * shape).astype(
+        int
+    )
     top, left = draw.integers(0, shape - size, endpoint=True)
     cut = pixels[top : top + size[0], left : left + size[1]]
     return fit(cut, encoder["image_size"], encoder["resize"]).numpy()
@@ -132,15 +140,22 @@ def build_encoder(config, seed=1, layer=None):
         UserError: unknown CNN or layer, weights that do not load, a layer that is no feature map.
     """
     if config.key == "scenescnn":
-        cnn, preprocessing = _scenes_cnn(config, seed), keras.layers.Activation("linear")  # the CNN has its own
+        cnn, preprocessing = (
+            _scenes_cnn(config, seed),
+            keras.layers.Activation("linear"),
+        )  # the CNN has its own
     else:
         cnn, preprocessing = _application(config)
     layer = layer or config.layer or cnn.layers[-1].name
     if layer not in (names := [each.name for each in cnn.layers]):
-        raise UserError(f"encoder.layer: {config.name} has no layer {layer!r}{nearest(layer, names)}")
+        raise UserError(
+            f"encoder.layer: {config.name} has no layer {layer!r}{nearest(layer, names)}"
+        )
     feature_map = cnn.get_layer(layer).output
     if len(feature_map.shape) != 4:
-        raise UserError(f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, not a feature map")
+        raise UserError(
+            f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, not a feature map"
+        )
     pixels = keras.Input((config.pixels, config.pixels, 3), name="pixels")
     cut = keras.Model(cnn.input, feature_map, name=config.key)
     return keras.Model(pixels, cut(preprocessing(pixels)), name=f"{config.key}_encoder")
@@ -151,26 +166,34 @@ def _scenes_cnn(config, seed):
 
     cnn = build_scenes_cnn(seed)
     if config.pixels != cnn.input_shape[1]:
-        raise UserError(f"encoder.image_size: scenes_cnn takes {cnn.input_shape[1]} pixels, not {config.pixels}")
+        raise UserError(
+            f"encoder.image_size: scenes_cnn takes {cnn.input_shape[1]} pixels, not {config.pixels}"
+        )
     if config.weights == "imagenet":
         return train_scenes_cnn(seed)
     if config.weights != "none":
         try:
             cnn.load_weights(config.weights)
         except (OSError, ValueError) as error:
-            raise UserError(f"encoder.weights: scenes_cnn does not take {config.weights!r} ({error})") from error
+            raise UserError(
+                f"encoder.weights: scenes_cnn does not take {config.weights!r} ({error})"
+            ) from error
     return cnn
 
 
 def _application(config):
     """(CNN, its preprocessing layer) of keras.applications."""
     if config.key not in _applications():
-        raise UserError(f"encoder.name: no CNN {config.name!r} in keras.applications{nearest(config.key, _applications())}")
+        raise UserError(
+            f"encoder.name: no CNN {config.name!r} in keras.applications{nearest(config.key, _applications())}"
+        )
     module, constructor = _applications()[config.key]
     weights = None if config.weights == "none" else config.weights
     keras.backend.reset_uids()  # layers without a name of their own are `add_11` in every process, not only in a fresh one
     try:
-        cnn = constructor(include_top=False, weights=weights, input_shape=(config.pixels, config.pixels, 3))
+        cnn = constructor(
+            include_top=False, weights=weights, input_shape=(config.pixels, config.pixels, 3)
+        )
     except Exception as error:  # Keras raises OSError, ValueError, URLError, …: all of them are about these two settings
         raise UserError(
             f"encoder.weights: {config.name} at {config.pixels} pixels does not take {config.weights!r} ({error})"
@@ -187,7 +210,10 @@ def enlarged(encoder, image_size):
 
     def resized(value):
         if isinstance(value, dict):
-            return {key: size if key == "batch_input_shape" else resized(part) for key, part in value.items()}
+            return {
+                key: size if key == "batch_input_shape" else resized(part)
+                for key, part in value.items()
+            }
         return type(value)(map(resized, value)) if isinstance(value, list | tuple) else value
 
     size = (None, image_size, image_size, 3)
@@ -245,12 +271,18 @@ def unfreeze(encoder, from_layer, batch_norm):
     cnn = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
     names = [layer.name for layer in cnn.layers]
     if from_layer not in names:
-        raise UserError(f"finetune.from_layer: {cnn.name} has no layer {from_layer!r}{nearest(from_layer, names)}")
+        raise UserError(
+            f"finetune.from_layer: {cnn.name} has no layer {from_layer!r}{nearest(from_layer, names)}"
+        )
     for index, layer in enumerate(cnn.layers):
         normalises = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = index >= names.index(from_layer) and not (normalises and batch_norm == "frozen")
+        layer.trainable = index >= names.index(from_layer) and not (
+            normalises and batch_norm == "frozen"
+        )
         if batch_norm == "trained" and isinstance(layer, keras.layers.Dropout):
-            raise UserError(f"finetune.batch_norm: {cnn.name} has dropout ({layer.name}), so it must stay `frozen`")
+            raise UserError(
+                f"finetune.batch_norm: {cnn.name} has dropout ({layer.name}), so it must stay `frozen`"
+            )
 
 
 def load_encoder(path):
@@ -260,4 +292,6 @@ def load_encoder(path):
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot load the encoder ({error}); prepare the data again") from error
+        raise UserError(
+            f"{path}: cannot load the encoder ({error}); prepare the data again"
+        ) from error

@@ -39,7 +39,9 @@ class AddCoordinates(keras.layers.Layer):
 
     def call(self, inputs):
         batch, height, width, _ = tf.unstack(tf.shape(inputs))
-        y, x = tf.meshgrid(tf.linspace(-1.0, 1.0, height), tf.linspace(-1.0, 1.0, width), indexing="ij")
+        y, x = tf.meshgrid(
+            tf.linspace(-1.0, 1.0, height), tf.linspace(-1.0, 1.0, width), indexing="ij"
+        )
         grid = tf.broadcast_to(tf.stack([y, x], axis=-1), [batch, height, width, 2])
         return tf.concat([inputs, tf.cast(grid, inputs.dtype)], axis=-1)  # [B, H, W, C + 2]
 
@@ -55,8 +57,12 @@ def build_scenes_cnn(seed=0):
     x = AddCoordinates()(x)
     for name, filters, kernel, strides in _STAGES:
         initializer = keras.initializers.HeNormal(next(seeds))
-        x = keras.layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False, kernel_initializer=initializer)(x)
-        x = keras.layers.BatchNormalization(momentum=0.9)(x)  # training is too short for the default
+        x = keras.layers.Conv2D(
+            filters, kernel, strides, padding="same", use_bias=False, kernel_initializer=initializer
+        )(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(
+            x
+        )  # training is too short for the default
         x = keras.layers.ReLU(name=name)(x)
     return keras.Model(pixels, x, name="scenes_cnn")
 
@@ -86,7 +92,9 @@ def train_scenes_cnn(seed, count=4000, epochs=4, progress=None):
     model = keras.Model(trunk.input, _heads(trunk.output, seed))
     batches = -(-count // _BATCH)
     steps = batches * epochs
-    rate = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=3e-3, warmup_steps=steps // 10)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=3e-3, warmup_steps=steps // 10
+    )
     optimizer = keras.optimizers.Adam(rate)
     rng = np.random.default_rng(seed)
 
@@ -102,7 +110,9 @@ def train_scenes_cnn(seed, count=4000, epochs=4, progress=None):
         for _ in range(epochs):
             losses = []
             for chosen in np.array_split(rng.permutation(count), batches):
-                losses.append(step(images[chosen], {name: each[chosen] for name, each in labels.items()}))
+                losses.append(
+                    step(images[chosen], {name: each[chosen] for name, each in labels.items()})
+                )
                 bar.update(len(chosen))
             scores = {"loss": float(np.mean(losses)), **_evaluate(model, *held_out)}
             bar.set_postfix(scores)
@@ -149,7 +159,12 @@ def _loss(labels, outputs):
     """The cells' weighted mean cross-entropy, summed over the heads, and the boxes' mean absolute error."""
     occupied = tf.cast(labels["shape"] > 0, tf.float32)  # [B, 8, 8]
     weights = occupied + _EMPTY_WEIGHT * (1 - occupied)
-    entropy = tf.add_n([tf.nn.sparse_softmax_cross_entropy_with_logits(labels[name], outputs[name]) for name in CLASSES])
+    entropy = tf.add_n(
+        [
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels[name], outputs[name])
+            for name in CLASSES
+        ]
+    )
     error = tf.reduce_mean(tf.abs(labels["box"] - outputs["box"]), axis=-1)
     mean_entropy = tf.reduce_sum(weights * entropy) / tf.reduce_sum(weights)
     return mean_entropy + 4 * tf.reduce_sum(occupied * error) / tf.reduce_sum(occupied)
@@ -159,5 +174,10 @@ def _evaluate(model, images, labels):
     """By head, the accuracy over object cells; "box": the mean absolute error over them, in pixels."""
     outputs = model.predict(images, batch_size=_BATCH, verbose=0)
     occupied = labels["shape"] > 0
-    scores = {name: float(np.mean(outputs[name].argmax(-1)[occupied] == labels[name][occupied])) for name in CLASSES}
-    return scores | {"box": float(np.mean(np.abs(outputs["box"] - labels["box"])[occupied])) * scenes.SIZE}
+    scores = {
+        name: float(np.mean(outputs[name].argmax(-1)[occupied] == labels[name][occupied]))
+        for name in CLASSES
+    }
+    return scores | {
+        "box": float(np.mean(np.abs(outputs["box"] - labels["box"])[occupied])) * scenes.SIZE
+    }

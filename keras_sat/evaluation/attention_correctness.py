@@ -70,8 +70,15 @@ def describe_attention(captioned):
 def phrases_in_crop(record):
     """The `Record` with its phrases' boxes as they lie in the encoder's crop, without those of what it does not show."""
     boxes = [in_crop([phrase.box], record.height, record.width)[0] for phrase in record.phrases]
-    moved = [dataclasses.replace(phrase, box=tuple(box.tolist())) for phrase, box in zip(record.phrases, boxes)]
-    seen = [phrase for phrase in moved if phrase.box[2] > phrase.box[0] and phrase.box[3] > phrase.box[1]]
+    moved = [
+        dataclasses.replace(phrase, box=tuple(box.tolist()))
+        for phrase, box in zip(record.phrases, boxes)
+    ]
+    seen = [
+        phrase
+        for phrase in moved
+        if phrase.box[2] > phrase.box[0] and phrase.box[3] > phrase.box[1]
+    ]
     return dataclasses.replace(record, phrases=tuple(seen))
 
 
@@ -109,13 +116,18 @@ def evaluate_attention(model, data, split, vocabulary, captioned, records):
         name = each.source_id
         for index, box in nouns_of(each.words, records[name].phrases):
             measure("generated", name, each.attention[index], box)
-            measured["pointing"][name].append(points_at(each.attention[index], regions_of[name][0], box))
+            measured["pointing"][name].append(
+                points_at(each.attention[index], regions_of[name][0], box)
+            )
     return dict(measured)
 
 
 def _teacher_forced(model, data, split, vocabulary, records):
     """(record, attention [captions, T, L], regions [L, 4]) of every image, fed with its true captions."""
-    longest = max(int(split_words(record.captions).bounding_shape()[1]) for record in records.values()) + 1
+    longest = (
+        max(int(split_words(record.captions).bounding_shape()[1]) for record in records.values())
+        + 1
+    )
 
     @tf.function(autograph=False, reduce_retracing=True)
     def attend(inputs):
@@ -123,7 +135,11 @@ def _teacher_forced(model, data, split, vocabulary, records):
 
     names = tuple(model.input_shapes)
     for batch in input_pipeline.evaluation_batches(data, split, batch_size=32, inputs=names):
-        chosen = [records[name.decode()] for name in batch["source_id"].numpy() if name.decode() in records]
+        chosen = [
+            records[name.decode()]
+            for name in batch["source_id"].numpy()
+            if name.decode() in records
+        ]
         if not chosen:
             break
         captions = [vocabulary.encode(record.captions, longest) for record in chosen]
@@ -139,8 +155,12 @@ def _share_inside(regions, boxes):
     covered, overlaps = [], []
     for low, high in ((0, 2), (1, 3)):  # y, then x
         edges = np.unique(boxes[:, [low, high]])
-        covered.append((boxes[:, [low]] <= edges[:-1]) & (edges[1:] <= boxes[:, [high]]))  # [M, intervals]
-        overlap = np.minimum(regions[:, [high]], edges[1:]) - np.maximum(regions[:, [low]], edges[:-1])
+        covered.append(
+            (boxes[:, [low]] <= edges[:-1]) & (edges[1:] <= boxes[:, [high]])
+        )  # [M, intervals]
+        overlap = np.minimum(regions[:, [high]], edges[1:]) - np.maximum(
+            regions[:, [low]], edges[:-1]
+        )
         overlaps.append(np.maximum(overlap, 0))  # [L, intervals]
     union = np.any(covered[0][:, :, None] & covered[1][:, None], axis=0)  # [intervals of y, of x]
     area = np.prod(regions[:, 2:] - regions[:, :2], axis=1)

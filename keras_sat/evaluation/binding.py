@@ -21,7 +21,9 @@ def _said(phrases, references):
     """{noun: words that the true captions put in front of it}."""
     said = {}
     for phrase in phrases:
-        said.setdefault(phrase.noun, set()).update(references[phrase.caption].split()[phrase.start : phrase.end - 1])
+        said.setdefault(phrase.noun, set()).update(
+            references[phrase.caption].split()[phrase.start : phrase.end - 1]
+        )
     return said
 
 

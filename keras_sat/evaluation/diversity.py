@@ -31,10 +31,14 @@ def values_of(captions, references, training):
     """
     values = {
         "length": {image: [len(caption.split())] for image, caption in captions.items()},
-        "reference_length": {image: [len(text.split()) for text in references[image]] for image in captions},
+        "reference_length": {
+            image: [len(text.split()) for text in references[image]] for image in captions
+        },
     }
     if training:
-        values["seen_in_training"] = {image: [caption in training] for image, caption in captions.items()}
+        values["seen_in_training"] = {
+            image: [caption in training] for image, caption in captions.items()
+        }
     return values
 
 
@@ -51,7 +55,9 @@ def training_captions(data):
 def _training_captions(folder, fingerprint):
     data, captions = open_prepared(folder), set()
     data.shards("train")
-    bar = progress_bar(total=data.images("train"), desc="reading train's captions", unit=" images", leave=False)
+    bar = progress_bar(
+        total=data.images("train"), desc="reading train's captions", unit=" images", leave=False
+    )
     with data.reading("train"), bar:
         for _, texts in input_pipeline.read_captions(data, "train"):
             captions.update(normalised(texts))

@@ -33,7 +33,10 @@ class Evaluation:
 
     def each(self):
         """{name: {image id: the image's score, NaN where there is nothing to judge}}."""
-        return {name: dict(zip(self.captions, score.each.tolist())) for name, score in self.scores.items()}
+        return {
+            name: dict(zip(self.captions, score.each.tolist()))
+            for name, score in self.scores.items()
+        }
 
     def differences(self, other):
         """{name: (difference to the other's score, low, high)}, paired: over the same resampled corpora.
@@ -43,9 +46,14 @@ class Evaluation:
         """
         if self.captions.keys() != other.captions.keys():
             strange = min(self.captions.keys() ^ other.captions.keys())
-            raise UserError(f"image {strange}: not captioned by all systems; those side by side must share their images")
+            raise UserError(
+                f"image {strange}: not captioned by all systems; those side by side must share their images"
+            )
         return {
-            name: (score.value - other.scores[name].value, *interval(self.samples[name] - other.samples[name]))
+            name: (
+                score.value - other.scores[name].value,
+                *interval(self.samples[name] - other.samples[name]),
+            )
             for name, score in self.scores.items()
             if name in other.scores
         }
@@ -61,6 +69,11 @@ def evaluation_of(captions, references, metrics, values, facts):
     """
     captions = dict(sorted(captions.items()))
     scores = score(captions, references, metrics)
-    means = {name: mean_score([of_image.get(image, []) for image in captions]) for name, of_image in values.items()}
+    means = {
+        name: mean_score([of_image.get(image, []) for image in captions])
+        for name, of_image in values.items()
+    }
     scores |= {name: mean for name, mean in means.items() if mean}
-    return Evaluation(captions, {image: references[image] for image in captions}, scores, facts, resample(scores))
+    return Evaluation(
+        captions, {image: references[image] for image in captions}, scores, facts, resample(scores)
+    )

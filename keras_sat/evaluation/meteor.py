@@ -49,12 +49,23 @@ def _summands(segments):
     A segment comes as the lengths and the function words of both, the matches of each of four matchers (content words of
     both, function words of both), chunks, and the matched words of both.
     """
-    lengths, function, chunks, words = segments[:, :2], segments[:, 2:4], segments[:, 20], segments[:, 21:]
-    matches = np.reshape(segments[:, 4:20], [-1, 4, 2, 2])  # [images, matcher, content or function, caption or reference]
+    lengths, function, chunks, words = (
+        segments[:, :2],
+        segments[:, 2:4],
+        segments[:, 20],
+        segments[:, 21:],
+    )
+    matches = np.reshape(
+        segments[:, 4:20], [-1, 4, 2, 2]
+    )  # [images, matcher, content or function, caption or reference]
     weighted = np.einsum("imws,m,w->is", matches, _MATCHERS, _WORDS)
     weighted_lengths = _DELTA * (lengths - function) + (1 - _DELTA) * function
-    perfect = np.all(words == lengths, axis=1) & (chunks == 1)  # has no penalty, alone or in a corpus
-    return np.column_stack([weighted, weighted_lengths, np.where(perfect, 0, chunks), words.mean(axis=1)])
+    perfect = np.all(words == lengths, axis=1) & (
+        chunks == 1
+    )  # has no penalty, alone or in a corpus
+    return np.column_stack(
+        [weighted, weighted_lengths, np.where(perfect, 0, chunks), words.mean(axis=1)]
+    )
 
 
 class _Watched(Meteor):
@@ -83,14 +94,18 @@ class _Watched(Meteor):
     def end(self):
         """Ends the process; returns why it may have failed."""
         self._timer.cancel()
-        if self.lock.locked():  # by a computation that failed: pycocoevalcap's __del__ would wait for it for ever
+        if (
+            self.lock.locked()
+        ):  # by a computation that failed: pycocoevalcap's __del__ would wait for it for ever
             self.lock.release()
         self.meteor_p.kill()
         with contextlib.suppress(OSError):
             self.meteor_p.stdin.close()
         said = self.meteor_p.stderr.read().decode(errors="replace").strip().partition("\n")[0]
         self.meteor_p.wait()
-        return f"no answer for {self._patience} seconds" if self._silent else said or "without a word"
+        return (
+            f"no answer for {self._patience} seconds" if self._silent else said or "without a word"
+        )
 
 
 @contextlib.contextmanager

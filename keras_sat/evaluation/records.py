@@ -41,7 +41,8 @@ def recorded(folder, split, run):
     return (
         record["made_of"] == _made_of(_described(run))
         and record["curve"] == run.curve()  # training may have gone on and found nothing better
-        and dataclasses.asdict(Decoding()) | record["decoding"] == decoding  # the record may be older than a setting
+        and dataclasses.asdict(Decoding()) | record["decoding"]
+        == decoding  # the record may be older than a setting
         and (folder / record["captions"]).exists()
     )
 
@@ -74,7 +75,9 @@ def _read(path):
         record["title"], record["made_of"] = _title(record), _made_of(record["runs"])
         record["decoding"].items(), record["scores"], record["intervals"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be read ({error!r}); move it away, or record it again") from error
+        raise UserError(
+            f"{path}: cannot be read ({error!r}); move it away, or record it again"
+        ) from error
     return record
 
 
@@ -85,12 +88,18 @@ def _title(record):
     [run] = runs
     before = (run["init_from"] or "").rpartition("/")[-1]
     teachers = len(run["train"].get("teachers", ()))  # the record may be older than the setting
-    epochs = f"{len(curve)} epochs" + f" after {before}" * bool(before) + f", taught by {teachers}" * bool(teachers)
+    epochs = (
+        f"{len(curve)} epochs"
+        + f" after {before}" * bool(before)
+        + f", taught by {teachers}" * bool(teachers)
+    )
     return f"{run['run']}, seed {run['seed']}, {epochs}, {curve[-1]['seconds'] / 3600:.1f} h"
 
 
 def write_table(folder, split, records):
     """Writes table_SPLIT.md of records, a row each; returns the Markdown text."""
-    text = report.recorded_table({record["title"]: record for record in records}, COLUMNS, systems_as="rows")
+    text = report.recorded_table(
+        {record["title"]: record for record in records}, COLUMNS, systems_as="rows"
+    )
     write_text(folder / f"table_{split}.md", text + "\n")
     return text

@@ -40,7 +40,17 @@ _DECIMALS = {  # of what is not in percent
 }
 
 
-HEADLINE = ("bleu1", "bleu4", "meteor", "cider", "spice", "misbound", "truth", "generated", "pointing")
+HEADLINE = (
+    "bleu1",
+    "bleu4",
+    "meteor",
+    "cider",
+    "spice",
+    "misbound",
+    "truth",
+    "generated",
+    "pointing",
+)
 HEADLINE += ("attention_entropy", "attention_change", "regions", "epoch_seconds")
 
 
@@ -50,13 +60,18 @@ def table(systems, names=tuple(ROWS), systems_as="columns"):
     Args:
         systems: {title: `Evaluation`}. names: of the scores to show. systems_as: `columns` or `rows`.
     """
-    return recorded_table({title: described(each) for title, each in systems.items()}, names, systems_as)
+    return recorded_table(
+        {title: described(each) for title, each in systems.items()}, names, systems_as
+    )
 
 
 def recorded_table(systems, names=tuple(ROWS), systems_as="columns"):
     """As `table`, of {title: {"scores": {name: number}, "intervals": {name: (low, high)}}}; intervals may be missing."""
     numbers = {
-        title: {name: (value, *each.get("intervals", {}).get(name, ())) for name, value in each["scores"].items()}
+        title: {
+            name: (value, *each.get("intervals", {}).get(name, ()))
+            for name, value in each["scores"].items()
+        }
         for title, each in systems.items()
     }
     return _markdown(numbers, names, systems_as)
@@ -77,7 +92,10 @@ def _markdown(systems, names, systems_as, sign=""):
     """Of {title: {score name: (value, low, high) or (value,)}}."""
     names = [name for name in names if any(name in numbers for numbers in systems.values())]
     lines = [["", *(title.replace("|", "\\|") for title in systems)]]
-    lines += [[ROWS[name], *(_cell(name, numbers.get(name), sign) for numbers in systems.values())] for name in names]
+    lines += [
+        [ROWS[name], *(_cell(name, numbers.get(name), sign) for numbers in systems.values())]
+        for name in names
+    ]
     if systems_as == "rows":
         lines = list(zip(*lines))
     texts = ["| " + " | ".join(line) + " |" for line in lines]
@@ -117,7 +135,9 @@ def read_scores(folder):
             try:
                 scores[path.stem] = json.loads(path.read_text(encoding="utf-8"))["scores"]
             except (OSError, ValueError, LookupError, TypeError) as error:
-                raise UserError(f"{path}: cannot be read ({error}); evaluate the run again") from error
+                raise UserError(
+                    f"{path}: cannot be read ({error}); evaluate the run again"
+                ) from error
     return scores
 
 

@@ -64,7 +64,10 @@ def resample(scores, samples=SAMPLES, seed=1):
     matrix = np.concatenate([score.statistics for score in scores.values()], axis=1)
     images = len(matrix)
     generator = np.random.default_rng(seed)
-    drawn = (np.bincount(generator.integers(images, size=images), minlength=images) for _ in range(samples))
+    drawn = (
+        np.bincount(generator.integers(images, size=images), minlength=images)
+        for _ in range(samples)
+    )
     sums = np.stack([counts @ matrix for counts in drawn])  # [samples, ΣK]
     ends = np.cumsum([score.statistics.shape[1] for score in scores.values()])
     parts = np.split(sums, ends[:-1], axis=1)

@@ -9,8 +9,13 @@ from keras_sat.utils.files import write_text
 
 def write_results(path, captions):
     """Writes {image id: caption}. Ids that are numbers become numbers, as COCO's own tools want them."""
-    numbers = all(name.isascii() and name.isdecimal() and str(int(name)) == name for name in captions)
-    results = [{"image_id": int(name) if numbers else name, "caption": text} for name, text in captions.items()]
+    numbers = all(
+        name.isascii() and name.isdecimal() and str(int(name)) == name for name in captions
+    )
+    results = [
+        {"image_id": int(name) if numbers else name, "caption": text}
+        for name, text in captions.items()
+    ]
     write_text(path, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -33,7 +38,11 @@ def read_results(path):
         raise UserError(f"{path}: holds no captions; {form}")
     captions = {}
     for place, result in enumerate(results, 1):
-        image, caption = (result.get(key) for key in ("image_id", "caption")) if isinstance(result, dict) else (None, None)
+        image, caption = (
+            (result.get(key) for key in ("image_id", "caption"))
+            if isinstance(result, dict)
+            else (None, None)
+        )
         if not isinstance(image, str | int) or not isinstance(caption, str):
             raise UserError(f"{path}: entry {place} is {json.dumps(result)[:80]}; {form}")
         if captions.setdefault(str(image), caption) != caption:
@@ -54,6 +63,13 @@ def check_split(path, captions, data, split, known):
     from keras_sat.data.input_pipeline import read_captions
 
     others = [name for name in data.manifest["splits"] if name != split]
-    home = next((name for name in others if any(strange == image for image, _ in read_captions(data, name))), None)
+    home = next(
+        (
+            name
+            for name in others
+            if any(strange == image for image, _ in read_captions(data, name))
+        ),
+        None,
+    )
     mend = f"it belongs to {home}; say --split {home}" if home else "no split of it has this image"
     raise UserError(f"{path}: image {strange} is not in the split {split} of {data.folder}: {mend}")

@@ -75,7 +75,9 @@ def spice_is_there():
     from importlib import resources
 
     library = resources.files("pycocoevalcap") / "spice" / "lib"
-    return all((library / f"stanford-corenlp-3.6.0{part}.jar").is_file() for part in ("", "-models"))
+    return all(
+        (library / f"stanford-corenlp-3.6.0{part}.jar").is_file() for part in ("", "-models")
+    )
 
 
 def _bleu(references, captions):
@@ -86,7 +88,10 @@ def _bleu(references, captions):
         scorer += caption[0], references[image]
     values, _ = scorer.compute_score(option="closest")
     statistics = np.array([_bleu_summands(**counts) for counts in scorer.ctest], np.float64)
-    return {f"bleu{n}": Score(values[n - 1], statistics, functools.partial(_bleu_of_sums, n)) for n in range(1, 5)}
+    return {
+        f"bleu{n}": Score(values[n - 1], statistics, functools.partial(_bleu_of_sums, n))
+        for n in range(1, 5)
+    }
 
 
 def _bleu_summands(correct, guess, testlen, reflen):
@@ -131,7 +136,9 @@ def _spice(references, captions):
     try:
         _, each = Spice().compute_score(references, captions)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise UserError(f"SPICE's Java process failed ({error}); it was written for Java 8; or leave spice out") from error
+        raise UserError(
+            f"SPICE's Java process failed ({error}); it was written for Java 8; or leave spice out"
+        ) from error
     return {"spice": _mean_of([found["All"]["f"] for found in each])}
 
 
@@ -147,5 +154,8 @@ def _penn_treebank(captions):
 
     java_on_path()
     # One caption a line is what the tokeniser reads: no kind of line break may be left in it.
-    lines = {image: [{"caption": " ".join(text.split())} for text in texts] for image, texts in captions.items()}
+    lines = {
+        image: [{"caption": " ".join(text.split())} for text in texts]
+        for image, texts in captions.items()
+    }
     return PTBTokenizer().tokenize(lines)

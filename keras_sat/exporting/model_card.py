@@ -48,8 +48,14 @@ def _member(run):
 def to_markdown(card):
     """The card of `describe` as a page."""
     encoder, runs = card["encoder"], card["runs"]
-    scored = {each["run"]: each["scores"] for each in runs} | ({"ensemble": card["scores"]} if len(runs) > 1 else {})
-    scores = {f"{name}, {split}": {"scores": values} for name, splits in scored.items() for split, values in splits.items()}
+    scored = {each["run"]: each["scores"] for each in runs} | (
+        {"ensemble": card["scores"]} if len(runs) > 1 else {}
+    )
+    scores = {
+        f"{name}, {split}": {"scores": values}
+        for name, splits in scored.items()
+        for split, values in splits.items()
+    }
     sections = {
         "Training": _bullets(
             f"`{each['run']}`: {each['model']['name']}, on `{each['data']['path']}` ({each['data']['fingerprint']})"

@@ -42,9 +42,13 @@ def trace(run, max_pixels):
     @tf.function(autograph=False)
     def look(image_bytes, boxes=None):
         """(annotations, status)."""
-        pictures, status = decode_pictures(image_bytes, sizes, facts["encoder"]["resize"], max_pixels)
+        pictures, status = decode_pictures(
+            image_bytes, sizes, facts["encoder"]["resize"], max_pixels
+        )
         if boxes is not None:
-            boxes = in_crop(boxes, pictures["shape"]) if facts["encoder"]["resize"] == "crop" else boxes
+            boxes = (
+                in_crop(boxes, pictures["shape"]) if facts["encoder"]["resize"] == "crop" else boxes
+            )
             pictures["boxes"] = usable(boxes)
         return model.encode(features(pictures)), status
 
@@ -56,7 +60,11 @@ def trace(run, max_pixels):
     def serving_default(**inputs):
         annotations, status = look(**inputs)
         found = generate(model, annotations, decoding)
-        return answer(status, caption=vocabulary.decode(found["captions"])[:, 0], score=found["log_probs"][:, 0])
+        return answer(
+            status,
+            caption=vocabulary.decode(found["captions"])[:, 0],
+            score=found["log_probs"][:, 0],
+        )
 
     def caption_with_attention(**inputs):
         annotations, status = look(**inputs)
@@ -73,7 +81,9 @@ def trace(run, max_pixels):
 
     def score_caption(*, caption, **inputs):
         annotations, status = look(**inputs)
-        ids = vocabulary.encode(caption, decoding.max_length).to_tensor(PAD, shape=[None, decoding.max_length])
+        ids = vocabulary.encode(caption, decoding.max_length).to_tensor(
+            PAD, shape=[None, decoding.max_length]
+        )
         log_probs, attention = model.unroll(annotations, ids[:, None])
         return answer(
             status,
@@ -83,12 +93,23 @@ def trace(run, max_pixels):
         )
 
     caption = {"caption": tf.TensorSpec([None], tf.string, "caption")}
-    functions = [(serving_default, specs), (caption_with_attention, specs), (score_caption, specs | caption)]
+    functions = [
+        (serving_default, specs),
+        (caption_with_attention, specs),
+        (score_caption, specs | caption),
+    ]
     with progress_bar(functions, desc="tracing", unit=" signatures", leave=False) as bar:
-        traced = {each.__name__: tf.function(each, autograph=False).get_concrete_function(**inputs) for each, inputs in bar}
+        traced = {
+            each.__name__: tf.function(each, autograph=False).get_concrete_function(**inputs)
+            for each, inputs in bar
+        }
     module = tf.Module()
     # The bare variables and no Keras object: what is saved is to load where there is no Keras.
-    module.weights = list({id(each): each for function in traced.values() for each in function.graph.variables}.values())
+    module.weights = list(
+        {
+            id(each): each for function in traced.values() for each in function.graph.variables
+        }.values()
+    )
     module.table = vocabulary.table
     return traced, module
 

@@ -22,7 +22,9 @@ class AdditiveAttention(keras.layers.Layer):
     Reference: Xu et al. 2015, equations 4–6 (MLP of Bahdanau et al. 2014).
     """
 
-    def __init__(self, units, depth=1, activation="tanh", kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, units, depth=1, activation="tanh", kernel_initializer="glorot_uniform", **kwargs
+    ):
         super().__init__(**kwargs)
         self.units = units
         self.depth = depth
@@ -34,7 +36,9 @@ class AdditiveAttention(keras.layers.Layer):
         self._score = self._dense(1, "score")
 
     def _dense(self, units, name):
-        return keras.layers.Dense(units, kernel_initializer=self.kernel_initializer, name=name, dtype=self._dtype_policy)
+        return keras.layers.Dense(
+            units, kernel_initializer=self.kernel_initializer, name=name, dtype=self._dtype_policy
+        )
 
     def keys(self, regions):
         """Regions [B, L, D] to keys [B, L, units]."""
@@ -61,4 +65,6 @@ class UniformAttention(keras.layers.Layer):
     def call(self, hidden, keys):
         """Hidden states [B, …, H] to weights [B, …, L]."""
         regions = tf.shape(keys)[1:2]
-        return tf.fill(tf.concat([tf.shape(hidden)[:-1], regions], 0), 1 / tf.cast(regions[0], tf.float32))
+        return tf.fill(
+            tf.concat([tf.shape(hidden)[:-1], regions], 0), 1 / tf.cast(regions[0], tf.float32)
+        )

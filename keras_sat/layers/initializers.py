@@ -14,8 +14,14 @@ class PaperInitializer(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None, **kwargs):
         block = [*shape[:-1], shape[-1] // self.blocks]
         square = len(block) == 2 and block[0] == block[1]
-        chosen = keras.initializers.Orthogonal if square else lambda: keras.initializers.RandomNormal(stddev=0.01)
-        return tf.concat([chosen()(block, dtype=dtype, **kwargs) for _ in range(self.blocks)], axis=-1)
+        chosen = (
+            keras.initializers.Orthogonal
+            if square
+            else lambda: keras.initializers.RandomNormal(stddev=0.01)
+        )
+        return tf.concat(
+            [chosen()(block, dtype=dtype, **kwargs) for _ in range(self.blocks)], axis=-1
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")

@@ -45,7 +45,9 @@ class Interaction(keras.layers.Layer):
         if word_region:
             self._word_region = self._dense(embedding_size, "word_region", use_bias=False)  # θ_wr
         if region_state:
-            self._region_state = self._dense(region_size, "region_state")  # θ_rh, and θ_r as its bias
+            self._region_state = self._dense(
+                region_size, "region_state"
+            )  # θ_rh, and θ_r as its bias
         elif word_region:
             self._region_bias = self._dense(1, "region_bias", use_bias=False)  # θ_r
 
@@ -69,7 +71,10 @@ class Interaction(keras.layers.Layer):
         words = once["table"].shape[0]
         # All states as the rows of one product: TensorFlow would multiply an image's at a time.
         rows = tf.reshape(self._word_state(hidden), [-1, self.embedding_size])
-        scores = tf.reshape(tf.matmul(rows, once["table"], transpose_b=True), [*tf.unstack(tf.shape(hidden))[:-1], words])
+        scores = tf.reshape(
+            tf.matmul(rows, once["table"], transpose_b=True),
+            [*tf.unstack(tf.shape(hidden))[:-1], words],
+        )
         return tf.cast(scores, tf.float32) + impossible_words(words)
 
     def region_scores(self, hidden, once):
@@ -77,29 +82,41 @@ class Interaction(keras.layers.Layer):
         if self.region_state:
             scores = product(self._region_state(hidden), once["regions"], transpose=True)
         elif self.word_region:
-            scores = self._region_bias(once["regions"])[:, None, :, 0] + tf.zeros_like(hidden[..., :1])
+            scores = self._region_bias(once["regions"])[:, None, :, 0] + tf.zeros_like(
+                hidden[..., :1]
+            )
         else:
             scores = tf.zeros_like(hidden[..., :1])
         return tf.cast(scores, tf.float32) + once["absent"][:, None]
 
     def words(self, a, b, once):
         """log p(w|h) [B, Q, V]."""
-        return tf.nn.log_softmax(a + log_matmul.log_matmul(b, once["word_region"]) if self.word_region else a)
+        return tf.nn.log_softmax(
+            a + log_matmul.log_matmul(b, once["word_region"]) if self.word_region else a
+        )
 
     def regions(self, a, b, once, over_words=None):
         """p(r|h) [B, Q, L]. `over_words`: what computes log Σ_w e^{C_wr + a_w} from a, where it is not `_over_words`."""
         if not self.word_region:
             return tf.nn.softmax(b)
-        return tf.nn.softmax(b + (over_words(a) if over_words else _over_words(a, once["word_region"])))
+        return tf.nn.softmax(
+            b + (over_words(a) if over_words else _over_words(a, once["word_region"]))
+        )
 
     def loop_constants(self, once, shape):
         """C for a loop that calls `regions` at every step, over [B, N, T, L]; its inputs are the a. None without C."""
-        return LoopConstants(_over_words, once["word_region"], tf.zeros(shape)) if self.word_region else None
+        return (
+            LoopConstants(_over_words, once["word_region"], tf.zeros(shape))
+            if self.word_region
+            else None
+        )
 
     def rows(self, tokens, once):
         """C_wr of chosen words: tokens [B, …] → float32 [B, …, L]."""
         if self.word_region:
-            return tf.gather(tf.linalg.matrix_transpose(once["word_region"]["scores"]), tokens, batch_dims=1)
+            return tf.gather(
+                tf.linalg.matrix_transpose(once["word_region"]["scores"]), tokens, batch_dims=1
+            )
         return tf.zeros_like(tokens, tf.float32)[..., None]
 
     def regions_of_word(self, rows, b):

@@ -21,7 +21,12 @@ def prepare(scores):
     constant = tf.stop_gradient(scores)
     top = tf.reduce_max(constant, axis=[1, 2], keepdims=True)
     wide = top - tf.reduce_min(constant, axis=[1, 2], keepdims=True) > _EXPONENTIAL_RANGE
-    return {"scores": scores, "exponentials": tf.exp(tf.where(wide, 0.0, constant - top)), "top": top, "wide": wide}
+    return {
+        "scores": scores,
+        "exponentials": tf.exp(tf.where(wide, 0.0, constant - top)),
+        "top": top,
+        "wide": wide,
+    }
 
 
 def log_matmul(x, prepared, transpose=False, constant=False):
@@ -77,7 +82,9 @@ def log_matmul(x, prepared, transpose=False, constant=False):
 def _log_sum_exp(x, scores):
     """The same one q at a time, in both directions: only R × W numbers an image at any moment."""
     queries = tf.transpose(x, [1, 0, 2])[..., None]  # [Q, B, R, 1]
-    sums = tf.map_fn(lambda query: tf.reduce_logsumexp(query + scores, axis=1), queries)  # [Q, B, W]
+    sums = tf.map_fn(
+        lambda query: tf.reduce_logsumexp(query + scores, axis=1), queries
+    )  # [Q, B, W]
 
     def gradient(upstream):
         slopes = tf.transpose(upstream, [1, 0, 2])  # [Q, B, W]

@@ -37,16 +37,28 @@ class LSTM(keras.layers.Layer):
         self.unit_forget_bias = unit_forget_bias
         self.kernel_initializer = kernel_initializer
         self.recurrent_initializer = recurrent_initializer
-        self._word = self._dense("word", bias_initializer=self._bias if unit_forget_bias else "zeros")
+        self._word = self._dense(
+            "word", bias_initializer=self._bias if unit_forget_bias else "zeros"
+        )
         self._context = context_size and self._dense("context", use_bias=False)
-        self._recurrent = self._dense("recurrent", use_bias=False, kernel_initializer=self.recurrent_initializer)
+        self._recurrent = self._dense(
+            "recurrent", use_bias=False, kernel_initializer=self.recurrent_initializer
+        )
 
     def _dense(self, name, **kwargs):
-        kwargs = {"kernel_initializer": self.kernel_initializer, "dtype": self._dtype_policy, **kwargs}
+        kwargs = {
+            "kernel_initializer": self.kernel_initializer,
+            "dtype": self._dtype_policy,
+            **kwargs,
+        }
         return keras.layers.Dense(4 * self.units, name=name, **kwargs)
 
     def _bias(self, shape, dtype=None, **kwargs):
-        input_gate, forget, others = tf.zeros([self.units]), tf.ones([self.units]), tf.zeros([2 * self.units])
+        input_gate, forget, others = (
+            tf.zeros([self.units]),
+            tf.ones([self.units]),
+            tf.zeros([2 * self.units]),
+        )
         return tf.cast(tf.concat([input_gate, forget, others], 0), dtype)
 
     def project(self, words):
@@ -66,7 +78,11 @@ class LSTM(keras.layers.Layer):
         x = {"recurrent": hidden}
         if context is not None:
             x["context"] = tf.cast(context, self.compute_dtype)
-        gates = constants(x, projected) if constants else projected + _sum_of_products(x, self._kernels())  # [B, N, 4H]
+        gates = (
+            constants(x, projected)
+            if constants
+            else projected + _sum_of_products(x, self._kernels())
+        )  # [B, N, 4H]
         i, f, g, o = tf.split(gates, 4, axis=-1)
         cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
         return tf.sigmoid(o) * tf.tanh(cell), cell
@@ -76,11 +92,15 @@ class LSTM(keras.layers.Layer):
         if not self.built:
             self.build()
         kernels = self._kernels()
-        transposed = {name: tf.stop_gradient(tf.transpose(kernel)) for name, kernel in kernels.items()}
+        transposed = {
+            name: tf.stop_gradient(tf.transpose(kernel)) for name, kernel in kernels.items()
+        }
         return LoopConstants(_product, {"kernels": kernels, "transposed": transposed}, projected)
 
     def _kernels(self):
-        layers = {"recurrent": self._recurrent} | ({"context": self._context} if self._context else {})
+        layers = {"recurrent": self._recurrent} | (
+            {"context": self._context} if self._context else {}
+        )
         return {name: tf.cast(layer.kernel, self.compute_dtype) for name, layer in layers.items()}
 
 
@@ -96,6 +116,8 @@ def _product(x, constants, constant=False):
     @tf.custom_gradient
     def product(*inputs):
         y = _sum_of_products(dict(zip(x, inputs)), constants["kernels"])
-        return y, lambda upstream: [tf.tensordot(upstream, constants["transposed"][name], 1) for name in x]
+        return y, lambda upstream: [
+            tf.tensordot(upstream, constants["transposed"][name], 1) for name in x
+        ]
 
     return product(*x.values())

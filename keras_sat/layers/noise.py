@@ -21,7 +21,9 @@ class Noise:
     draws = True
 
     def __init__(self, seed, step, rows):
-        self._seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), step)
+        self._seed = tf.random.experimental.stateless_fold_in(
+            tf.constant([seed, 0], tf.int64), step
+        )
         self._rows = rows
 
     def uniform(self, name, shape):
@@ -42,7 +44,9 @@ class Noise:
 
     def channel_dropout(self, name, maps, rate):
         """`dropout` of maps [B, …, D] by channels: an image loses one everywhere or nowhere."""
-        return _dropped(maps, rate, lambda: self.uniform(name, [*[1] * (maps.shape.rank - 2), maps.shape[-1]]))
+        return _dropped(
+            maps, rate, lambda: self.uniform(name, [*[1] * (maps.shape.rank - 2), maps.shape[-1]])
+        )
 
     def at(self, places, shape):
         """The noise of chosen elements: places int [P] in a flat tensor of this shape ([B, …]).
@@ -67,7 +71,9 @@ class _NoiseAt:
 def _dropped(inputs, rate, draws):
     if not rate:
         return inputs
-    return tf.where(draws() >= rate, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype))
+    return tf.where(
+        draws() >= rate, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype)
+    )
 
 
 def image_seeds(summary):
@@ -80,7 +86,9 @@ def image_seeds(summary):
 
 def image_draws(seeds, shape):
     """Uniform draws in [0, 1), float32 [B, *shape], each image's by its own seed: seeds integer [B, 2]."""
-    return tf.map_fn(lambda seed: tf.random.stateless_uniform(shape, seed), seeds, fn_output_signature=tf.float32)
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_uniform(shape, seed), seeds, fn_output_signature=tf.float32
+    )
 
 
 def place(shares, draws):
@@ -89,7 +97,9 @@ def place(shares, draws):
     Where all shares are zero, as behind the end of a caption that a recurrence left out, it is the last.
     """
     cumulative = tf.cumsum(shares, axis=-1)
-    return tf.reduce_sum(tf.cast(cumulative[..., :-1] <= draws[..., None] * cumulative[..., -1:], tf.int32), axis=-1)
+    return tf.reduce_sum(
+        tf.cast(cumulative[..., :-1] <= draws[..., None] * cumulative[..., -1:], tf.int32), axis=-1
+    )
 
 
 class Silence:
@@ -106,5 +116,7 @@ class Silence:
         return self
 
 
-SILENCE = Silence()  # of inference, where an image's answer must not depend on its batch mates, to the last bit
+SILENCE = (
+    Silence()
+)  # of inference, where an image's answer must not depend on its batch mates, to the last bit
 UNCHANGED = Silence()  # of training

@@ -16,15 +16,22 @@ def read_words(read_out, captions, words, hidden, context, noise=SILENCE):
     Args:
         read_out: the layer. words, hidden, context: its inputs [B, N, T, ·] or None.
     """
-    if noise is SILENCE:  # how many rows a product has changes its last bits: answers would depend on their batch mates
+    if (
+        noise is SILENCE
+    ):  # how many rows a product has changes its last bits: answers would depend on their batch mates
         return read_out(words, hidden, context)
     shape = tf.shape(captions)
     needed = tf.reshape(captions != PAD, [-1])
     # One at least: TensorFlow's gradients do not bear none, as a device has whose captions are all padding.
     places = tf.where(tf.logical_or(needed, tf.range(tf.size(needed)) == 0))[:, 0]
-    chosen = [None if t is None else tf.gather(tf.reshape(t, [-1, t.shape[-1]]), places) for t in (words, hidden, context)]
+    chosen = [
+        None if t is None else tf.gather(tf.reshape(t, [-1, t.shape[-1]]), places)
+        for t in (words, hidden, context)
+    ]
     log_probs = read_out(*chosen, noise=noise.at(places, shape))  # [P, V]
-    everywhere = tf.scatter_nd(places[:, None], log_probs, tf.stack([tf.size(needed, tf.int64), log_probs.shape[-1]]))
+    everywhere = tf.scatter_nd(
+        places[:, None], log_probs, tf.stack([tf.size(needed, tf.int64), log_probs.shape[-1]])
+    )
     return tf.reshape(everywhere, [*tf.unstack(shape), log_probs.shape[-1]])
 
 
@@ -40,7 +47,9 @@ class LinearOutput(keras.layers.Layer):
         kernel_initializer: of all matrices.
     """
 
-    def __init__(self, vocabulary_size, state_dropout=0.0, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, vocabulary_size, state_dropout=0.0, kernel_initializer="glorot_uniform", **kwargs
+    ):
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.state_dropout = state_dropout
@@ -48,7 +57,11 @@ class LinearOutput(keras.layers.Layer):
         self._logits = self._dense(vocabulary_size, "logits")
 
     def _dense(self, units, name, **kwargs):
-        kwargs = {"kernel_initializer": self.kernel_initializer, "dtype": self._dtype_policy, **kwargs}
+        kwargs = {
+            "kernel_initializer": self.kernel_initializer,
+            "dtype": self._dtype_policy,
+            **kwargs,
+        }
         return keras.layers.Dense(units, name=name, **kwargs)
 
     def call(self, words, hidden, context, noise=SILENCE):
@@ -74,11 +87,15 @@ class DeepOutput(LinearOutput):
         self.output_dropout = output_dropout
 
     def build(self, input_shape):
-        self._from_hidden = self._dense(input_shape[-1], "from_hidden")  # as wide as the word vectors it is added to
+        self._from_hidden = self._dense(
+            input_shape[-1], "from_hidden"
+        )  # as wide as the word vectors it is added to
         self._from_context = self._dense(input_shape[-1], "from_context", use_bias=False)
         self.built = True
 
     def call(self, words, hidden, context, noise=SILENCE):
         hidden = noise.dropout("state", hidden, self.state_dropout)
-        features = tf.tanh(words + self._from_hidden(hidden) + self._from_context(context))  # [..., E]
+        features = tf.tanh(
+            words + self._from_hidden(hidden) + self._from_context(context)
+        )  # [..., E]
         return self._log_probs(noise.dropout("output", features, self.output_dropout))

@@ -23,7 +23,9 @@ def scan(step, inputs, state, needed):
 
     first = step(at(0), state)  # outside the loop: it shows what the outputs look like
     outputs, state = first
-    arrays = tf.nest.map_structure(lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), outputs)
+    arrays = tf.nest.map_structure(
+        lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), outputs
+    )
 
     def filled(tensor, like):
         missing = count - tf.shape(tensor)[1]
@@ -33,9 +35,15 @@ def scan(step, inputs, state, needed):
     def body(t, state, arrays):
         chosen = tf.nest.map_structure(lambda tensor: tensor[:, : running[t]], (at(t), state))
         outputs, state = tf.nest.map_structure(filled, step(*chosen), first)
-        return t + 1, state, tf.nest.map_structure(lambda array, output: array.write(t, output), arrays, outputs)
+        return (
+            t + 1,
+            state,
+            tf.nest.map_structure(lambda array, output: array.write(t, output), arrays, outputs),
+        )
 
-    _, _, arrays = tf.while_loop(lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps)
+    _, _, arrays = tf.while_loop(
+        lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps
+    )
     return tf.nest.map_structure(_batch_first, arrays)
 
 
@@ -64,14 +72,18 @@ class LoopConstants:
 
     def __init__(self, function, constants, slots):
         self._function = function
-        self._hidden = tf.nest.map_structure(lambda c: _as(_INTEGERS.get(c.dtype, c.dtype), c), constants)
+        self._hidden = tf.nest.map_structure(
+            lambda c: _as(_INTEGERS.get(c.dtype, c.dtype), c), constants
+        )
         self._types = tf.nest.map_structure(lambda c: c.dtype, constants)
         self.inputs = None
 
         @tf.custom_gradient
         def attached(slots, *flat):
             def gradient(upstream):
-                return upstream, *self._gradient(tf.nest.pack_sequence_as(constants, flat), upstream)
+                return upstream, *self._gradient(
+                    tf.nest.pack_sequence_as(constants, flat), upstream
+                )
 
             return tf.identity(slots), gradient
 
@@ -79,13 +91,19 @@ class LoopConstants:
 
     def __call__(self, x, slots):
         """The function of a step's x [B, N, ·] in the loop, with the step's part of the slots [B, N, M]."""
-        return self._function(x, tf.nest.map_structure(_as, self._types, self._hidden), constant=True) + slots
+        return (
+            self._function(x, tf.nest.map_structure(_as, self._types, self._hidden), constant=True)
+            + slots
+        )
 
     def _gradient(self, constants, upstream):
         flat, upstream = tf.nest.flatten(constants), _all_steps(upstream)
         with tf.GradientTape() as tape:
             tape.watch([each for each in flat if each.dtype.is_floating])
-            y = self._function(tf.nest.map_structure(lambda x: tf.stop_gradient(_all_steps(x)), self.inputs), constants)
+            y = self._function(
+                tf.nest.map_structure(lambda x: tf.stop_gradient(_all_steps(x)), self.inputs),
+                constants,
+            )
         return tape.gradient(y, flat, upstream)
 
 
@@ -99,13 +117,17 @@ def _as(dtype, tensor):
 def _all_steps(tensor):
     """[B, N, T, ·] as [B, N·T, ·]."""
     batch, n, steps, size = tf.unstack(tf.shape(tensor))
-    return tf.ensure_shape(tf.reshape(tensor, [batch, n * steps, size]), [None, None, tensor.shape[-1]])
+    return tf.ensure_shape(
+        tf.reshape(tensor, [batch, n * steps, size]), [None, None, tensor.shape[-1]]
+    )
 
 
 def _time_first(tensor):
     """[B, N, T, ·] as an array of steps: the gradient of reading a step is that step, not zeros for all the others."""
     steps = tf.transpose(tensor, [2, 0, 1, *range(3, tensor.shape.rank)])
-    array = tf.TensorArray(tensor.dtype, tf.shape(steps)[0], clear_after_read=False, element_shape=steps.shape[1:])
+    array = tf.TensorArray(
+        tensor.dtype, tf.shape(steps)[0], clear_after_read=False, element_shape=steps.shape[1:]
+    )
     return array.unstack(steps)
 
 

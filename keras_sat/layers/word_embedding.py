@@ -19,7 +19,9 @@ class WordEmbedding(keras.layers.Layer):
         self.embeddings_initializer = embeddings_initializer
 
     def build(self, input_shape):
-        self.table = self.add_weight("table", [self.vocabulary_size, self.size], initializer=self.embeddings_initializer)
+        self.table = self.add_weight(
+            "table", [self.vocabulary_size, self.size], initializer=self.embeddings_initializer
+        )
         self.built = True
 
     def call(self, tokens):

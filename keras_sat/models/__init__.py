@@ -26,7 +26,10 @@ def build_captioner(config, vocabulary_size, input_shapes, seed, cnn=None, finet
     keras.utils.set_random_seed(seed)
     kwargs = {"cnn": cnn, "finetune": finetune, "name": config.name}
     model = CAPTIONERS[config.name](config, vocabulary_size, input_shapes, **kwargs)
-    empty = {name: tf.zeros([1, *spec.shape[1:]], spec.dtype) for name, spec in model.input_specs().items()}
+    empty = {
+        name: tf.zeros([1, *spec.shape[1:]], spec.dtype)
+        for name, spec in model.input_specs().items()
+    }
     model({**empty, "captions": tf.zeros([1, 1, 2], tf.int32)})
     return model
 

@@ -29,7 +29,9 @@ class AreasCaptioner(Captioner):
             self.areas = layers.Proposals(config.train_boxes, config.test_boxes)
         else:
             activation = "relu" if config.filter_layer else "linear"
-            self.areas = layers.SpatialTransformer(config.localisation_size, config.zoom, activation, **strides)
+            self.areas = layers.SpatialTransformer(
+                config.localisation_size, config.zoom, activation, **strides
+            )
         self.embedding = layers.WordEmbedding(vocabulary_size, config.embedding_size)
         self.embedding.build(None)  # `encode` reads its table before a word is embedded
         self.initial_hidden = keras.layers.Dense(config.state_size, name="initial_hidden")
@@ -40,7 +42,10 @@ class AreasCaptioner(Captioner):
 
     def slow_weights(self):
         moving = isinstance(self.areas, layers.SpatialTransformer)
-        return super().slow_weights() + [(self.areas.trainable_variables, self.config.transformer_rate)] * moving
+        return (
+            super().slow_weights()
+            + [(self.areas.trainable_variables, self.config.transformer_rate)] * moving
+        )
 
     def encode(self, inputs, noise=SILENCE):
         annotations = super().encode(inputs, noise)
@@ -53,13 +58,20 @@ class AreasCaptioner(Captioner):
         hidden = self.initial_hidden(annotations["summary"])
         state = {"hidden": tf.repeat(hidden[:, None], n, axis=1)}  # [B, N, H]
         if self.config.feedback == "marginal":
-            state["pooled"] = tf.repeat(tf.zeros_like(annotations["regions"][:, :1]), n, axis=1)  # [B, N, D]
+            state["pooled"] = tf.repeat(
+                tf.zeros_like(annotations["regions"][:, :1]), n, axis=1
+            )  # [B, N, D]
         if self.config.feedback == "conditional":
-            state["region_scores"] = tf.repeat(tf.zeros_like(annotations["absent"])[:, None], n, axis=1)  # [B, N, L]
+            state["region_scores"] = tf.repeat(
+                tf.zeros_like(annotations["absent"])[:, None], n, axis=1
+            )  # [B, N, L]
         return state
 
     def step(self, tokens, state, annotations):
-        inputs = {"words": self.gru.project(self.embedding(tokens)), **self._of_words(tokens, annotations)}
+        inputs = {
+            "words": self.gru.project(self.embedding(tokens)),
+            **self._of_words(tokens, annotations),
+        }
         read, state = self._recur(inputs, state, annotations)
         return *self._distributions(read, annotations), state
 
@@ -69,7 +81,9 @@ class AreasCaptioner(Captioner):
         steps = {"words": self.gru.project(words), **self._of_words(tokens, annotations)}
         if self.config.state_dropout and noise.draws:
             # In front of the loop, since words and regions must read the same state.
-            ones = tf.ones([*tf.unstack(tf.shape(tokens)), self.config.state_size], self.compute_dtype)
+            ones = tf.ones(
+                [*tf.unstack(tf.shape(tokens)), self.config.state_size], self.compute_dtype
+            )
             steps["kept"] = noise.dropout("state", ones, self.config.state_dropout)  # [B, N, T, H]
         batch, n, time = tf.unstack(tf.shape(tokens))
         state = self.initial_state(annotations, n)
@@ -80,11 +94,16 @@ class AreasCaptioner(Captioner):
         if constants:
             steps["slots"] = constants.slots
         read = layers.scan(
-            lambda step, state: self._recur(step, state, annotations, constants), steps, state, captions != PAD
+            lambda step, state: self._recur(step, state, annotations, constants),
+            steps,
+            state,
+            captions != PAD,
         )
         if constants:
             constants.inputs = read["a"]
-        read = tf.nest.map_structure(lambda r: tf.reshape(r, [batch, n * time, tf.shape(r)[-1]]), read)
+        read = tf.nest.map_structure(
+            lambda r: tf.reshape(r, [batch, n * time, tf.shape(r)[-1]]), read
+        )
         outputs = self._distributions(read, annotations)
         return tuple(tf.reshape(each, [batch, n, time, tf.shape(each)[-1]]) for each in outputs)
 
@@ -110,17 +129,23 @@ class AreasCaptioner(Captioner):
         if self.config.feedback == "marginal":
             read["a"] = self.interaction.word_scores(read["hidden"], annotations)
             over_words = functools.partial(constants, slots=inputs["slots"]) if constants else None
-            read["attention"] = self.interaction.regions(read["a"], read["b"], annotations, over_words)
+            read["attention"] = self.interaction.regions(
+                read["a"], read["b"], annotations, over_words
+            )
             state["pooled"] = self._pool(read["attention"], annotations)
         return read, state
 
     def _pool(self, weights, annotations):
-        return layers.product(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
+        return layers.product(
+            tf.cast(weights, self.compute_dtype), annotations["regions"]
+        )  # [B, N, D]
 
     def _distributions(self, read, annotations):
         """log p(w|h) and p(r|h) of states [B, Q, H], as far as the recurrence has not computed them."""
         interaction, hidden = self.interaction, read["hidden"]
         a = read["a"] if "a" in read else interaction.word_scores(hidden, annotations)
         b = read["b"] if "b" in read else interaction.region_scores(hidden, annotations)
-        attention = read["attention"] if "attention" in read else interaction.regions(a, b, annotations)
+        attention = (
+            read["attention"] if "attention" in read else interaction.regions(a, b, annotations)
+        )
         return interaction.words(a, b, annotations), attention

@@ -45,8 +45,13 @@ class Captioner(keras.Model, abc.ABC):
         self.vocabulary_size = vocabulary_size
         self.input_shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
         self.cnn, self.finetune = cnn, finetune
-        self.annotate = config.annotation_size and keras.layers.Dense(config.annotation_size, "relu", name="annotate")
-        self.region_size = config.annotation_size or (cnn.output_shape if cnn else self.input_shapes["features"])[-1]
+        self.annotate = config.annotation_size and keras.layers.Dense(
+            config.annotation_size, "relu", name="annotate"
+        )
+        self.region_size = (
+            config.annotation_size
+            or (cnn.output_shape if cnn else self.input_shapes["features"])[-1]
+        )
         self.areas = layers.Grid()
         self.training = None
 
@@ -57,7 +62,10 @@ class Captioner(keras.Model, abc.ABC):
     def input_specs(self):
         """{name: tf.TensorSpec} of `inputs_of` for any number of images."""
         types = {"pixels": tf.uint8}
-        return {n: tf.TensorSpec([None, *shape], types.get(n, tf.float32)) for n, shape in self.input_shapes.items()}
+        return {
+            n: tf.TensorSpec([None, *shape], types.get(n, tf.float32))
+            for n, shape in self.input_shapes.items()
+        }
 
     @abc.abstractmethod
     def initial_state(self, annotations, n): ...
@@ -74,13 +82,22 @@ class Captioner(keras.Model, abc.ABC):
 
     def encode(self, inputs, noise=SILENCE):
         """The annotations of images: the areas are the regions, the mean of the whole feature map is the summary."""
-        maps = {name: tf.cast(inputs[name], tf.float32) for name in self.input_shapes if name != "pixels"}
+        maps = {
+            name: tf.cast(inputs[name], tf.float32)
+            for name in self.input_shapes
+            if name != "pixels"
+        }
         if self.cnn:
             with_batch_statistics = noise is not SILENCE and self.finetune.batch_norm == "trained"
             maps["features"] = self.cnn(inputs["pixels"], training=with_batch_statistics)
-        for name in ("features", "region_features"):  # both of one CNN: an image loses the same channels in both
+        for name in (
+            "features",
+            "region_features",
+        ):  # both of one CNN: an image loses the same channels in both
             if name in maps:
-                maps[name] = noise.channel_dropout("channels", maps[name], self.config.channel_dropout)
+                maps[name] = noise.channel_dropout(
+                    "channels", maps[name], self.config.channel_dropout
+                )
                 if self.annotate:
                     maps[name] = tf.cast(self.annotate(maps[name]), tf.float32)
         regions, boxes, present = self.areas(maps, noise)
@@ -104,7 +121,9 @@ class Captioner(keras.Model, abc.ABC):
         names = self.meter_names if objective.given else Captioner.meter_names
         meters = {name: keras.metrics.Mean(name) for name in names}
         # In a namespace, so that Keras counts none of it among the model's weights: a checkpoint of the model is the model.
-        self.training = SimpleNamespace(config=training, optimizer=optimizer, seed=seed, objective=objective, meters=meters)
+        self.training = SimpleNamespace(
+            config=training, optimizer=optimizer, seed=seed, objective=objective, meters=meters
+        )
 
     meter_names = ("loss", "word_loss", "accuracy", "filled", "attention_entropy")
 
@@ -124,7 +143,10 @@ class Captioner(keras.Model, abc.ABC):
         """
         log_probs, attention = self(inputs, noise=noise)
         smoothing = self.training.config.label_smoothing if noise is not SILENCE else 0.0
-        terms = {"cross_entropy": cross_entropy(log_probs, inputs["captions"], smoothing) / captions_in_batch}
+        terms = {
+            "cross_entropy": cross_entropy(log_probs, inputs["captions"], smoothing)
+            / captions_in_batch
+        }
         return terms, (log_probs, attention)
 
     def train_step(self, inputs):
@@ -134,15 +156,24 @@ class Captioner(keras.Model, abc.ABC):
         rows = tf.shape(inputs["row"])[0] // parts
 
         def add(part, sums):
-            chosen = {name: tensor[part * rows : (part + 1) * rows] for name, tensor in inputs.items()}
+            chosen = {
+                name: tensor[part * rows : (part + 1) * rows] for name, tensor in inputs.items()
+            }
             return part + 1, tf.nest.map_structure(tf.add, sums, self._learn(chosen, count))
 
         if parts == 1:
             gradients, observed = self._learn(inputs, count)
         else:
-            nothing = [tf.zeros_like(variable) for variable in self.trainable_variables], tf.zeros([])
+            nothing = (
+                [tf.zeros_like(variable) for variable in self.trainable_variables],
+                tf.zeros([]),
+            )
             _, (gradients, observed) = tf.while_loop(
-                lambda part, _: part < parts, add, (0, nothing), parallel_iterations=1, maximum_iterations=parts
+                lambda part, _: part < parts,
+                add,
+                (0, nothing),
+                parallel_iterations=1,
+                maximum_iterations=parts,
             )
         if self._scales_loss:
             gradients = optimizer.get_unscaled_gradients(gradients)
@@ -163,7 +194,9 @@ class Captioner(keras.Model, abc.ABC):
         gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
         self._measure(captions, terms, outputs, count, self._shares)
         # Dense, since Keras would clip the embedding's rows before it adds up the repeated ones.
-        return [tf.convert_to_tensor(gradient) for gradient in gradients], self.observe(captions, outputs)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], self.observe(
+            captions, outputs
+        )
 
     def observe(self, captions, outputs):
         """What `after_update` needs of a part of the batch, a scalar that adds up; `outputs` are those of `losses_of`."""
@@ -204,11 +237,19 @@ class Captioner(keras.Model, abc.ABC):
             if name in self.training.meters:
                 # A term is a share of the global mean: the shares add up, their weights do to the global count.
                 self.training.meters[name].update_state(term * shares, captions_in_batch / shares)
-        self.training.meters["word_loss"].update_state(cross_entropy(log_probs, captions) / tf.maximum(words, 1), words)
-        self.training.meters["accuracy"].update_state(tf.reduce_sum(right) / tf.maximum(words, 1), words)
+        self.training.meters["word_loss"].update_state(
+            cross_entropy(log_probs, captions) / tf.maximum(words, 1), words
+        )
+        self.training.meters["accuracy"].update_state(
+            tf.reduce_sum(right) / tf.maximum(words, 1), words
+        )
         entropy = tf.reduce_sum(attention_entropy(attention, captions))
-        self.training.meters["attention_entropy"].update_state(entropy / tf.maximum(words, 1), words)
-        self.training.meters["filled"].update_state(words / tf.cast(tf.size(captions), tf.float32), tf.size(captions))
+        self.training.meters["attention_entropy"].update_state(
+            entropy / tf.maximum(words, 1), words
+        )
+        self.training.meters["filled"].update_state(
+            words / tf.cast(tf.size(captions), tf.float32), tf.size(captions)
+        )
 
 
 def _replicas():

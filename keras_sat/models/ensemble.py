@@ -18,7 +18,9 @@ class Ensemble:
 
     def __init__(self, members):
         self.members = tuple(members)
-        self.input_shapes = {name: shape for member in self.members for name, shape in member.input_shapes.items()}
+        self.input_shapes = {
+            name: shape for member in self.members for name, shape in member.input_shapes.items()
+        }
 
     inputs_of, input_specs = Captioner.inputs_of, Captioner.input_specs
 
@@ -32,11 +34,16 @@ class Ensemble:
         return {"boxes": each[0]["boxes"], "summary": each[0]["summary"], "members": each}
 
     def initial_state(self, annotations, n):
-        return tuple(member.initial_state(own, n) for member, own in zip(self.members, annotations["members"]))
+        return tuple(
+            member.initial_state(own, n)
+            for member, own in zip(self.members, annotations["members"])
+        )
 
     def step(self, tokens, state, annotations):
         steps = zip(self.members, state, annotations["members"])
-        log_probs, attention, state = zip(*(member.step(tokens, own, images) for member, own, images in steps))
+        log_probs, attention, state = zip(
+            *(member.step(tokens, own, images) for member, own, images in steps)
+        )
         return _mean(log_probs), attention[0], state
 
     def unroll(self, annotations, captions):

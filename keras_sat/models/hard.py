@@ -27,7 +27,12 @@ class HardCaptioner(SoftCaptioner):
         super().__init__(config, vocabulary_size, input_shapes, **kwargs)
         # Moved by a mean over all replicas, it is the same on each of them.
         self.baseline = self.add_weight(
-            "baseline", [], tf.float32, "zeros", trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+            "baseline",
+            [],
+            tf.float32,
+            "zeros",
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
     def initial_state(self, annotations, n):
@@ -35,7 +40,10 @@ class HardCaptioner(SoftCaptioner):
         if self.config.decode != "sample":
             return state
         seeds = tf.repeat(image_seeds(annotations["summary"])[:, None], n, axis=1)  # [B, N]
-        return (*state, tf.stack([seeds, tf.zeros_like(seeds)], axis=-1))  # the second number counts the steps
+        return (
+            *state,
+            tf.stack([seeds, tf.zeros_like(seeds)], axis=-1),
+        )  # the second number counts the steps
 
     def _draws(self, captions, noise):
         """Of training: a uniform draw for each location, and whether the context is the expected one."""
@@ -50,7 +58,11 @@ class HardCaptioner(SoftCaptioner):
 
     def _look(self, attention, inputs, more):
         if "draw" in inputs:
-            soft = attention if self.config.attention_gradient == "all" else tf.stop_gradient(attention)
+            soft = (
+                attention
+                if self.config.attention_gradient == "all"
+                else tf.stop_gradient(attention)
+            )
             one_hot = tf.one_hot(place(attention, inputs["draw"]), tf.shape(attention)[-1])
             return tf.where(inputs["expected"][..., None], soft, one_hot), more
         if self.config.decode == "expectation":
@@ -71,7 +83,9 @@ class HardCaptioner(SoftCaptioner):
         config, samples = self.config, self.config.samples
         captions = tf.repeat(inputs["captions"], samples, axis=1)  # [B, N·samples, T]
         total = captions_in_batch * samples
-        terms, (log_probs, attention) = super().losses_of({**inputs, "captions": captions}, total, noise)
+        terms, (log_probs, attention) = super().losses_of(
+            {**inputs, "captions": captions}, total, noise
+        )
         if config.penalty == "arctic":
             terms["penalty"] /= samples  # it is a sum over captions, not a mean
         if config.attention_gradient == "reinforce":
@@ -79,12 +93,18 @@ class HardCaptioner(SoftCaptioner):
 
         draws = self._draws(captions, noise)  # those of the forward pass
         locations = place(attention, draws["draw"])[..., None]
-        chosen = tf.math.log(tf.maximum(tf.gather(attention, locations, batch_dims=3)[..., 0], 1e-30))  # [B, N·samples, T]
-        sampled = tf.reduce_sum(tf.where(draws["expected"], 0.0, chosen) * caption_mask(captions), axis=-1)  # log p(s̃|a)
+        chosen = tf.math.log(
+            tf.maximum(tf.gather(attention, locations, batch_dims=3)[..., 0], 1e-30)
+        )  # [B, N·samples, T]
+        sampled = tf.reduce_sum(
+            tf.where(draws["expected"], 0.0, chosen) * caption_mask(captions), axis=-1
+        )  # log p(s̃|a)
         advantages = self._rewards(log_probs, captions) - self.baseline
         reinforce = -config.reward_weight * tf.reduce_sum(advantages * sampled) / total
         terms["reinforce"] = reinforce - tf.stop_gradient(reinforce)
-        terms["entropy"] = -config.entropy_weight * tf.reduce_sum(attention_entropy(attention, captions)) / total
+        terms["entropy"] = (
+            -config.entropy_weight * tf.reduce_sum(attention_entropy(attention, captions)) / total
+        )
         return terms, (log_probs[:, ::samples], attention[:, ::samples])
 
     def _rewards(self, log_probs, captions):
@@ -101,4 +121,6 @@ class HardCaptioner(SoftCaptioner):
     def after_update(self, observed, captions_in_batch):
         """Moves the baseline by the rewards, once they have been used: it must not depend on them."""
         decay = self.config.baseline_decay
-        self.baseline.assign(decay * self.baseline + (1 - decay) * global_sum(observed) / captions_in_batch)
+        self.baseline.assign(
+            decay * self.baseline + (1 - decay) * global_sum(observed) / captions_in_batch
+        )

@@ -16,7 +16,9 @@ def cross_entropy(log_probs, captions, label_smoothing=0.0):
     chosen = word_log_probs(log_probs, captions)
     if label_smoothing:
         uniform = tf.reduce_mean(log_probs[..., PAD + 2 :], axis=-1)  # without PAD and START
-        chosen = (1 - label_smoothing) * chosen + label_smoothing * tf.where(captions != PAD, uniform, 0.0)
+        chosen = (1 - label_smoothing) * chosen + label_smoothing * tf.where(
+            captions != PAD, uniform, 0.0
+        )
     return -tf.reduce_sum(chosen)
 
 
@@ -43,7 +45,9 @@ def attention_entropy(attention, captions):
     Args:
         attention: [B, N, T, L]. captions: int32 [B, N, T].
     """
-    entropy = -tf.reduce_sum(tf.math.xlogy(attention, tf.maximum(attention, 1e-30)), axis=-1)  # [B, N, T]
+    entropy = -tf.reduce_sum(
+        tf.math.xlogy(attention, tf.maximum(attention, 1e-30)), axis=-1
+    )  # [B, N, T]
     return tf.reduce_sum(entropy * caption_mask(captions), axis=-1)
 
 

@@ -19,7 +19,10 @@ class Mirrored:
     def __init__(self, model, features, pixels, words):
         self.model, self.words = model, tf.constant(words, tf.int32)
         self._features = features
-        self.input_shapes = {"pixels": tuple(pixels), **{k: v for k, v in model.input_shapes.items() if k == "boxes"}}
+        self.input_shapes = {
+            "pixels": tuple(pixels),
+            **{k: v for k, v in model.input_shapes.items() if k == "boxes"},
+        }
 
     inputs_of, input_specs = Captioner.inputs_of, Captioner.input_specs
 

@@ -24,7 +24,9 @@ class ShowAndTellCaptioner(Captioner):
         super().__init__(config, vocabulary_size, input_shapes, **kwargs)
         self.embedding = layers.WordEmbedding(vocabulary_size, config.embedding_size)
         self.picture = keras.layers.Dense(config.embedding_size, name="picture")
-        self.lstms = [layers.LSTM(config.state_size, name=f"lstm_{i}") for i in range(config.lstm_layers)]
+        self.lstms = [
+            layers.LSTM(config.state_size, name=f"lstm_{i}") for i in range(config.lstm_layers)
+        ]
         self.attend = layers.UniformAttention()
         self.read_out = layers.LinearOutput(vocabulary_size, config.state_dropout)
 
@@ -34,7 +36,9 @@ class ShowAndTellCaptioner(Captioner):
         return annotations | {"picture": self.picture(summary)}
 
     def initial_state(self, annotations, n):
-        zeros = tf.zeros([tf.shape(annotations["picture"])[0], n, self.config.state_size], self.compute_dtype)
+        zeros = tf.zeros(
+            [tf.shape(annotations["picture"])[0], n, self.config.state_size], self.compute_dtype
+        )
         return tuple((zeros, zeros) for _ in self.lstms)
 
     def step(self, tokens, state, annotations):
@@ -42,17 +46,28 @@ class ShowAndTellCaptioner(Captioner):
         for lstm, each in zip(self.lstms, state):
             hidden, each = _recur(lstm, lstm.project(hidden), each)
             states.append(each)
-        return self.read_out(None, hidden, None), self.attend(hidden, annotations["regions"]), tuple(states)
+        return (
+            self.read_out(None, hidden, None),
+            self.attend(hidden, annotations["regions"]),
+            tuple(states),
+        )
 
     def unroll(self, annotations, captions, noise=SILENCE):
         tokens = shift_right(captions)
-        hidden = noise.dropout("words", self._embed(tokens, annotations), self.config.embedding_dropout)
+        hidden = noise.dropout(
+            "words", self._embed(tokens, annotations), self.config.embedding_dropout
+        )
         states = self.initial_state(annotations, tf.shape(tokens)[1])
         for index, (lstm, state) in enumerate(zip(self.lstms, states)):
             if index:
                 hidden = noise.dropout(f"lstm {index}", hidden, self.config.lstm_dropout)
             kernels = lstm.loop_constants(lstm.project(hidden))
-            hidden = layers.scan(functools.partial(_recur, lstm, kernels=kernels), kernels.slots, state, captions != PAD)
+            hidden = layers.scan(
+                functools.partial(_recur, lstm, kernels=kernels),
+                kernels.slots,
+                state,
+                captions != PAD,
+            )
             kernels.inputs = {"recurrent": layers.before_each(state[0], hidden)}
         log_probs = layers.read_words(self.read_out, captions, None, hidden, None, noise)
         return log_probs, self.attend(hidden, annotations["regions"])
@@ -60,7 +75,9 @@ class ShowAndTellCaptioner(Captioner):
     def _embed(self, tokens, annotations):
         """Word vectors [B, N, ·, E]; START's is the picture's."""
         words = self.embedding(tokens)
-        picture = tf.reshape(annotations["picture"], [-1, *[1] * (words.shape.rank - 2), words.shape[-1]])
+        picture = tf.reshape(
+            annotations["picture"], [-1, *[1] * (words.shape.rank - 2), words.shape[-1]]
+        )
         return tf.where((tokens == START)[..., None], picture, words)
 
 

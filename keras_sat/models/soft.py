@@ -21,16 +21,22 @@ class SoftCaptioner(Captioner):
         super().__init__(config, vocabulary_size, input_shapes, **kwargs)
         paper = config.initializer == "gaussian"
         kernel = layers.PAPER if paper else "glorot_uniform"
-        self.embedding = layers.WordEmbedding(vocabulary_size, config.embedding_size, kernel if paper else "uniform")
+        self.embedding = layers.WordEmbedding(
+            vocabulary_size, config.embedding_size, kernel if paper else "uniform"
+        )
         if config.attention == "additive":
             self.attend = layers.AdditiveAttention(
                 config.attention_size, config.attention_layers, config.attention_activation, kernel
             )
         else:
             self.attend = layers.UniformAttention()
-        self.initial_hidden, self.initial_cell = (self._initial_network(kernel, name) for name in ("hidden", "cell"))
+        self.initial_hidden, self.initial_cell = (
+            self._initial_network(kernel, name) for name in ("hidden", "cell")
+        )
         gate_size = {"none": 0, "scalar": 1, "vector": self.region_size}[config.gate]
-        self.gate = gate_size and keras.layers.Dense(gate_size, "sigmoid", kernel_initializer=kernel, name="gate")
+        self.gate = gate_size and keras.layers.Dense(
+            gate_size, "sigmoid", kernel_initializer=kernel, name="gate"
+        )
         self.lstm = layers.LSTM(
             config.state_size,
             context_size=self.region_size,
@@ -40,7 +46,10 @@ class SoftCaptioner(Captioner):
         )
         if config.output == "deep":
             self.read_out = layers.DeepOutput(
-                vocabulary_size, config.output_dropout, state_dropout=config.state_dropout, kernel_initializer=kernel
+                vocabulary_size,
+                config.output_dropout,
+                state_dropout=config.state_dropout,
+                kernel_initializer=kernel,
             )
         else:
             self.read_out = layers.LinearOutput(vocabulary_size, config.state_dropout, kernel)
@@ -51,20 +60,28 @@ class SoftCaptioner(Captioner):
         return keras.Sequential(
             [
                 keras.layers.Dense(units, activation, kernel_initializer=kernel)
-                for units, activation in [*hidden, (self.config.state_size, self.config.initial_activation)]
+                for units, activation in [
+                    *hidden,
+                    (self.config.state_size, self.config.initial_activation),
+                ]
             ],
             name=f"initial_{name}",
         )
 
     def encode(self, inputs, noise=SILENCE):
         annotations = super().encode(inputs, noise)
-        annotations["regions"] = noise.dropout("regions", annotations["regions"], self.config.feature_dropout)
+        annotations["regions"] = noise.dropout(
+            "regions", annotations["regions"], self.config.feature_dropout
+        )
         annotations["keys"] = self.attend.keys(annotations["regions"])
         return annotations
 
     def initial_state(self, annotations, n):
         summary = annotations["summary"]
-        return tuple(tf.repeat(network(summary)[:, None], n, axis=1) for network in (self.initial_hidden, self.initial_cell))
+        return tuple(
+            tf.repeat(network(summary)[:, None], n, axis=1)
+            for network in (self.initial_hidden, self.initial_cell)
+        )
 
     def step(self, tokens, state, annotations):
         words = self.embedding(tokens)
@@ -73,7 +90,9 @@ class SoftCaptioner(Captioner):
         return self.read_out(words, hidden, context), attention, state
 
     def unroll(self, annotations, captions, noise=SILENCE):
-        words = noise.dropout("words", self.embedding(shift_right(captions)), self.config.embedding_dropout)
+        words = noise.dropout(
+            "words", self.embedding(shift_right(captions)), self.config.embedding_dropout
+        )
         kernels = self.lstm.loop_constants(self.lstm.project(words))
         state = self.initial_state(annotations, tf.shape(captions)[1])
         hidden, context, attention = layers.scan(
@@ -90,7 +109,9 @@ class SoftCaptioner(Captioner):
         hidden, cell, *more = state
         attention = self.attend(hidden, annotations["keys"])  # [B, N, L]
         weights, more = self._look(attention, inputs, more)
-        context = layers.product(tf.cast(weights, self.compute_dtype), annotations["regions"])  # [B, N, D]
+        context = layers.product(
+            tf.cast(weights, self.compute_dtype), annotations["regions"]
+        )  # [B, N, D]
         if self.gate:
             context *= self.gate(hidden)
         hidden, cell = self.lstm(inputs["words"], context, (hidden, cell), kernels)
@@ -103,7 +124,9 @@ class SoftCaptioner(Captioner):
         annotations, gates = self.encode(inputs), []
         state = self.initial_state(annotations, tf.shape(inputs["captions"])[1])
         for tokens in tf.unstack(shift_right(inputs["captions"]), axis=-1):
-            gates.append(tf.reduce_mean(tf.cast(self.gate(state[0]), tf.float32), axis=-1))  # β_t reads h_{t−1}
+            gates.append(
+                tf.reduce_mean(tf.cast(self.gate(state[0]), tf.float32), axis=-1)
+            )  # β_t reads h_{t−1}
             _, _, state = self.step(tokens, state, annotations)
         return {"gate": tf.stack(gates, axis=-1)}
 

@@ -32,7 +32,9 @@ _MOST_BLOCKS = 1 << 17  # of a GIF's frame: 33 MB where they are full
 OK = "OK"
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False
+)
 def picture_fault(encoded, max_pixels):
     """Why a file is not to be decoded, as far as its header tells.
 
@@ -55,16 +57,27 @@ def picture_fault(encoded, max_pixels):
             default=lambda: tf.ones([2], tf.int64),
         )
     )
-    many = [(kind == each) & (tf.size(tf.strings.split(encoded, marker)) > most) for each, marker, most in _MOST_PARTS]
+    many = [
+        (kind == each) & (tf.size(tf.strings.split(encoded, marker)) > most)
+        for each, marker, most in _MOST_PARTS
+    ]
     said = tf.strings.join([tf.strings.as_string(height), "x", tf.strings.as_string(width)])
-    limit, length = tf.strings.as_string(max_pixels), tf.strings.as_string(tf.strings.length(encoded))
+    limit, length = (
+        tf.strings.as_string(max_pixels),
+        tf.strings.as_string(tf.strings.length(encoded)),
+    )
     faults = (  # the first that holds counts
         (encoded == "", "empty file: 0 bytes"),
         (kind == "", "not a picture: ", length, f" bytes that are no {_FORMATS}"),
         (tf.reduce_all(kind != _READABLE), "not supported: ", kind, f"; convert it to {_FORMATS}"),
         (tf.minimum(height, width) < 1, _undecodable(kind)),
         (height * width > max_pixels, "too many pixels: ", said, ", max_pixels is ", limit),
-        (tf.maximum(height, width) > _MOST_SIDE, "too many pixels: ", said, f", a side may have {_MOST_SIDE}"),
+        (
+            tf.maximum(height, width) > _MOST_SIDE,
+            "too many pixels: ",
+            said,
+            f", a side may have {_MOST_SIDE}",
+        ),
         (tf.reduce_any(many), "too many parts: hundreds of scans or texts in a ", kind),
     )
     found = tf.constant("")
@@ -85,24 +98,35 @@ def decode_pictures(encoded, sizes, resize, max_pixels):
         where the status is not `OK` but says why, the picture is zeros.
     """
     count = tf.size(encoded, tf.int64)
-    blank = {name: tf.zeros([size, size, 3], tf.uint8) for name, size in sizes.items()} | {"shape": tf.zeros([2], tf.int32)}
+    blank = {name: tf.zeros([size, size, 3], tf.uint8) for name, size in sizes.items()} | {
+        "shape": tf.zeros([2], tf.int32)
+    }
 
     def decoded(picture):
         shown = decode_picture(picture)
-        return {name: fit(shown, size, resize) for name, size in sizes.items()} | {"shape": tf.shape(shown)[:2]}
+        return {name: fit(shown, size, resize) for name, size in sizes.items()} | {
+            "shape": tf.shape(shown)[:2]
+        }
 
     def decode(row, picture):
         fault = picture_fault(picture, max_pixels)
         return row, fault, tf.cond(fault == "", lambda: decoded(picture), lambda: blank)
 
     # A dataset, for it alone goes on after an error. The row beyond the last makes sure that there is something to batch.
-    found = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(decode, 2).ignore_errors()
+    found = (
+        tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+        .map(decode, 2)
+        .ignore_errors()
+    )
     found = tf.data.Dataset.from_tensors((count, "", blank)).concatenate(found).batch(count + 1)
     rows, faults, pictures = found.get_single_element()
     undecodable = tf.pad(_undecodable(_kind(encoded)), [[0, 1]])
     faults = tf.tensor_scatter_nd_update(undecodable, rows[:, None], faults)[:-1]
     pictures = {
-        name: tf.ensure_shape(tf.scatter_nd(rows[:, None], each, [count + 1, *each.shape[1:]])[:-1], [None, *each.shape[1:]])
+        name: tf.ensure_shape(
+            tf.scatter_nd(rows[:, None], each, [count + 1, *each.shape[1:]])[:-1],
+            [None, *each.shape[1:]],
+        )
         for name, each in pictures.items()
     }
     return pictures, tf.where(faults == "", OK, faults)
@@ -184,7 +208,11 @@ def exif_orientation(encoded):
         return (file.number(position, 2) == 0xFFE1) & (file.number(position + 4, 3) == 0x457869)
 
     start = tf.while_loop(  # over the segments before the picture's data
-        lambda position: (file.number(position, 1) == 0xFF) & ~is_exif(position) & (file.number(position + 1, 1) != 0xDA),
+        lambda position: (
+            (file.number(position, 1) == 0xFF)
+            & ~is_exif(position)
+            & (file.number(position + 1, 1) != 0xDA)
+        ),
         lambda position: [position + 2 + file.number(position + 2, 2)],
         [tf.where(file.number(0, 2) == 0xFFD8, 2, file.size)],
         maximum_iterations=_MOST_SEGMENTS,
@@ -193,11 +221,18 @@ def exif_orientation(encoded):
     little = file.number(tiff, 1) == ord("I")
     directory = tiff + tf.clip_by_value(file.number(tiff + 4, 4, little), 0, file.size)
     count = tf.where(is_exif(start), tf.minimum(file.number(directory, 2, little), 512), 0)
-    places = directory + 2 + 12 * tf.range(count)[:, None] + tf.where(little, [[0, 1, 8, 9]], [[1, 0, 9, 8]])
+    places = (
+        directory
+        + 2
+        + 12 * tf.range(count)[:, None]
+        + tf.where(little, [[0, 1, 8, 9]], [[1, 0, 9, 8]])
+    )
     entries = tf.cast(
         tf.gather(file.values, tf.minimum(places, file.size)), tf.int32
     )  # [count, 4]: tag, value; low byte first
-    found = tf.boolean_mask(entries[:, 2] + 256 * entries[:, 3], entries[:, 0] + 256 * entries[:, 1] == 0x0112)
+    found = tf.boolean_mask(
+        entries[:, 2] + 256 * entries[:, 3], entries[:, 0] + 256 * entries[:, 1] == 0x0112
+    )
     orientation = tf.reduce_sum(found[:1])
     return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
 
@@ -249,7 +284,9 @@ class _Bytes:
 
 def _png_size(file):
     size = tf.stack([file.number(20, 4), file.number(16, 4)])
-    return tf.cast(tf.where(file.number(12, 4) == 0x49484452, size, 0), tf.int64)  # the first part must be IHDR
+    return tf.cast(
+        tf.where(file.number(12, 4) == 0x49484452, size, 0), tf.int64
+    )  # the first part must be IHDR
 
 
 def _bmp_size(file):
@@ -295,13 +332,19 @@ def _first_frame(encoded):
 def _bmp_colours(encoded, pixels):
     """A BMP's pixels, from its table of colours where they are indices, which TensorFlow takes for grey."""
     file = _Bytes(encoded, 2048)
-    table = 14 + file.number(14, 4, True) + 4 * tf.range(256)[:, None] + [2, 1, 0]  # blue, green, red, nothing
+    table = (
+        14 + file.number(14, 4, True) + 4 * tf.range(256)[:, None] + [2, 1, 0]
+    )  # blue, green, red, nothing
     colours = tf.gather(file.values, tf.clip_by_value(table, 0, file.size))  # [256, 3]
     indexed = file.number(28, 2, True) == 8
-    return tf.cond(indexed, lambda: tf.gather(colours, tf.cast(pixels[..., 0], tf.int32)), lambda: pixels)
+    return tf.cond(
+        indexed, lambda: tf.gather(colours, tf.cast(pixels[..., 0], tf.int32)), lambda: pixels
+    )
 
 
 def mirrored_boxes(boxes):
     """Boxes [..., 4] (ymin, xmin, ymax, xmax, each 0 to 1) in the mirror image; padding, which has no width, stays zero."""
     top, left, bottom, right = tf.unstack(boxes, axis=-1)
-    return tf.where((right > left)[..., None], tf.stack([top, 1 - right, bottom, 1 - left], axis=-1), boxes)
+    return tf.where(
+        (right > left)[..., None], tf.stack([top, 1 - right, bottom, 1 - left], axis=-1), boxes
+    )

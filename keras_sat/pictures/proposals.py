@@ -26,7 +26,9 @@ def propose(pixels, method, most):
     Raises:
         UserError: OpenCV lacks the module.
     """
-    rectangles, scores = {"edgeboxes": _edge_boxes, "selective_search": _selective_search}[method](pixels, most)
+    rectangles, scores = {"edgeboxes": _edge_boxes, "selective_search": _selective_search}[method](
+        pixels, most
+    )
     left, top, width, height = np.reshape(rectangles, [-1, 4]).astype(np.float32).T
     size = np.float32([*pixels.shape[:2], *pixels.shape[:2]])
     boxes = np.clip(np.stack([top, left, top + height, left + width], axis=-1) / size, 0, 1)
@@ -40,9 +42,13 @@ def check(config):
         UserError: settings that do not go together, an unusable file, or OpenCV lacks a module.
     """
     if config.method == "none" and config.image_size:
-        raise UserError("proposals.image_size: is for finding boxes, of which proposals.method=none makes none; set both")
+        raise UserError(
+            "proposals.image_size: is for finding boxes, of which proposals.method=none makes none; set both"
+        )
     if (config.method == "file") != bool(config.file):
-        raise UserError("proposals.file: names the boxes of proposals.method=file; set both or neither")
+        raise UserError(
+            "proposals.file: names the boxes of proposals.method=file; set both or neither"
+        )
     if config.method in ("edgeboxes", "selective_search"):
         _ximgproc()
     if config.file:
@@ -74,7 +80,9 @@ def read_boxes_file(path, most):
                     continue
                 name, boxes, scores = _read_line(line, f"{path}:{number}")
                 if name in found:
-                    raise UserError(f"{path}:{number}: {name}: has boxes already; keep one line an image")
+                    raise UserError(
+                        f"{path}:{number}: {name}: has boxes already; keep one line an image"
+                    )
                 found[name] = _ordered(boxes, scores, most)
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
@@ -126,15 +134,21 @@ def _read_line(line, where):
         row = json.loads(line)
         name, rows = str(row["id"]), row["boxes"]
         boxes = np.asarray(rows, np.float32).reshape(len(rows), 4)
-        scores = np.asarray(row.get("scores", 1 / np.arange(1, 1 + len(boxes))), np.float32).reshape(len(boxes))
+        scores = np.asarray(
+            row.get("scores", 1 / np.arange(1, 1 + len(boxes))), np.float32
+        ).reshape(len(boxes))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         expected = '{"id": "…", "boxes": [[ymin, xmin, ymax, xmax], …]}, if you like with "scores", one a box'
         raise UserError(f"{where}: expected {expected}; found {line.strip()[:80]!r}") from error
     for box in boxes.tolist():
         if not (min(box) >= 0 and max(box) <= 1):
-            raise UserError(f"{where}: {name}: box {box} is not inside the picture, whose coordinates go from 0 to 1")
+            raise UserError(
+                f"{where}: {name}: box {box} is not inside the picture, whose coordinates go from 0 to 1"
+            )
         if not (box[0] < box[2] and box[1] < box[3]):
-            raise UserError(f"{where}: {name}: box {box} has no area; the order is ymin, xmin, ymax, xmax")
+            raise UserError(
+                f"{where}: {name}: box {box} has no area; the order is ymin, xmin, ymax, xmax"
+            )
     return name, boxes, scores
 
 
@@ -148,7 +162,9 @@ def _ximgproc():
 
         _ = ximgproc.createEdgeBoxes, ximgproc.segmentation
     except (ImportError, AttributeError) as error:
-        raise UserError(f"object proposals need OpenCV's contrib modules, which are not installed: {INSTALL}") from error
+        raise UserError(
+            f"object proposals need OpenCV's contrib modules, which are not installed: {INSTALL}"
+        ) from error
     return ximgproc
 
 
@@ -161,15 +177,22 @@ def _edge_boxes(pixels, most):
     import cv2
 
     blurred = cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), _BLUR)
-    gradients = np.stack([cv2.Scharr(blurred, cv2.CV_32F, 1, 0), cv2.Scharr(blurred, cv2.CV_32F, 0, 1)])  # [2, H, W, 3]
+    gradients = np.stack(
+        [cv2.Scharr(blurred, cv2.CV_32F, 1, 0), cv2.Scharr(blurred, cv2.CV_32F, 0, 1)]
+    )  # [2, H, W, 3]
     strongest = np.argmax(np.sum(gradients**2, axis=0), axis=-1)[None, ..., None]
     dx, dy = np.take_along_axis(gradients, strongest, axis=-1)[..., 0]
     magnitude = np.hypot(dx, dy)
     magnitude /= max(magnitude.max(), 1e-6)
     orientation = np.mod(np.arctan2(dy, dx), np.float32(np.pi))
-    x, y = np.meshgrid(np.arange(pixels.shape[1], dtype=np.float32), np.arange(pixels.shape[0], dtype=np.float32))
+    x, y = np.meshgrid(
+        np.arange(pixels.shape[1], dtype=np.float32), np.arange(pixels.shape[0], dtype=np.float32)
+    )
     ahead, behind = (
-        cv2.remap(magnitude, x + s * np.cos(orientation), y + s * np.sin(orientation), cv2.INTER_LINEAR) for s in (1, -1)
+        cv2.remap(
+            magnitude, x + s * np.cos(orientation), y + s * np.sin(orientation), cv2.INTER_LINEAR
+        )
+        for s in (1, -1)
     )
     edges = np.where((magnitude >= ahead) & (magnitude >= behind), magnitude, 0)
     # Made anew for each picture, since it keeps something of the one before.

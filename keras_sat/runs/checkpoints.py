@@ -50,7 +50,9 @@ class Checkpoints:
     def __init__(self, folder, model, progress):
         saved, optimizer = _SavedProgress(progress), model.training.optimizer
         self._iterations = optimizer.iterations
-        everything = tf.train.Checkpoint(model=model, optimizer=optimizer, meters=model.metrics, progress=saved)
+        everything = tf.train.Checkpoint(
+            model=model, optimizer=optimizer, meters=model.metrics, progress=saved
+        )
         self._last = tf.train.CheckpointManager(everything, str(folder / "last"), max_to_keep=1)
         best = tf.train.Checkpoint(model=model, progress=saved)
         self._best = tf.train.CheckpointManager(best, str(folder / "best"), max_to_keep=1)

@@ -57,14 +57,19 @@ def open_runs(folders):
     facts = {}
     for run in runs:
         for key in ("vocabulary", "encoder", "proposals"):
-            if run.facts[key] is not None and facts.setdefault(key, run.facts[key]) != run.facts[key]:
+            if (
+                run.facts[key] is not None
+                and facts.setdefault(key, run.facts[key]) != run.facts[key]
+            ):
                 raise UserError(
                     f"{run.folder}: its {key} ({run.facts[key]}) is not that of {runs[0].folder} ({facts[key]}); "
                     "an ensemble needs runs on one prepared data set"
                 )
     inputs = {name: shape for run in runs for name, shape in run.facts["inputs"].items()}
     folder = Path(runs[0].folder).parent / "+".join(run.folder.name for run in runs)
-    return RunEnsemble(folder, runs[0].experiment, {"proposals": None, **facts, "inputs": inputs}, runs)
+    return RunEnsemble(
+        folder, runs[0].experiment, {"proposals": None, **facts, "inputs": inputs}, runs
+    )
 
 
 def add_arguments(parser, several, required=True):
@@ -84,4 +89,6 @@ def add_decoding(parser):
 def with_arguments(run, args):
     """The run with the decoding settings of the arguments."""
     beam = [("decoding.beam", args.beam)] if args.beam is not None else []
-    return dataclasses.replace(run, experiment=configuration.with_decoding(run.experiment, args.set + beam))
+    return dataclasses.replace(
+        run, experiment=configuration.with_decoding(run.experiment, args.set + beam)
+    )

@@ -102,7 +102,9 @@ class Run:
         try:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); the run is damaged, train it anew") from error
+            raise UserError(
+                f"{path}: cannot be read ({error}); the run is damaged, train it anew"
+            ) from error
 
     def describe(self):
         """What was trained, on what and by which code, for JSON. Raises: UserError: not trained yet."""
@@ -134,11 +136,17 @@ class Run:
         model = self.build_model()
         progress = read_progress(path)
         if progress.vocabulary != self.facts["vocabulary"]:
-            raise UserError(f"{path}: belongs to vocabulary {progress.vocabulary}, the run to {self.facts['vocabulary']}")
+            raise UserError(
+                f"{path}: belongs to vocabulary {progress.vocabulary}, the run to {self.facts['vocabulary']}"
+            )
         try:
-            tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+            tf.train.Checkpoint(model=model).restore(
+                path
+            ).expect_partial().assert_existing_objects_matched()
         except (ValueError, AssertionError, tf.errors.OpError) as error:
-            raise UserError(f"{path}: does not fit the model of {self.folder}/config.yaml ({error})") from error
+            raise UserError(
+                f"{path}: does not fit the model of {self.folder}/config.yaml ({error})"
+            ) from error
         return model
 
     @property
@@ -165,7 +173,9 @@ class Run:
         model, inputs = model or self.load_model(), self.inputs
         if not self.experiment.decoding.mirror:
             return model
-        return Ensemble([model, Mirrored(model, self.features, inputs["pixels"], self.vocabulary().mirrored)])
+        return Ensemble(
+            [model, Mirrored(model, self.features, inputs["pixels"], self.vocabulary().mirrored)]
+        )
 
     @functools.cached_property
     def encoder(self):
@@ -188,13 +198,18 @@ class Run:
         if "features" in names:
             encoders["features"] = self.encoder
         if "region_features" in names:
-            encoders["region_features"] = enlarged(self.encoder, self.facts["proposals"]["image_size"])
+            encoders["region_features"] = enlarged(
+                self.encoder, self.facts["proposals"]["image_size"]
+            )
 
         @tf.function(autograph=False, reduce_retracing=True)
         def features(pictures):
             inputs = {name: pictures[name] for name in names if name not in encoders}
             for name, encoder in encoders.items():
-                stored = quantise(encoder(pictures[PICTURES[name]], training=False), self.facts["encoder"]["quantisation"])
+                stored = quantise(
+                    encoder(pictures[PICTURES[name]], training=False),
+                    self.facts["encoder"]["quantisation"],
+                )
                 inputs[name] = dequantise(*stored)
             return inputs
 
@@ -209,13 +224,20 @@ def create_run(folder, experiment, data):
     """
     folder = Path(folder)
     if set(str(folder.resolve())) & set("*?["):
-        raise UserError(f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run")
+        raise UserError(
+            f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run"
+        )
     facts = _facts(data, experiment)
-    for section in (experiment.data, experiment.decoding):  # the latter's would be missed only when all is trained
+    for section in (
+        experiment.data,
+        experiment.decoding,
+    ):  # the latter's would be missed only when all is trained
         data.check_inputs(section.views(facts["inputs"]))
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if "config.yaml" in found and found <= _BEFORE_TRAINING:
-        shutil.rmtree(folder)  # it ended before its first checkpoint, perhaps for a setting that has been mended
+        shutil.rmtree(
+            folder
+        )  # it ended before its first checkpoint, perhaps for a setting that has been mended
     elif "config.yaml" in found:
         return _reopen(folder, experiment, facts)
     elif found:
@@ -241,7 +263,9 @@ def _facts(data, experiment):
         "vocabulary": data.vocabulary_fingerprint,
         "vocabulary_size": data.manifest["vocabulary"]["size"],
         "proposals": data.manifest["proposals"] if "boxes" in names else None,
-        "encoder": {key: value for key, value in data.manifest["encoder"].items() if key != "relative_error"},
+        "encoder": {
+            key: value for key, value in data.manifest["encoder"].items() if key != "relative_error"
+        },
         "data": data.manifest["fingerprint"],
     }
 
@@ -254,7 +278,9 @@ def open_run(folder):
     """
     folder = Path(folder)
     if not (folder / "config.yaml").exists():
-        raise UserError(f"{folder}: no run there (no config.yaml); train one: python -m keras_sat.train --run {folder}")
+        raise UserError(
+            f"{folder}: no run there (no config.yaml); train one: python -m keras_sat.train --run {folder}"
+        )
     try:
         facts = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError) as error:
@@ -269,7 +295,9 @@ def _reopen(folder, experiment, facts):
     run = open_run(folder)
     old, new = (_flat(configuration.as_dict(each)) for each in (run.experiment, experiment))
     for key, value in new.items():
-        fixed = key.removeprefix("train.") not in _MAY_CHANGE and not key.startswith(("prepare.", "decoding.", "push."))
+        fixed = key.removeprefix("train.") not in _MAY_CHANGE and not key.startswith(
+            ("prepare.", "decoding.", "push.")
+        )
         if fixed and value != old.get(key):
             raise UserError(
                 f"{folder}: was started with {key}={old.get(key)}, not {value}; to resume it leave that out, to start anew "
@@ -278,8 +306,13 @@ def _reopen(folder, experiment, facts):
     for key, value in facts.items():
         if value != run.facts.get(key):
             raise UserError(f"{folder}: was started on other data ({key}); choose another --run")
-    if experiment.train.schedule == "cosine" and experiment.train.epochs != run.experiment.train.epochs:
-        raise UserError(f"{folder}: train.epochs cannot change under schedule `cosine`, which ends at the last epoch")
+    if (
+        experiment.train.schedule == "cosine"
+        and experiment.train.epochs != run.experiment.train.epochs
+    ):
+        raise UserError(
+            f"{folder}: train.epochs cannot change under schedule `cosine`, which ends at the last epoch"
+        )
     write_text(folder / "config.yaml", configuration.to_yaml(experiment))
     return Run(folder, experiment, facts)
 
@@ -287,7 +320,9 @@ def _reopen(folder, experiment, facts):
 def _flat(values, prefix=""):
     flat = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return flat
 
 

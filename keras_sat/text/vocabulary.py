@@ -18,8 +18,14 @@ PAD, START, END, UNKNOWN = range(len(SPECIALS))
 # In order. RE2 has no look-around, so each rule is one pass; together they are idempotent (tests/test_text.py).
 _RULES = (
     ("[\u2018\u2019\u02bc\uff07`]", "'"),  # typographic apostrophes
-    (r"[^\p{L}\p{M}\p{N}'-]+", " "),  # a word is letters, marks, digits, inner apostrophes and hyphens
-    (r"(?:['-]*'s['-]*)+( |$)", " \x01s\\1"),  # … or 's, set apart as the Penn Treebank (and Flickr8k's captions) do
+    (
+        r"[^\p{L}\p{M}\p{N}'-]+",
+        " ",
+    ),  # a word is letters, marks, digits, inner apostrophes and hyphens
+    (
+        r"(?:['-]*'s['-]*)+( |$)",
+        " \x01s\\1",
+    ),  # … or 's, set apart as the Penn Treebank (and Flickr8k's captions) do
     (r"(^|[ '-])['-]+", r"\1"),  # none at a word's beginning …
     (r"['-]+($| )", r"\1"),  # … nor at its end
     ("\x01", "'"),
@@ -36,7 +42,9 @@ def normalize(captions):
     Returns:
         A string tensor of the same shape, `normalize` of which is itself.
     """
-    captions = tf.strings.unicode_transcode(captions, "UTF-8", "UTF-8", replace_control_characters=True)
+    captions = tf.strings.unicode_transcode(
+        captions, "UTF-8", "UTF-8", replace_control_characters=True
+    )
     captions = tf_text.case_fold_utf8(captions)
     for pattern, replacement in _RULES:
         captions = tf.strings.regex_replace(captions, pattern, replacement)
@@ -76,18 +84,24 @@ class Vocabulary:
     def __init__(self, words, source="vocabulary"):
         self.words = tuple(words)
         if self.words[: len(SPECIALS)] != SPECIALS or len(set(self.words)) != len(self.words):
-            raise UserError(f"{source}: not a vocabulary: it must begin with {' '.join(SPECIALS)} and repeat no word")
+            raise UserError(
+                f"{source}: not a vocabulary: it must begin with {' '.join(SPECIALS)} and repeat no word"
+            )
         # tf.init_scope: the table must outlive a graph in which the first caption happens to be encoded.
         with tf.init_scope():
             ids = tf.range(len(self.words), dtype=tf.int64)
             self.table = tf.lookup.StaticHashTable(
-                tf.lookup.KeyValueTensorInitializer(tf.constant(self.words), ids), default_value=UNKNOWN
+                tf.lookup.KeyValueTensorInitializer(tf.constant(self.words), ids),
+                default_value=UNKNOWN,
             )
 
     @classmethod
     def from_counts(cls, counts, min_count, max_size):
         """The most frequent words of {word: count}: seen at least min_count times, at most max_size with the specials."""
-        frequent = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
+        frequent = sorted(
+            (word for word in counts if counts[word] >= min_count),
+            key=lambda word: (-counts[word], word),
+        )
         return cls((*SPECIALS, *frequent[: max(0, max_size - len(SPECIALS))]))
 
     @classmethod
@@ -96,7 +110,9 @@ class Vocabulary:
         try:
             return cls(Path(path).read_text(encoding="utf-8").split("\n")[:-1], source=str(path))
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot read the vocabulary ({getattr(error, 'strerror', None) or error})") from error
+            raise UserError(
+                f"{path}: cannot read the vocabulary ({getattr(error, 'strerror', None) or error})"
+            ) from error
 
     def to_text(self):
         """The content of vocabulary.txt."""
@@ -140,5 +156,7 @@ class Vocabulary:
         words = self.words_of(ids)
         before_end = tf.math.cumsum(tf.cast(ids == END, tf.int32), axis=-1) == 0
         keep = before_end & (ids != PAD) & (ids != START)
-        flat = tf.ragged.boolean_mask(tf.reshape(words, [-1, tf.shape(ids)[-1]]), tf.reshape(keep, [-1, tf.shape(ids)[-1]]))
+        flat = tf.ragged.boolean_mask(
+            tf.reshape(words, [-1, tf.shape(ids)[-1]]), tf.reshape(keep, [-1, tf.shape(ids)[-1]])
+        )
         return tf.reshape(join(flat), tf.shape(ids)[:-1])

@@ -32,15 +32,21 @@ def _start_from(model, run, other):
             f"init_from: {other.folder} has another vocabulary than {run.folder}; train both on the same data set"
         )
     mine, its = run.facts["encoder"], other.facts["encoder"]
-    if mine["name"] != its["name"] or (mine["layer"] == its["layer"] and mine["weights"] != its["weights"]):
-        raise UserError(f"init_from: {other.folder} saw its pictures through another CNN ({its['name']}) than {run.folder}")
+    if mine["name"] != its["name"] or (
+        mine["layer"] == its["layer"] and mine["weights"] != its["weights"]
+    ):
+        raise UserError(
+            f"init_from: {other.folder} saw its pictures through another CNN ({its['name']}) than {run.folder}"
+        )
     path = other.checkpoint()
     with tempfile.TemporaryDirectory() as folder:
         mine = _shapes(tf.train.Checkpoint(model=model).write(f"{folder}/model"))
     for name, shape in _shapes(path).items():
         if mine.get(name) != shape:
             here = f"{mine[name]} here" if name in mine else "missing here"
-            raise UserError(f"init_from: {other.folder} does not fit: its {name} has shape {shape}, {here}")
+            raise UserError(
+                f"init_from: {other.folder} does not fit: its {name} has shape {shape}, {here}"
+            )
     tf.train.Checkpoint(model=model).restore(path).expect_partial()
 
 
@@ -61,7 +67,12 @@ def _load_filter(transformer, layer, run):
             f"model.filter_layer: prepare.encoder names {settings.encoder.name}, but the data set was made with "
             f"{run.facts['encoder']['name']}; make them agree"
         )
-    weights = build_encoder(settings.encoder, settings.seed, layer=layer).layers[-1].get_layer(layer).get_weights()
+    weights = (
+        build_encoder(settings.encoder, settings.seed, layer=layer)
+        .layers[-1]
+        .get_layer(layer)
+        .get_weights()
+    )
     kernel, *bias = weights or [np.zeros([])]
     if kernel.shape != transformer.filter.shape:
         raise UserError(

@@ -28,7 +28,9 @@ class Likelihood:
 
     def summary(self, results):
         """An epoch's {metric: value} in a few words."""
-        return "loss {loss:.3f}, a word {word_loss:.3f} (validation {val_word_loss:.3f})".format(**results)
+        return "loss {loss:.3f}, a word {word_loss:.3f} (validation {val_word_loss:.3f})".format(
+            **results
+        )
 
     def count(self, inputs):
         """How many captions this replica holds (padding captions hold no word), float32."""
@@ -70,7 +72,9 @@ class Distillation(Likelihood):
         terms, captions, outputs = super().losses_of(model, inputs, captions_in_batch, noise)
         taught, _ = self._teacher(inputs)
         terms["cross_entropy"] *= 1 - self._share
-        terms["distillation"] = self._share * distillation(outputs[0], taught, captions) / captions_in_batch
+        terms["distillation"] = (
+            self._share * distillation(outputs[0], taught, captions) / captions_in_batch
+        )
         return terms, captions, outputs
 
 
@@ -101,7 +105,9 @@ class SelfCritical:
     def __init__(self, samples, max_length, reward=None):
         self._samples, self._reward = samples, reward
         # Nothing is forbidden, or log p would not be the distribution that samples come from.
-        self._decoding = Decoding("sample", beam=samples, max_length=max_length, min_length=0, unknown=True)
+        self._decoding = Decoding(
+            "sample", beam=samples, max_length=max_length, min_length=0, unknown=True
+        )
 
     def prepare(self, data, vocabulary):
         """The training captions are the corpus by which CIDEr-D weighs words."""
@@ -128,7 +134,9 @@ class SelfCritical:
         captions, _, _ = sample(model, annotations, self._decoding, draws)
         captions = longest_first(tf.where(_exists(inputs)[:, None, None], captions, PAD))
         captions = captions[..., : tf.maximum(tf.reduce_max(caption_lengths(captions)), 1)]
-        rewards = tf.numpy_function(self._reward, [captions, inputs["captions"]], tf.float32, stateful=False)
+        rewards = tf.numpy_function(
+            self._reward, [captions, inputs["captions"]], tf.float32, stateful=False
+        )
         rewards = tf.ensure_shape(rewards, [None, self._samples])
         others = (tf.reduce_sum(rewards, axis=1, keepdims=True) - rewards) / (self._samples - 1)
 
@@ -160,7 +168,9 @@ def _teacher(run):
     except UserError as error:
         raise UserError(f"train.teachers: {error}") from error
     model = teachers.load_model()
-    keras.utils.set_random_seed(experiment.seed)  # building it has set its own, which the order of batches goes by
+    keras.utils.set_random_seed(
+        experiment.seed
+    )  # building it has set its own, which the order of batches goes by
     return model
 
 

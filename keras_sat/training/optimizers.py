@@ -25,9 +25,11 @@ def build_optimizer(config, steps_an_epoch, slow_weights=()):
     }
     if config.optimizer == "rmsprop":  # the constants of the authors' code for Flickr8k
         common |= {"rho": 0.95, "momentum": 0.9, "epsilon": 1e-4, "centered": True}
-    base = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[
-        config.optimizer
-    ]
+    base = {
+        "adam": keras.optimizers.Adam,
+        "sgd": keras.optimizers.SGD,
+        "rmsprop": keras.optimizers.RMSprop,
+    }[config.optimizer]
     optimizer = _with_early_average(_with_rates(base, slow_weights))(**common)
     if config.precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
@@ -39,7 +41,9 @@ def _with_rates(base, slow_weights):
 
     That is a learning rate of their own, since the steps of these optimisers are linear in the rate.
     """
-    factors = {variable._unique_id: factor for variables, factor in slow_weights for variable in variables}
+    factors = {
+        variable._unique_id: factor for variables, factor in slow_weights for variable in variables
+    }
     if not factors:
         return base
 
@@ -93,15 +97,24 @@ def learning_rate(config, steps_an_epoch):
         rate = keras.optimizers.schedules.CosineDecay(base, config.epochs * steps_an_epoch)
     elif config.schedule == "step":
         epochs = range(max(config.decay_from, 2), config.epochs + 1)
-        rates = [base * config.decay_rate ** max(0, epoch - config.decay_from + 1) for epoch in (1, *epochs)]
+        rates = [
+            base * config.decay_rate ** max(0, epoch - config.decay_from + 1)
+            for epoch in (1, *epochs)
+        ]
         boundaries = [(epoch - 1) * steps_an_epoch - 1 for epoch in epochs]
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates) if boundaries else rates[0]
+        rate = (
+            keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+            if boundaries
+            else rates[0]
+        )
     else:
         rate = base
     if not config.warmup_steps:
         return rate
     if config.schedule == "plateau":
-        raise UserError("train.warmup_steps: has no effect that could be kept with schedule `plateau`; set one of them off")
+        raise UserError(
+            "train.warmup_steps: has no effect that could be kept with schedule `plateau`; set one of them off"
+        )
     from official.modeling.optimization import LinearWarmup
 
     return LinearWarmup(rate, config.warmup_steps, warmup_learning_rate=0.0)

@@ -24,10 +24,14 @@ class CiderReward(CiderScorer):
     def __init__(self, corpus):
         super().__init__()
         self._images = 0
-        self.document_frequency = collections.Counter()  # a defaultdict would keep every n-gram that is ever asked for
+        self.document_frequency = (
+            collections.Counter()
+        )  # a defaultdict would keep every n-gram that is ever asked for
         for captions in corpus:
             self._images += 1
-            self.document_frequency.update({gram for counts in cook_refs(map(_as_text, captions)) for gram in counts})
+            self.document_frequency.update(
+                {gram for counts in cook_refs(map(_as_text, captions)) for gram in counts}
+            )
 
     # pycocoevalcap sets it to the log of how many captions are scored.
     ref_len = property(lambda self: np.log(self._images), lambda self, value: None)

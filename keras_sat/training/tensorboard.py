@@ -20,12 +20,24 @@ class TensorBoard:
         """Args: results: the epoch's line of metrics.jsonl. captioned: `Captioned` of the validation images."""
         with self._writer.as_default(step=results["epoch"]):
             for name, value in results.items():
-                tf.summary.scalar(f"validation/{name[4:]}" if name.startswith("val_") else f"training/{name}", value)
+                tf.summary.scalar(
+                    f"validation/{name[4:]}" if name.startswith("val_") else f"training/{name}",
+                    value,
+                )
             shown = [each for each in captioned if each.source_id in self._pictures]
-            rows = [f"| {e.source_id} | {e.caption} | {self._pictures[e.source_id][0].captions[0]} |" for e in shown]
-            tf.summary.text("captions", "\n".join(["| image | generated | a reference |", "|---|---|---|", *rows]))
+            rows = [
+                f"| {e.source_id} | {e.caption} | {self._pictures[e.source_id][0].captions[0]} |"
+                for e in shown
+            ]
+            tf.summary.text(
+                "captions",
+                "\n".join(["| image | generated | a reference |", "|---|---|---|", *rows]),
+            )
             for each in shown:
                 if (image := self._pictures[each.source_id][1]) is not None:
                     figure = attention_overlay(image, each.words, each.attention, each.boxes)
-                    tf.summary.image(f"attention/{each.source_id}", tf.io.decode_png(to_png(figure))[None, ..., :3])
+                    tf.summary.image(
+                        f"attention/{each.source_id}",
+                        tf.io.decode_png(to_png(figure))[None, ..., :3],
+                    )
         self._writer.flush()

@@ -47,14 +47,20 @@ class Trainer:
         self.strategy = self.workers.strategy
         self.vocabulary = run.vocabulary()
         # By files, an epoch is as long as that of the worker who has the most; any worker's part tells.
-        sharing = Part(count=self.workers.count) if self.experiment.data.sharding == "files" else WHOLE
+        sharing = (
+            Part(count=self.workers.count) if self.experiment.data.sharding == "files" else WHOLE
+        )
         self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data, part=sharing)
         with self.strategy.scope():
             self.model = run.build_model()
-            self.optimizer = build_optimizer(self.config, self.steps_an_epoch, self.model.slow_weights())
+            self.optimizer = build_optimizer(
+                self.config, self.steps_an_epoch, self.model.slow_weights()
+            )
             self.optimizer.build(self.model.trainable_variables)
             self.objective = build_objective(run)
-            self.model.prepare_training(self.config, self.optimizer, self.experiment.seed, self.objective)
+            self.model.prepare_training(
+                self.config, self.optimizer, self.experiment.seed, self.objective
+            )
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
         # Saving adds up the replicas' metrics, so every worker must take part in it.
         self._dropped = None if self.workers.chief else tempfile.TemporaryDirectory()
@@ -81,13 +87,18 @@ class Trainer:
             return self.progress
         self._count_workers()
         self._know_teachers()
-        previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {
+            number: signal.signal(number, self._interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             with self.data.reading("train", "val"):
                 with self.strategy.scope():
                     self.objective.prepare(self.data, self.vocabulary)
                 self._function = self._train_function()
-                self._validation = Validation(self.model, self.data, self.vocabulary, self.experiment, self.strategy)
+                self._validation = Validation(
+                    self.model, self.data, self.vocabulary, self.experiment, self.strategy
+                )
                 self._board = TensorBoard(self._output / "logs", self._validation.pictures)
                 while not self._finished():
                     self._epoch()
@@ -108,7 +119,10 @@ class Trainer:
         self.progress.workers = now
 
     def _know_teachers(self):
-        before, now = self.progress.teachers, [open_run(folder).fingerprint() for folder in self.config.teachers]
+        before, now = (
+            self.progress.teachers,
+            [open_run(folder).fingerprint() for folder in self.config.teachers],
+        )
         if before not in ([], now):
             raise UserError(
                 f"{self.run.folder}: its teachers have been trained on since it was begun; bring their weights back, or "
@@ -138,7 +152,9 @@ class Trainer:
 
         if self.experiment.data.sharding == "files":
             return self.strategy.distribute_datasets_from_function(own)
-        return self.strategy.experimental_distribute_dataset(read(self.strategy.num_replicas_in_sync))
+        return self.strategy.experimental_distribute_dataset(
+            read(self.strategy.num_replicas_in_sync)
+        )
 
     def _train_function(self):
         """`train_step` as one graph for batches of any size: a graph a size would be slow, and would round differently."""
@@ -149,11 +165,17 @@ class Trainer:
                 batch = not_empty(batch, self.config.accumulate)
             return self.model.train_step(batch)
 
-        return tf.function(lambda batch: self.strategy.run(learn, (batch,)), input_signature=signature, autograph=False)
+        return tf.function(
+            lambda batch: self.strategy.run(learn, (batch,)),
+            input_signature=signature,
+            autograph=False,
+        )
 
     def _finished(self):
         out_of_patience = self.config.patience and self.progress.waited >= self.config.patience
-        out_of_time = self.config.max_minutes and self.progress.seconds >= 60 * self.config.max_minutes
+        out_of_time = (
+            self.config.max_minutes and self.progress.seconds >= 60 * self.config.max_minutes
+        )
         return self.progress.epoch >= self.config.epochs or out_of_patience or out_of_time
 
     def _epoch(self):
@@ -175,7 +197,10 @@ class Trainer:
                 logs = self._function(batch)
                 progress.batch += 1
                 if progress.batch % 10 == 0:  # reading a metric waits for the device
-                    bar.set_postfix({self.objective.shown: f"{float(logs[self.objective.shown]):.3f}"}, refresh=False)
+                    bar.set_postfix(
+                        {self.objective.shown: f"{float(logs[self.objective.shown]):.3f}"},
+                        refresh=False,
+                    )
                 bar.update(done() - bar.n)
                 due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
                 if self.workers.any(self._interrupted or due):
@@ -206,8 +231,14 @@ class Trainer:
             if gain := self._gain(scores[self.config.select_by]):
                 self.checkpoints.save_best()
         results |= {f"val_{name}": value for name, value in scores.items()}
-        if not gain and self.config.schedule == "plateau" and progress.epoch >= self.config.decay_from:
-            self.optimizer.learning_rate.assign(self.optimizer.learning_rate * self.config.decay_rate)
+        if (
+            not gain
+            and self.config.schedule == "plateau"
+            and progress.epoch >= self.config.decay_from
+        ):
+            self.optimizer.learning_rate.assign(
+                self.optimizer.learning_rate * self.config.decay_rate
+            )
         self.model.reset_metrics()
         self._add_time()
         line = {
@@ -250,7 +281,9 @@ class Trainer:
         path = self._output / "metrics.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(path, "".join(lines[: self.progress.epoch]))  # a line an epoch; one cut short is beyond these
+            write_text(
+                path, "".join(lines[: self.progress.epoch])
+            )  # a line an epoch; one cut short is beyond these
 
     def _interrupt(self, number, frame):
         if self._interrupted:

@@ -20,14 +20,21 @@ class Validation:
     """
 
     def __init__(self, model, data, vocabulary, experiment, strategy):
-        self._model, self._data, self._vocabulary, self._experiment = model, data, vocabulary, experiment
+        self._model, self._data, self._vocabulary, self._experiment = (
+            model,
+            data,
+            vocabulary,
+            experiment,
+        )
         self._strategy = strategy
         self._limit = experiment.train.validation_images
         records = list(input_pipeline.read_records(data, "val", self._limit))
         self._references = normalised_references(records)
         encoder = data.manifest["encoder"]
         shown = records[: experiment.train.pictures]
-        self.pictures = [(each, shown_picture(each.encoded, encoder) if each.encoded else None) for each in shown]
+        self.pictures = [
+            (each, shown_picture(each.encoded, encoder) if each.encoded else None) for each in shown
+        ]
         self._metrics = ["bleu", "cider"] + ["meteor"] * (experiment.train.select_by == "meteor")
         self._generate = caption_function(model, experiment.decoding.greedy())
         signature = [self._batches().element_spec]
@@ -36,7 +43,9 @@ class Validation:
 
     def __call__(self):
         """Returns ({"bleu4": float, …, "loss": float}, the `Captioned` of every image)."""
-        captioned = caption_split(self._generate, self._model, self._data, "val", self._vocabulary, self._limit)
+        captioned = caption_split(
+            self._generate, self._model, self._data, "val", self._vocabulary, self._limit
+        )
         captions = {each.source_id: each.caption for each in captioned}
         scores = score(captions, self._references, self._metrics, tokenise=False)
         return {name: each.value for name, each in scores.items()} | self._likelihood(), captioned
@@ -45,7 +54,9 @@ class Validation:
         config = self._experiment.data
         replicas = self._strategy.num_replicas_in_sync
         inputs = tuple(self._model.input_shapes)
-        batches = input_pipeline.training_batches(self._data, config, self._vocabulary, 0, 0, "val", replicas, inputs)
+        batches = input_pipeline.training_batches(
+            self._data, config, self._vocabulary, 0, 0, "val", replicas, inputs
+        )
         return self._strategy.experimental_distribute_dataset(batches)
 
     def _likelihood(self):

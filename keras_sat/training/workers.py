@@ -23,7 +23,9 @@ class Workers:
     def __init__(self, strategy=None):
         self.strategy = strategy or _strategy()
         self.several = _has_cluster(self.strategy)
-        self.count = sum(len(tasks) for tasks in _tasks(self.strategy).values()) if self.several else 1
+        self.count = (
+            sum(len(tasks) for tasks in _tasks(self.strategy).values()) if self.several else 1
+        )
         self.chief = not self.several or _is_chief(self.strategy.cluster_resolver)
 
     def any(self, flag):
@@ -32,7 +34,9 @@ class Workers:
 
     @tf.function(autograph=False)
     def _count(self, flag):
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: flag), axis=None)
+        return self.strategy.reduce(
+            tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: flag), axis=None
+        )
 
     def wait(self):
         """Until all workers have come this far."""
@@ -51,7 +55,12 @@ class Workers:
             ) from error
 
 
-_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
 
 
 def _strategy():
@@ -59,7 +68,9 @@ def _strategy():
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"TF_CONFIG: describes no cluster ({error}); unset it to train in this process alone") from error
+            raise UserError(
+                f"TF_CONFIG: describes no cluster ({error}); unset it to train in this process alone"
+            ) from error
     many = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()
 

@@ -48,7 +48,9 @@ def explain(error):
     text = f"{type(error).__name__}: {error}"
     if raised_in_worker := re.search(r"UserError: (.*?)(?: \[while running|\n|$)", text):
         return raised_in_worker.group(1)
-    if full := re.search(r"(?:(/[^\s;]+); )?(?:No space left on device|File too large|Disk quota exceeded)", text):
+    if full := re.search(
+        r"(?:(/[^\s;]+); )?(?:No space left on device|File too large|Disk quota exceeded)", text
+    ):
         where = full.group(1) or getattr(error, "filename", None) or "the disk"
         return f"{where}: no space left; free some or choose another folder, then run the same command again"
     return None

@@ -37,13 +37,18 @@ def attention_overlay(image, words, attention, boxes, facts=None):
         axis.axis("off")
     axes[0].imshow(image)
     grid = grid_of(boxes)
-    for axis, word, weights, note in zip(axes[1:], words, attention, notes(facts or {}, len(words))):
+    for axis, word, weights, note in zip(
+        axes[1:], words, attention, notes(facts or {}, len(words))
+    ):
         axis.imshow(_lit(image, np.reshape(weights, grid)) if grid else image)
         if not grid:
             _draw_boxes(axis, boxes * np.tile(image.shape[:2], 2), weights)
         axis.set_title(word, fontsize=13)
         if note:
-            style = {"color": "white", "bbox": {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 2}}
+            style = {
+                "color": "white",
+                "bbox": {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 2},
+            }
             axis.text(0.97, 0.04, note, transform=axis.transAxes, ha="right", fontsize=9, **style)
     return figure
 
@@ -51,7 +56,8 @@ def attention_overlay(image, words, attention, boxes, facts=None):
 def notes(facts, words):
     """A text for each of so many words: the facts {name: [words]} with their labels."""
     return [
-        "  ".join(f"{LABELS.get(name, name)} {values[word]:.2f}" for name, values in facts.items()) for word in range(words)
+        "  ".join(f"{LABELS.get(name, name)} {values[word]:.2f}" for name, values in facts.items())
+        for word in range(words)
     ]
 
 
@@ -60,7 +66,11 @@ def grid_of(boxes):
     height, width = len(np.unique(boxes[:, 0])), len(np.unique(boxes[:, 1]))
     y, x = np.meshgrid(np.arange(height) / height, np.arange(width) / width, indexing="ij")
     tiles = np.stack([y, x, y + 1 / height, x + 1 / width], axis=-1).reshape(-1, 4)
-    return (height, width) if boxes.shape == tiles.shape and np.allclose(boxes, tiles, atol=1e-5) else None
+    return (
+        (height, width)
+        if boxes.shape == tiles.shape and np.allclose(boxes, tiles, atol=1e-5)
+        else None
+    )
 
 
 def _draw_boxes(axis, boxes, weights):
@@ -73,7 +83,9 @@ def _draw_boxes(axis, boxes, weights):
 def _lit(image, weights):
     """The picture, darkened where the attention is weak."""
     height, width = image.shape[:2]
-    smooth = Image.fromarray(weights.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(weights.astype(np.float32)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     light = np.clip(np.asarray(smooth) / max(float(weights.max()), 1e-9), 0, 1)[..., None]
     return (image * (0.18 + 0.82 * light)).astype(np.uint8)
 

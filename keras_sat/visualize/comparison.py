@@ -6,7 +6,13 @@ from matplotlib.figure import Figure
 from keras_sat.evaluation.report import ROWS
 from keras_sat.utils.files import atomic
 
-QUALITY = ("cider", "spice", "meteor", "rouge", "bleu4")  # the first of them that was computed is drawn
+QUALITY = (
+    "cider",
+    "spice",
+    "meteor",
+    "rouge",
+    "bleu4",
+)  # the first of them that was computed is drawn
 _ATTENTION = "generated"
 _BOUNDS = {"uniform": ("dashed", "uniform attention"), "best": ("dotted", "best possible")}
 _COLOURS = "#4477aa", "#cc6677"
@@ -24,7 +30,9 @@ def save_comparison(path, systems):
         axis.barh(places, values, xerr=errors, color=colour, ecolor="#333333", capsize=3)
         for bound, (style, label) in _bounds(name):
             places, values, _ = _numbers(systems, f"{name}_{bound}")
-            axis.vlines(values, places - 0.4, places + 0.4, color="black", linestyle=style, label=label)
+            axis.vlines(
+                values, places - 0.4, places + 0.4, color="black", linestyle=style, label=label
+            )
     axes[0].set_yticks(range(len(systems)), list(systems))
     axes[0].invert_yaxis()
     _save(path, figure, axes, names)
@@ -48,7 +56,9 @@ def save_curve(path, systems, against="regions"):
 
 def _axes(systems, height, **kwargs):
     known = {name for each in systems.values() for name in each.scores}
-    names = [name for name in QUALITY if name in known][:1] + [name for name in [_ATTENTION] if name in known]
+    names = [name for name in QUALITY if name in known][:1] + [
+        name for name in [_ATTENTION] if name in known
+    ]
     figure = Figure(figsize=(5.5 * len(names), height), layout="constrained")
     return figure, figure.subplots(1, len(names), squeeze=False, **kwargs)[0], names
 
@@ -71,6 +81,8 @@ def _save(path, figure, axes, names):
         axis.set_title(f"{ROWS[name]}, percent", fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
         if name == _ATTENTION:
-            figure.legend(*axis.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
+            figure.legend(
+                *axis.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False
+            )
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

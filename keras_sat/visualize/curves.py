@@ -24,13 +24,19 @@ def save_curves(path, records):
         words.plot(epochs, [line["val_word_loss"] for line in curve], **style)
         # Of samples of its own, a model's likelihood in training says nothing of how well it learned the captions.
         if record["runs"][0]["train"].get("objective") != "cider":
-            words.plot(epochs, [line["word_loss"] for line in curve], color=colour, linestyle="dotted")
+            words.plot(
+                epochs, [line["word_loss"] for line in curve], color=colour, linestyle="dotted"
+            )
     captions.set_title("CIDEr-D of greedy captions, validation split, percent", fontsize=10)
-    words.set_title("nats a word: validation (solid), training with its dropout (dotted)", fontsize=10)
+    words.set_title(
+        "nats a word: validation (solid), training with its dropout (dotted)", fontsize=10
+    )
     for axis in (captions, words):
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(*words.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(
+        *words.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    )
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

@@ -52,7 +52,9 @@ def write_gallery(path, title, evaluation, captioned, pictures, explain=lambda c
             scores = {name: each[name][image] for name in known}
             cards.append(_card(by_id[image], evaluation.references[image], scores, shown[image]))
             attention.append(_attention(by_id[image], explained.get(image, {})))
-        sections.append(f"<section><h2>{heading}</h2><ul class=cards>{''.join(cards)}</ul></section>")
+        sections.append(
+            f"<section><h2>{heading}</h2><ul class=cards>{''.join(cards)}</ul></section>"
+        )
     template = resources.files(__package__).joinpath("gallery.html").read_text(encoding="utf-8")
     page = Template(template).substitute(
         title=html.escape(title),
@@ -69,7 +71,11 @@ def choose(evaluation, seed=1):
     scores = evaluation.each()[name]
     order = sorted(scores, key=lambda image: (-scores[image], image))
     count = min(EACH, -(-len(order) // 3))
-    best, worst, others = order[:count], order[count:][::-1][:count], order[count : max(count, len(order) - count)]
+    best, worst, others = (
+        order[:count],
+        order[count:][::-1][:count],
+        order[count : max(count, len(order) - count)],
+    )
     picked = np.random.default_rng(seed).permutation(len(others))[:count]
     kinds = {
         f"The best by {ROWS[name]}": best,
@@ -85,7 +91,10 @@ def stored_pictures(data, split):
 
     def pictures(images):
         records = (record for record in read_records(data, split) if record.source_id in images)
-        return {record.source_id: shown_picture(record.encoded, data.manifest["encoder"]) for record in records}
+        return {
+            record.source_id: shown_picture(record.encoded, data.manifest["encoder"])
+            for record in records
+        }
 
     return pictures
 
@@ -95,7 +104,9 @@ def _totals(evaluation):
     for name in _SCORES:
         if name in evaluation.scores:
             text, *ends = formatted(name, (evaluation.values[name], *evaluation.intervals[name]))
-            rows.append(f"<div><dt>{html.escape(ROWS[name])}</dt><dd>{text} <small>{' – '.join(ends)}</small></dd></div>")
+            rows.append(
+                f"<div><dt>{html.escape(ROWS[name])}</dt><dd>{text} <small>{' – '.join(ends)}</small></dd></div>"
+            )
     return f"<dl class=totals>{''.join(rows)}</dl>"
 
 
@@ -105,7 +116,10 @@ def _card(captioned, references, scores, picture):
         for place, word in enumerate(captioned.words)
     )
     listed = (f"<li>{html.escape(text)}</li>" for text in references)
-    rows = (f"<div><dt>{_SCORES[name]}</dt><dd>{formatted(name, (value,))[0]}</dd></div>" for name, value in scores.items())
+    rows = (
+        f"<div><dt>{_SCORES[name]}</dt><dd>{formatted(name, (value,))[0]}</dd></div>"
+        for name, value in scores.items()
+    )
     return f"""<li class=card>
 <div class=stage><img alt="{html.escape(captioned.caption)}" {_jpeg(picture)}><canvas></canvas><output></output></div>
 <div class=body>
@@ -129,9 +143,18 @@ def _attention(captioned, facts):
     """What the page's script paints: of each word a grid's light, a byte a cell, or the strongest boxes with weights."""
     grid, written = grid_of(captioned.boxes), notes(facts, len(captioned.words))
     if grid:
-        light = captioned.attention / np.maximum(captioned.attention.max(axis=-1, keepdims=True), 1e-9)
+        light = captioned.attention / np.maximum(
+            captioned.attention.max(axis=-1, keepdims=True), 1e-9
+        )
         cells = np.round(255 * np.clip(light, 0, 1)).astype(np.uint8)
-        return {"grid": grid, "notes": written, "words": [base64.b64encode(each.tobytes()).decode() for each in cells]}
+        return {
+            "grid": grid,
+            "notes": written,
+            "words": [base64.b64encode(each.tobytes()).decode() for each in cells],
+        }
     strongest = np.argsort(captioned.attention, axis=-1)[:, -BOXES:]
-    rows = [np.column_stack([captioned.boxes[at], w[at]]) for at, w in zip(strongest, captioned.attention)]
+    rows = [
+        np.column_stack([captioned.boxes[at], w[at]])
+        for at, w in zip(strongest, captioned.attention)
+    ]
     return {"grid": None, "notes": written, "words": [np.round(each, 3).tolist() for each in rows]}

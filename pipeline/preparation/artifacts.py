@@ -61,8 +61,13 @@ def split_of(path):
 
 def finished_chunks(folder):
     """{chunk file: sidecar} of the finished chunks, in order."""
-    names = sorted(name for name in tf.io.gfile.listdir(folder) if re.fullmatch(r".*-of-\d+\.json", name))
-    return {f"{folder}/{name.removesuffix('.json')}.tfrecord": read_json(f"{folder}/{name}") for name in names}
+    names = sorted(
+        name for name in tf.io.gfile.listdir(folder) if re.fullmatch(r".*-of-\d+\.json", name)
+    )
+    return {
+        f"{folder}/{name.removesuffix('.json')}.tfrecord": read_json(f"{folder}/{name}")
+        for name in names
+    }
 
 
 def concatenate(paths, target):

@@ -4,7 +4,11 @@ import argparse
 import threading
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, _BeamArgumentParser
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    StandardOptions,
+    _BeamArgumentParser,
+)
 
 from keras_sat.utils.errors import UserError, nearest
 from keras_sat.utils.progress import progress_bar
@@ -26,7 +30,9 @@ def beam_options(flags):
     _, unknown = parser.parse_known_args(flags)
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]
-        raise UserError(f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], known)}; --help lists ours")
+        raise UserError(
+            f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], known)}; --help lists ours"
+        )
     return PipelineOptions([*_DEFAULTS, *flags])
 
 
@@ -57,13 +63,18 @@ class _LiveLine:
 
     def __init__(self, description, folder, total):
         self._folder = folder
-        self._bar = progress_bar(total=total, desc=description, unit=" images", disable=folder is None)
+        self._bar = progress_bar(
+            total=total, desc=description, unit=" images", disable=folder is None
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _count(self):
         if self._folder:
-            self._bar.update(sum(s["images"] for s in artifacts.finished_chunks(self._folder).values()) - self._bar.n)
+            self._bar.update(
+                sum(s["images"] for s in artifacts.finished_chunks(self._folder).values())
+                - self._bar.n
+            )
 
     def _watch(self):
         while not self._stop.wait(2):

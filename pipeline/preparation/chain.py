@@ -13,8 +13,21 @@ from keras_sat.data.prepared import COMPLETED
 from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder, weights_fingerprint
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
-from pipeline.preparation import example_gen, example_validator, schema_gen, statistics_gen, statistics_page, transform
-from pipeline.preparation.artifacts import finished_chunks, read_json, split_of, write_json, write_text
+from pipeline.preparation import (
+    example_gen,
+    example_validator,
+    schema_gen,
+    statistics_gen,
+    statistics_page,
+    transform,
+)
+from pipeline.preparation.artifacts import (
+    finished_chunks,
+    read_json,
+    split_of,
+    write_json,
+    write_text,
+)
 
 MOST_ERROR = 0.01  # relative, of stored features
 
@@ -60,7 +73,10 @@ def run(source, config, wanted, work, output, options):
     write_json(str(final / "anomalies.json"), read.anomalies)
     for split, found in read.failures.items():
         if found:
-            write_text(str(final / f"failures-{split}.jsonl"), "".join(json.dumps(failure) + "\n" for failure in found))
+            write_text(
+                str(final / f"failures-{split}.jsonl"),
+                "".join(json.dumps(failure) + "\n" for failure in found),
+            )
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
     write_text(str(final / COMPLETED), manifest["fingerprint"] + "\n")
     final.rename(output)
@@ -81,7 +97,10 @@ def _read(source, config, folder, work, options):
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
-    statistics, reasons = statistics_gen.summarise(counts, vocabulary), statistics_gen.count_failures(failures)
+    statistics, reasons = (
+        statistics_gen.summarise(counts, vocabulary),
+        statistics_gen.count_failures(failures),
+    )
     schema = reviewed or schema_gen.infer(statistics)
     anomalies = example_validator.validate(statistics, reasons, schema)
     write_json(str(work / "anomalies.json"), anomalies)
@@ -104,7 +123,10 @@ def _images(folder):
 
 def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
     """manifest.json: what was made from what. `sidecars` are those of the chunks with features."""
-    errors = {name: _relative_error(config, [sidecar["maps"][name] for sidecar in sidecars]) for name in sidecars[0]["maps"]}
+    errors = {
+        name: _relative_error(config, [sidecar["maps"][name] for sidecar in sidecars])
+        for name in sidecars[0]["maps"]
+    }
     total = sum(shard["bytes"] for each in shards.values() for shard in each)
     manifest = {
         **wanted,
@@ -124,7 +146,9 @@ def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
         "splits": shards,
         "bytes_an_image": round(total / sum(sidecar["images"] for sidecar in sidecars)),
     }
-    manifest["fingerprint"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    manifest["fingerprint"] = hashlib.sha256(
+        json.dumps(manifest, sort_keys=True).encode()
+    ).hexdigest()[:16]
     return manifest
 
 
@@ -145,7 +169,12 @@ def _proposals(config, maps):
     if config.method == "none":
         return None
     shape = maps["region_features"]["shape"] if "region_features" in maps else None
-    return {"method": config.method, "most": config.most, "image_size": config.image_size, "feature_shape": shape}
+    return {
+        "method": config.method,
+        "most": config.most,
+        "image_size": config.image_size,
+        "feature_shape": shape,
+    }
 
 
 def _encoder(path, build):
@@ -159,7 +188,10 @@ def _encoder(path, build):
 
 
 def _report(output, manifest):
-    counts = ", ".join(f"{sum(shard['images'] for shard in shards)} {split}" for split, shards in manifest["splits"].items())
+    counts = ", ".join(
+        f"{sum(shard['images'] for shard in shards)} {split}"
+        for split, shards in manifest["splits"].items()
+    )
     encoder = manifest["encoder"]
     print(
         f"{output}: {counts} images, {manifest['vocabulary']['size']} words, features "

@@ -44,7 +44,9 @@ def run(source, config, folder, options):
     needed = max(config.encoder.pixels, config.proposals.image_size or 0)
     needed = math.ceil(needed * 256 / 224) if config.encoder.resize == "crop" else needed
     if config.picture_size and config.picture_size < needed:
-        raise UserError(f"picture_size: {config.picture_size} is less than the {needed} pixels that the CNN takes; raise it")
+        raise UserError(
+            f"picture_size: {config.picture_size} is less than the {needed} pixels that the CNN takes; raise it"
+        )
 
     def build(pipeline):
         items = (
@@ -56,7 +58,11 @@ def run(source, config, folder, options):
             | "ById" >> beam.GroupByKey()
             | "Merge" >> beam.FlatMapTuple(lambda _, parts: merge(list(parts)))
         )
-        counts = items | "Split" >> beam.Map(lambda item: item.split) | "Count" >> beam.combiners.Count.PerElement()
+        counts = (
+            items
+            | "Split" >> beam.Map(lambda item: item.split)
+            | "Count" >> beam.combiners.Count.PerElement()
+        )
         (
             items
             | "Assign" >> beam.Map(_assign, beam.pvalue.AsDict(counts), config.chunk_images)
@@ -71,12 +77,18 @@ def run(source, config, folder, options):
 
 def merge(parts):
     """One `Item` of what several places say of an image, and items with a fault for what of it is not taken."""
-    parts = sorted(parts, key=lambda part: (part.order, part.split, part.path, part.captions, part.fault))
+    parts = sorted(
+        parts, key=lambda part: (part.order, part.split, part.path, part.captions, part.fault)
+    )
     yield from (part for part in parts if part.fault)
     parts = [part for part in parts if not part.fault]
     splits = [split for split in SPLITS if split in {part.split for part in parts}]
     paths = sorted({part.path for part in parts if part.path})
-    split = splits[-1] if splits else max([part.otherwise for part in parts if part.otherwise], default=UNSPLIT)
+    split = (
+        splits[-1]
+        if splits
+        else max([part.otherwise for part in parts if part.otherwise], default=UNSPLIT)
+    )
     if len(paths) > 1:
         yield Item(parts[0].id, split, fault=f"duplicate id: {', '.join(paths)}")
         return
@@ -85,7 +97,12 @@ def merge(parts):
     captions = {}
     for part in parts:
         if part.captions and captions.setdefault(part.order, part.captions) is not part.captions:
-            yield Item(part.id, split, captions=part.captions, fault=f"duplicate caption id: {part.order[-1]}")
+            yield Item(
+                part.id,
+                split,
+                captions=part.captions,
+                fault=f"duplicate caption id: {part.order[-1]}",
+            )
     if parts:
         yield Item(parts[0].id, split, "".join(paths), sum(captions.values(), ()))
 
@@ -113,7 +130,9 @@ class LoadChunk(beam.DoFn):
         if tf.io.gfile.exists(artifacts.sidecar_of(path)):
             return
         records, failures, contents = [], [], {}
-        for item in sorted(items, key=lambda item: (stable_hash(item.id), item.id, item.fault, item.captions)):
+        for item in sorted(
+            items, key=lambda item: (stable_hash(item.id), item.id, item.fault, item.captions)
+        ):
             try:
                 record, dropped, content = self._load(item)
                 failures += dropped
@@ -129,7 +148,9 @@ class LoadChunk(beam.DoFn):
         for failure in failures:
             Metrics.counter("ExampleGen", f"failed: {failure['error'].partition(':')[0]}").inc()
         Metrics.counter("ExampleGen", "images_kept").inc(len(records))
-        artifacts.write_chunk(path, records, {"images": len(records), "failures": failures, "contents": contents})
+        artifacts.write_chunk(
+            path, records, {"images": len(records), "failures": failures, "contents": contents}
+        )
 
     def _boxes_of(self, name):
         if name not in self._boxes:
@@ -148,17 +169,27 @@ class LoadChunk(beam.DoFn):
         content = hashlib.sha256(str(picture.shape).encode() + picture.tobytes())
         if (size := self._config.picture_size) and min(picture.shape[:2]) > size:
             picture = _shrunk(picture, size)
-            record = dataclasses.replace(record, encoded=tf.io.encode_jpeg(picture, quality=95).numpy())
+            record = dataclasses.replace(
+                record, encoded=tf.io.encode_jpeg(picture, quality=95).numpy()
+            )
         kept, dropped = {}, []
-        for index, (caption, error) in enumerate(check_captions(record.captions, self._config.max_words)):
+        for index, (caption, error) in enumerate(
+            check_captions(record.captions, self._config.max_words)
+        ):
             if error:
                 dropped.append(_failure(item.id, error, record.captions[index]))
             else:
                 kept[index] = caption
         if not kept:
-            raise UserError(f"{NO_CAPTION}: {'; '.join(f['error'] for f in dropped) or 'the corpus has none for it'}")
+            raise UserError(
+                f"{NO_CAPTION}: {'; '.join(f['error'] for f in dropped) or 'the corpus has none for it'}"
+            )
         places = {index: place for place, index in enumerate(kept)}
-        phrases = [dataclasses.replace(p, caption=places[p.caption]) for p in record.phrases if p.caption in places]
+        phrases = [
+            dataclasses.replace(p, caption=places[p.caption])
+            for p in record.phrases
+            if p.caption in places
+        ]
         record = dataclasses.replace(
             record,
             captions=tuple(kept.values()),
@@ -178,7 +209,9 @@ class LoadChunk(beam.DoFn):
 def _shrunk(picture, size):
     """uint8 [H, W, 3] with its shorter side of `size` pixels."""
     scale = size / min(picture.shape[:2])
-    smaller = tf.image.resize(picture, [round(side * scale) for side in picture.shape[:2]], antialias=True)
+    smaller = tf.image.resize(
+        picture, [round(side * scale) for side in picture.shape[:2]], antialias=True
+    )
     return tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8).numpy()
 
 
@@ -189,7 +222,10 @@ def _count_words(captions):
 
 def check_captions(captions, max_words):
     """[(caption with single spaces, None) or (None, why it cannot be used)]."""
-    clean = [" ".join(caption.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split()) for caption in captions]
+    clean = [
+        " ".join(caption.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
+        for caption in captions
+    ]
     checked = []
     for caption, found, words in zip(captions, clean, _count_words(clean).numpy() if clean else []):
         error = None
@@ -218,7 +254,10 @@ def _failure(id, error, caption=None):
     failure = {"id": id, "stage": "ExampleGen", "error": " ".join(error.split())[:300]}
     failure |= {} if caption is None else {"caption": caption[:200]}
     # What is not UTF-8 can be read, but not be written as it is.
-    return {key: text.encode(errors="surrogateescape").decode(errors="backslashreplace") for key, text in failure.items()}
+    return {
+        key: text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        for key, text in failure.items()
+    }
 
 
 def _keep_apart(folder, options):
@@ -256,19 +295,34 @@ def _rewrite(chunk, leaks):
     from keras_sat.data.examples import deserialize
 
     leaks, sidecar = dict(leaks), artifacts.read_json(artifacts.sidecar_of(chunk))
-    records = [record for record in artifacts.read_records(chunk) if deserialize(record).source_id not in leaks]
+    records = [
+        record
+        for record in artifacts.read_records(chunk)
+        if deserialize(record).source_id not in leaks
+    ]
     sidecar["failures"] += [_failure(id, error) for id, error in sorted(leaks.items())]
-    sidecar["leaked"] = sidecar.get("leaked", []) + [sidecar["contents"][id] for id in sorted(leaks)]
-    sidecar["contents"] = {id: content for id, content in sidecar["contents"].items() if id not in leaks}
+    sidecar["leaked"] = sidecar.get("leaked", []) + [
+        sidecar["contents"][id] for id in sorted(leaks)
+    ]
+    sidecar["contents"] = {
+        id: content for id, content in sidecar["contents"].items() if id not in leaks
+    }
     artifacts.write_chunk(chunk, records, {**sidecar, "images": len(records)})
 
 
 def _check_failures(chunks, config):
     images = sum(sidecar["images"] for sidecar in chunks.values())
-    failures = [failure for sidecar in chunks.values() for failure in sidecar["failures"] if "caption" not in failure]
+    failures = [
+        failure
+        for sidecar in chunks.values()
+        for failure in sidecar["failures"]
+        if "caption" not in failure
+    ]
     counted = [failure for failure in failures if not failure["error"].startswith(IN_NO_SPLIT)]
     if not images and not counted:
-        raise UserError(f"{config.source}: no image found{f' ({_reasons(failures)})' if failures else ''}")
+        raise UserError(
+            f"{config.source}: no image found{f' ({_reasons(failures)})' if failures else ''}"
+        )
     if len(counted) > config.max_failures * (images + len(counted)):
         raise UserError(
             f"{len(counted)} of {images + len(counted)} images and lines are unusable, more than max_failures "
@@ -292,6 +346,9 @@ def forget_failures(folder, others):
     for path, sidecar in chunks.items():
         failed = any("caption" not in failure for failure in sidecar["failures"])
         if failed or leaked & set(sidecar["contents"].values()):
-            for name in (artifacts.sidecar_of(path), f"{others}/{artifacts.sidecar_of(path).rsplit('/', 1)[-1]}"):
+            for name in (
+                artifacts.sidecar_of(path),
+                f"{others}/{artifacts.sidecar_of(path).rsplit('/', 1)[-1]}",
+            ):
                 if tf.io.gfile.exists(name):
                     tf.io.gfile.remove(name)

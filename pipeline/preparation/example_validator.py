@@ -40,7 +40,10 @@ def check(anomalies, path, allowed):
         UserError: naming them.
     """
     if anomalies and not allowed:
-        named = "; ".join(f"{a['split']}: {a['value']} {a['found']}, expected {a['expected']}" for a in anomalies[:5])
+        named = "; ".join(
+            f"{a['split']}: {a['value']} {a['found']}, expected {a['expected']}"
+            for a in anomalies[:5]
+        )
         raise UserError(
             f"{len(anomalies)} anomalies ({path}): {named}. Mend the corpus, give a reviewed --set schema=FILE, "
             "or go on with --set allow_anomalies=true"

@@ -50,8 +50,14 @@ def load(path):
             schema = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot read the schema ({error})") from error
-    if not isinstance(schema, dict) or set(schema) != {"splits", "failures"} or not _sections(schema):
-        raise UserError(f"{path}: a schema has the sections `splits` and `failures`, see pipeline/schema_gen.py")
+    if (
+        not isinstance(schema, dict)
+        or set(schema) != {"splits", "failures"}
+        or not _sections(schema)
+    ):
+        raise UserError(
+            f"{path}: a schema has the sections `splits` and `failures`, see pipeline/schema_gen.py"
+        )
     known = {*RANGES, "images", "unknown_share"}
     for split, expected in schema["splits"].items():
         for key, bounds in expected.items():
@@ -59,8 +65,14 @@ def load(path):
                 raise UserError(
                     f"{path}: splits.{split}.{key}: unknown; splits: {', '.join(SPLITS)}; keys: {', '.join(known)}"
                 )
-            if not isinstance(bounds, list) or len(bounds) != 2 or not all(isinstance(each, int | float) for each in bounds):
-                raise UserError(f"{path}: splits.{split}.{key}: expected [least, most], got {bounds!r}")
+            if (
+                not isinstance(bounds, list)
+                or len(bounds) != 2
+                or not all(isinstance(each, int | float) for each in bounds)
+            ):
+                raise UserError(
+                    f"{path}: splits.{split}.{key}: expected [least, most], got {bounds!r}"
+                )
     for reason, most in schema["failures"].items():
         if not isinstance(most, int):
             raise UserError(f"{path}: failures.{reason}: expected a number, got {most!r}")
@@ -68,4 +80,7 @@ def load(path):
 
 
 def _sections(schema):
-    return all(isinstance(each, dict) for each in (schema["splits"], schema["failures"], *schema["splits"].values()))
+    return all(
+        isinstance(each, dict)
+        for each in (schema["splits"], schema["failures"], *schema["splits"].values())
+    )

@@ -8,7 +8,12 @@ from apache_beam.metrics import Metrics
 from pipeline.preparation import artifacts, beam_runner
 from pipeline.sources.base import SPLITS
 
-RANGES = ("captions_an_image", "words_a_caption", "height", "width")  # as [least, most] in the summary
+RANGES = (
+    "captions_an_image",
+    "words_a_caption",
+    "height",
+    "width",
+)  # as [least, most] in the summary
 
 
 def run(chunks, path, options):
@@ -61,7 +66,9 @@ def _write(counts, path):
 def count_failures(failures):
     """{split: {reason: count}} of {split: failures of ExampleGen}."""
     reasons = {
-        split: [failure["error"].partition(":")[0] for failure in found] for split, found in failures.items() if found
+        split: [failure["error"].partition(":")[0] for failure in found]
+        for split, found in failures.items()
+        if found
     }
     return {split: dict(collections.Counter(found)) for split, found in reasons.items()}
 

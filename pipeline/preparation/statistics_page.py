@@ -4,7 +4,16 @@ import base64
 import html
 import io
 
-_ROWS = ("images", "captions", "tokens", "unknown_words", "unknown_share", "distinct_words", "coverage", "captions_an_image")
+_ROWS = (
+    "images",
+    "captions",
+    "tokens",
+    "unknown_words",
+    "unknown_share",
+    "distinct_words",
+    "coverage",
+    "captions_an_image",
+)
 _ROWS += ("words_a_caption", "height", "width")
 _STYLE = (
     "body{font:15px sans-serif;max-width:1100px;margin:2em auto}td,th{padding:2px 14px;text-align:right}"
@@ -20,10 +29,21 @@ def page(config, statistics, failures, counts):
             StatisticsGen.
     """
     header = "".join(f"<th>{split}</th>" for split in statistics)
-    rows = [(key.replace("_", " "), [statistics[split][key] for split in statistics]) for key in _ROWS]
-    table = "".join(f"<tr><td>{key}</td>{''.join(f'<td>{_text(v)}</td>' for v in values)}</tr>" for key, values in rows)
-    reasons = [(f"{split}: {reason}", count) for split, found in failures.items() for reason, count in found.items()]
-    left_out = "".join(f"<tr><td>{html.escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in reasons)
+    rows = [
+        (key.replace("_", " "), [statistics[split][key] for split in statistics]) for key in _ROWS
+    ]
+    table = "".join(
+        f"<tr><td>{key}</td>{''.join(f'<td>{_text(v)}</td>' for v in values)}</tr>"
+        for key, values in rows
+    )
+    reasons = [
+        (f"{split}: {reason}", count)
+        for split, found in failures.items()
+        for reason, count in found.items()
+    ]
+    left_out = "".join(
+        f"<tr><td>{html.escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in reasons
+    )
     picture = base64.b64encode(_plots(statistics, counts, config.min_count)).decode()
     title = html.escape(f"{config.dataset}: {config.source}")
     return (
@@ -49,7 +69,12 @@ def _plots(statistics, counts, min_count):
         for axis, kind, less in ((lengths, "lengths", 1), (captions, "captions_each", 0)):
             points = sorted((int(value) - less, count) for value, count in found[kind].items())
             total = sum(count for _, count in points)
-            axis.plot([value for value, _ in points], [count / total for _, count in points], ".-", label=split)
+            axis.plot(
+                [value for value, _ in points],
+                [count / total for _, count in points],
+                ".-",
+                label=split,
+            )
         ranked = sorted(counts[split]["words"].values(), reverse=True)
         words.loglog(range(1, len(ranked) + 1), ranked, label=split)
         pixels = [tuple(map(int, size.split("x"))) for size in found["sizes"]]

@@ -40,7 +40,12 @@ def add_features(chunks, encoders, config, folder, options):
     waiting = [path for path in chunks if path.rsplit("/", 1)[-1] not in done]
 
     def build(pipeline):
-        pictures = pipeline | beam.Create(waiting) | beam.Reshuffle() | "Decode" >> beam.Map(_decode, config, encoders)
+        pictures = (
+            pipeline
+            | beam.Create(waiting)
+            | beam.Reshuffle()
+            | "Decode" >> beam.Map(_decode, config, encoders)
+        )
         for name, path in encoders.items():
             handler = EncoderHandler(path, inference_fn=_infer, max_batch_size=1)
             pictures = (
@@ -51,7 +56,9 @@ def add_features(chunks, encoders, config, folder, options):
             )
         pictures | "Write" >> beam.Map(_write, config, folder)
 
-    beam_runner.run(build, options, "features", folder, sum(sidecar["images"] for sidecar in chunks.values()))
+    beam_runner.run(
+        build, options, "features", folder, sum(sidecar["images"] for sidecar in chunks.values())
+    )
 
 
 def _decode(chunk, config, encoders):
@@ -65,20 +72,30 @@ def _decode(chunk, config, encoders):
     regions = None if config.proposals.method == "none" else dataclasses.asdict(config.proposals)
     names = [PICTURES[name] for name in encoders] + (["boxes", "scores"] if regions else [])
     records = list(map(deserialize, artifacts.read_records(chunk)))
-    images = [picture_inputs(record.encoded, names, encoder, regions, record.proposals) for record in records]
+    images = [
+        picture_inputs(record.encoded, names, encoder, regions, record.proposals)
+        for record in records
+    ]
     if regions:
         proposals = [(image["boxes"][: len(image["scores"])], image["scores"]) for image in images]
-        records = [dataclasses.replace(record, proposals=each) for record, each in zip(records, proposals)]
+        records = [
+            dataclasses.replace(record, proposals=each) for record, each in zip(records, proposals)
+        ]
     sizes = {"features": config.encoder.pixels, "region_features": config.proposals.image_size}
     pictures = {
-        name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(np.uint8)
+        name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(
+            np.uint8
+        )
         for name, size in sizes.items()
         if name in encoders
     }
     if artifacts.split_of(chunk) == "train":
         views = [pictures["features"], *[pictures["features"][:, :, ::-1]] * config.mirror]
         for number in range(config.crops):
-            crops = [random_crop(record.encoded, encoder, _seed(config, record, number)) for record in records]
+            crops = [
+                random_crop(record.encoded, encoder, _seed(config, record, number))
+                for record in records
+            ]
             views.append(np.stack(crops)[:, :, :: 1 if number % 2 else -1])
         pictures["features"] = np.concatenate(views)
     return {"chunk": chunk, "records": records, **pictures}
@@ -114,7 +131,10 @@ def _infer(encoder, batch, inference_args, model_id=None):
     from apache_beam.ml.inference.base import PredictionResult
 
     for images in batch:
-        parts = [encoder(images[i : i + _CNN_BATCH]).numpy() for i in range(0, len(images) or 1, _CNN_BATCH)]
+        parts = [
+            encoder(images[i : i + _CNN_BATCH]).numpy()
+            for i in range(0, len(images) or 1, _CNN_BATCH)
+        ]
         yield PredictionResult(None, np.concatenate(parts))
 
 
@@ -123,9 +143,14 @@ def _write(chunk, config, folder):
 
     serialized, count = [], len(chunk["records"])
     made = {name: chunk[name] for name in MAPS if name in chunk}
-    maps = {name: {"shape": list(each.shape[1:]), "squared_error": 0.0, "squared_norm": 0.0} for name, each in made.items()}
+    maps = {
+        name: {"shape": list(each.shape[1:]), "squared_error": 0.0, "squared_norm": 0.0}
+        for name, each in made.items()
+    }
     if len(made["features"]) > count:
-        made["features"], made["mirrored_features"], *crops = np.split(made["features"], len(made["features"]) // count)
+        made["features"], made["mirrored_features"], *crops = np.split(
+            made["features"], len(made["features"]) // count
+        )
         if crops:
             made["cropped_features"] = np.stack(crops, axis=1)
     for index, record in enumerate(chunk["records"]):
@@ -135,7 +160,9 @@ def _write(chunk, config, folder):
             stored = quantise(regions, config.encoder.quantisation)
             values, minimum, scale = (each if each is None else each.numpy() for each in stored)
             if name in maps:
-                maps[name]["squared_error"] += float(np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2))
+                maps[name]["squared_error"] += float(
+                    np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2)
+                )
                 maps[name]["squared_norm"] += float(np.sum(regions**2))
             changes[name] = values.reshape(features.shape[1:]), minimum, scale
         serialized.append(serialize(dataclasses.replace(record, **changes)))
@@ -165,7 +192,10 @@ def write_shards(chunks, folder, shard_bytes, options):
     def concatenate(element):
         target, members = element
         written = artifacts.concatenate(members, target)
-        artifacts.write_json(artifacts.sidecar_of(target), {"images": sum(chunks[m]["images"] for m in members), **written})
+        artifacts.write_json(
+            artifacts.sidecar_of(target),
+            {"images": sum(chunks[m]["images"] for m in members), **written},
+        )
 
     def build(pipeline):
         pipeline | beam.Create(plan) | beam.Reshuffle() | "Concatenate" >> beam.Map(concatenate)
@@ -175,6 +205,8 @@ def write_shards(chunks, folder, shard_bytes, options):
     for target, _ in plan:
         sidecar = artifacts.sidecar_of(target)
         name = target.rsplit("/", 1)[-1]
-        shards.setdefault(artifacts.split_of(target), []).append({"name": name, **artifacts.read_json(sidecar)})
+        shards.setdefault(artifacts.split_of(target), []).append(
+            {"name": name, **artifacts.read_json(sidecar)}
+        )
         tf.io.gfile.remove(sidecar)
     return shards

@@ -30,9 +30,13 @@ class CocoSource(files.FileSource):
             if self._captions:
                 break
         else:
-            raise UserError(f"{config.source}: has no captions; expected annotations/captions_train2017.json or …2014.json")
+            raise UserError(
+                f"{config.source}: has no captions; expected annotations/captions_train2017.json or …2014.json"
+            )
         self._pictures = {
-            split: files.first_of(config.source, (parts[split], f"images/{parts[split]}"), "folder of pictures")
+            split: files.first_of(
+                config.source, (parts[split], f"images/{parts[split]}"), "folder of pictures"
+            )
             for split in self._captions
         }
         self.listings = tuple(self._captions.values())
@@ -49,7 +53,14 @@ class CocoSource(files.FileSource):
                 fault = f"malformed line: {wrong[0]} of {array} {value['id']} is {value[wrong[0]]!r}, expected {expected}"
                 yield Item(f"{self._captions[split]}@{array} {value['id']}", UNSPLIT, fault=fault)
             elif array == "images":
-                yield Item(str(value["id"]), split, FileSystems.join(self._pictures[split], value["file_name"]))
+                yield Item(
+                    str(value["id"]),
+                    split,
+                    FileSystems.join(self._pictures[split], value["file_name"]),
+                )
             else:
-                order = isinstance(value["id"], str), value["id"]  # numbers and texts have no order between them
+                order = (
+                    isinstance(value["id"], str),
+                    value["id"],
+                )  # numbers and texts have no order between them
                 yield Item(str(value["image_id"]), split, captions=(value["caption"],), order=order)

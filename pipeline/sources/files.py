@@ -23,7 +23,9 @@ class FileSource(Source):
         from keras_sat.data.examples import Record
 
         if not item.path:
-            raise FileNotFoundError(f"the corpus has captions for it, but does not list it ({self.listings[0]})")
+            raise FileNotFoundError(
+                f"the corpus has captions for it, but does not list it ({self.listings[0]})"
+            )
         if "\0" in item.path:
             raise UserError("not readable: a NUL character in its name")
         return Record(item.id, item.captions, read(item.path))
@@ -55,7 +57,9 @@ def read(path):
 def exists(path):
     """Whether there is such a file or folder. Object stores know a folder only by the files in it."""
     system = FileSystems.get_filesystem(path)
-    return system.exists(path) or (not system.has_dirs() and bool(system.match([f"{path}/*"], [1])[0].metadata_list))
+    return system.exists(path) or (
+        not system.has_dirs() and bool(system.match([f"{path}/*"], [1])[0].metadata_list)
+    )
 
 
 def first_of(folder, names, what):
@@ -84,7 +88,11 @@ def ranges(path):
 
 def partitions(lists, captions):
     """The ranges of splits' lists {split: path} and of a captions file, as [(split or "captions", range)]."""
-    return [(kind, part) for kind, path in [*lists.items(), ("captions", captions)] for part in ranges(path)]
+    return [
+        (kind, part)
+        for kind, path in [*lists.items(), ("captions", captions)]
+        for part in ranges(path)
+    ]
 
 
 def lines(path, start=0, end=float("inf")):
@@ -95,7 +103,9 @@ def lines(path, start=0, end=float("inf")):
             file.readline()  # began in the range before
         offset = file.tell()
         while offset < end and (line := file.readline()):
-            text = line.decode("utf-8-sig" if offset == 0 else "utf-8", "surrogateescape").rstrip("\r\n")
+            text = line.decode("utf-8-sig" if offset == 0 else "utf-8", "surrogateescape").rstrip(
+                "\r\n"
+            )
             if text:
                 yield offset, text
             offset += len(line)
@@ -125,8 +135,12 @@ def json_array(path, key, keys):
                     value, position = decoder.raw_decode(text, element)
                 except json.JSONDecodeError:
                     break  # goes on in the next block
-                if missing := [name for name in keys if not isinstance(value, dict) or name not in value]:
-                    raise UserError(f"{path}: {key}: an element without {', '.join(missing)}: {str(value)[:80]}")
+                if missing := [
+                    name for name in keys if not isinstance(value, dict) or name not in value
+                ]:
+                    raise UserError(
+                        f"{path}: {key}: an element without {', '.join(missing)}: {str(value)[:80]}"
+                    )
                 yield value
             if position is not None:
                 text, position = text[position:], 0

@@ -34,7 +34,9 @@ class Flickr30kSource(files.FileSource):
         self._pictures = files.first_of(config.source, FOLDERS, "folder of pictures")
         self._captions = files.first_of(config.source, CAPTIONS, "captions")
         annotations = files.existing(config.source, {name: name for name in ENTITIES})
-        self._entities = next((path.removesuffix("/Annotations") for path in annotations.values()), None)
+        self._entities = next(
+            (path.removesuffix("/Annotations") for path in annotations.values()), None
+        )
         lists = {split: f"{split}.txt" for split in ("train", "val", "test")}
         self._lists = files.existing(self._entities, lists) if self._entities else {}
         self.listings = (self._captions, *self._lists.values())
@@ -52,17 +54,31 @@ class Flickr30kSource(files.FileSource):
                 read = csv_item if self._captions.endswith(".csv") else token_item
                 item = read(line, offset, part[0], self._path)
                 by_hash = not (self._lists or item.fault)
-                yield dataclasses.replace(item, split=split_by_hash(item.id, self._shares)) if by_hash else item
+                yield (
+                    dataclasses.replace(item, split=split_by_hash(item.id, self._shares))
+                    if by_hash
+                    else item
+                )
 
     def load(self, item):
         record, name = super().load(item), item.id.removesuffix(".jpg")
-        sentences = files.existing(self._entities, {"": f"Sentences/{name}.txt"}) if self._entities else {}
+        sentences = (
+            files.existing(self._entities, {"": f"Sentences/{name}.txt"}) if self._entities else {}
+        )
         if not sentences:
             return record
         parsed = [parse_sentence(line) for _, line in files.lines(sentences[""])]
-        boxes = read_boxes(files.read(FileSystems.join(self._entities, "Annotations", f"{name}.xml")), name)
-        phrases = [phrase for index, (_, spans) in enumerate(parsed) for phrase in _phrases(index, parsed, spans, boxes)]
-        return dataclasses.replace(record, captions=tuple(text for text, _ in parsed), phrases=tuple(phrases))
+        boxes = read_boxes(
+            files.read(FileSystems.join(self._entities, "Annotations", f"{name}.xml")), name
+        )
+        phrases = [
+            phrase
+            for index, (_, spans) in enumerate(parsed)
+            for phrase in _phrases(index, parsed, spans, boxes)
+        ]
+        return dataclasses.replace(
+            record, captions=tuple(text for text, _ in parsed), phrases=tuple(phrases)
+        )
 
     def _path(self, name):
         return FileSystems.join(self._pictures, name)
@@ -72,7 +88,11 @@ def csv_item(line, offset, file, path_of):
     """The item of a line `IMAGE.jpg| N| caption`."""
     image, number, caption = (part.strip() for part in [*line.split("|", 2), "", ""][:3])
     if not number.isdecimal():
-        return Item(f"{file}@{offset}", UNSPLIT, fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg| N| caption")
+        return Item(
+            f"{file}@{offset}",
+            UNSPLIT,
+            fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg| N| caption",
+        )
     return Item(image, "", path_of(image), (caption,), (int(number),))
 
 
@@ -102,7 +122,9 @@ def read_boxes(xml, name):
         for thing in root.iter("object"):
             box = thing.find("bndbox")
             for entity in thing.findall("name") if box is not None else []:
-                ends = tuple(float(box.find(key).text) / scale for key, scale in zip(_CORNERS, scales))
+                ends = tuple(
+                    float(box.find(key).text) / scale for key, scale in zip(_CORNERS, scales)
+                )
                 boxes.setdefault(entity.text, []).append(ends)
     except (ElementTree.ParseError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"boxes not readable: Annotations/{name}.xml ({error})") from error
@@ -122,4 +144,6 @@ def _phrases(index, parsed, spans, boxes):
             before, within, all_words = split([text[:first], text[first:end], text]).to_list()
             start, stop = len(before), len(before) + len(within)
             if within and all_words[start:stop] == within:
-                yield from (Phrase(index, start, stop, within[-1].decode(), box) for box in boxes[entity])
+                yield from (
+                    Phrase(index, start, stop, within[-1].decode(), box) for box in boxes[entity]
+                )

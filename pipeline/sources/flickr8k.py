@@ -11,7 +11,11 @@ from pipeline.sources.base import UNSPLIT, Item
 
 FOLDERS = ("Flicker8k_Dataset", "Flickr8k_Dataset", "Images")
 TOKENS = ("Flickr8k.token.txt",)
-LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages.txt", "test": "Flickr_8k.testImages.txt"}
+LISTS = {
+    "train": "Flickr_8k.trainImages.txt",
+    "val": "Flickr_8k.devImages.txt",
+    "test": "Flickr_8k.testImages.txt",
+}
 
 
 class Flickr8kSource(files.FileSource):
@@ -27,7 +31,9 @@ class Flickr8kSource(files.FileSource):
         self._tokens = files.first_of(config.source, TOKENS, "captions")
         self._lists = files.existing(config.source, LISTS)
         if "train" not in self._lists:
-            raise UserError(f"{config.source}: has no list of training images; expected {LISTS['train']}")
+            raise UserError(
+                f"{config.source}: has no list of training images; expected {LISTS['train']}"
+            )
         self.listings = (self._tokens, *self._lists.values())
 
     def partitions(self):
@@ -50,5 +56,9 @@ def token_item(line, offset, file, path_of):
     place, tab, caption = line.partition("\t")
     image, sharp, number = place.rpartition("#")
     if not (tab and sharp and number.isdecimal()):
-        return Item(f"{file}@{offset}", UNSPLIT, fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg#N<tab>caption")
+        return Item(
+            f"{file}@{offset}",
+            UNSPLIT,
+            fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg#N<tab>caption",
+        )
     return Item(image, "", path_of(image), (caption,), (int(number),))

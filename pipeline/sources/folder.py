@@ -12,7 +12,14 @@ from pipeline.sources.base import UNSPLIT, Item, split_by_hash
 FILES = ("captions.csv", "captions.jsonl", "captions.txt")
 IMAGE = ("image", "file", "filename", "file_name", "image_name", "path")
 CAPTION = ("caption", "captions", "text", "comment")
-SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "dev": "val", "test": "test"}
+SPLITS = {
+    "train": "train",
+    "val": "val",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "test": "test",
+}
 
 
 class FolderSource(files.FileSource):
@@ -34,12 +41,16 @@ class FolderSource(files.FileSource):
         self.listings = (self._file,)
 
     def partitions(self):
-        if self._file.endswith(".csv"):  # a quoted caption may go over several lines, so it cannot be cut
+        if self._file.endswith(
+            ".csv"
+        ):  # a quoted caption may go over several lines, so it cannot be cut
             return [(self._file, 0, float("inf"))]
         return files.ranges(self._file)
 
     def list_items(self, part):
-        read = {"csv": _read_csv, "jsonl": _read_jsonl, "txt": _read_txt}[self._file.rsplit(".", 1)[-1]]
+        read = {"csv": _read_csv, "jsonl": _read_jsonl, "txt": _read_txt}[
+            self._file.rsplit(".", 1)[-1]
+        ]
         for place, row in read(part):
             image, captions, split = (_value(row, names) for names in (IMAGE, CAPTION, ("split",)))
             captions = [captions] if isinstance(captions, str) else captions
@@ -49,15 +60,31 @@ class FolderSource(files.FileSource):
                 continue
             split = split.strip().lower() if isinstance(split, str) else split
             if split and (not isinstance(split, str) or split not in SPLITS):
-                yield Item(image, UNSPLIT, fault=f"unknown split: {split!r}, expected train, val or test")
+                yield Item(
+                    image, UNSPLIT, fault=f"unknown split: {split!r}, expected train, val or test"
+                )
                 continue
-            path, by_hash = FileSystems.join(self._folder, image), split_by_hash(image, self._shares)
+            path, by_hash = (
+                FileSystems.join(self._folder, image),
+                split_by_hash(image, self._shares),
+            )
             for index, text in enumerate(captions):
-                yield Item(image, SPLITS.get(split or "", ""), path, (text,), (place, index), otherwise=by_hash)
+                yield Item(
+                    image,
+                    SPLITS.get(split or "", ""),
+                    path,
+                    (text,),
+                    (place, index),
+                    otherwise=by_hash,
+                )
 
 
 def _are_texts(captions):
-    return isinstance(captions, list) and captions and all(isinstance(caption, str) for caption in captions)
+    return (
+        isinstance(captions, list)
+        and captions
+        and all(isinstance(caption, str) for caption in captions)
+    )
 
 
 def _value(row, names):
@@ -70,9 +97,13 @@ def _read_csv(part):
     texts = (text + "\n" for _, text in files.lines(*part))
     header = next(texts, "")
     delimiter = max(",;\t", key=header.count)
-    columns = [column.strip().lower() for column in next(csv.reader([header], delimiter=delimiter), [])]
+    columns = [
+        column.strip().lower() for column in next(csv.reader([header], delimiter=delimiter), [])
+    ]
     if not set(columns) & set(IMAGE) or not set(columns) & set(CAPTION):
-        raise UserError(f"{path}: its first line names the columns {columns}; expected image,caption or image,caption,split")
+        raise UserError(
+            f"{path}: its first line names the columns {columns}; expected image,caption or image,caption,split"
+        )
     rows = csv.reader(texts, delimiter=delimiter)
     try:
         for row in rows:
@@ -82,7 +113,9 @@ def _read_csv(part):
             else:
                 yield rows.line_num, dict(zip(columns, row))
     except csv.Error as error:
-        raise UserError(f"{path}: not CSV at line {rows.line_num + 1} ({error}); is a quote not closed?") from error
+        raise UserError(
+            f"{path}: not CSV at line {rows.line_num + 1} ({error}); is a quote not closed?"
+        ) from error
 
 
 def _read_jsonl(part):

@@ -27,13 +27,18 @@ class KarpathySource(files.FileSource):
             folder, file = FileSystems.split(config.source)
             self._file = files.first_of(folder or ".", (file,), "such file")
         else:
-            folder, found = config.source, files.existing(config.source, {name: name for name in FILES})
+            folder, found = (
+                config.source,
+                files.existing(config.source, {name: name for name in FILES}),
+            )
             if len(found) != 1:
                 have = ", ".join(found) or "no dataset_*.json"
                 raise UserError(f"{folder}: has {have}; --source may name the file itself")
             (self._file,) = found.values()
         names = ("images", *flickr8k.FOLDERS, *flickr30k.FOLDERS)
-        self._pictures = next(iter(files.existing(folder, {name: name for name in names}).values()), folder)
+        self._pictures = next(
+            iter(files.existing(folder, {name: name for name in names}).values()), folder
+        )
         self.listings = (self._file,)
 
     def partitions(self):
@@ -43,13 +48,25 @@ class KarpathySource(files.FileSource):
         for image in files.json_array(partition, "images", ("filename", "split", "sentences")):
             id, split = str(image.get("cocoid", image["filename"])), SPLITS.get(str(image["split"]))
             if split is None:
-                yield Item(id, UNSPLIT, fault=f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}")
+                yield Item(
+                    id,
+                    UNSPLIT,
+                    fault=f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}",
+                )
                 continue
-            path = FileSystems.join(self._pictures, str(image.get("filepath", "")), str(image["filename"]))
+            path = FileSystems.join(
+                self._pictures, str(image.get("filepath", "")), str(image["filename"])
+            )
             yield Item(id, split, path)
             for place, sentence in enumerate(image["sentences"]):
                 text, number = (sentence.get(key) for key in ("raw", "sentid"))
                 if isinstance(text, str):
-                    yield Item(id, split, path, (text,), (number if isinstance(number, int) else place,))
+                    yield Item(
+                        id, split, path, (text,), (number if isinstance(number, int) else place,)
+                    )
                 else:
-                    yield Item(f"{id}#{place}", UNSPLIT, fault=f"malformed line: `raw` of the sentence is {text!r}, no text")
+                    yield Item(
+                        f"{id}#{place}",
+                        UNSPLIT,
+                        fault=f"malformed line: `raw` of the sentence is {text!r}, no text",
+                    )

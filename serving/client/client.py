@@ -17,10 +17,15 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
 
 def open_channel(server, root_certificates=None, api=grpc):
     """A channel of `grpc` or `grpc.aio`; arguments as `CaptionClient`'s."""
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_reconnect_backoff_ms", int(1000 * _LONGEST_PAUSE))]
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_reconnect_backoff_ms", int(1000 * _LONGEST_PAUSE)),
+    ]
     if root_certificates is None:
         return api.insecure_channel(server, options)
-    return api.secure_channel(server, grpc.ssl_channel_credentials(root_certificates or None), options)
+    return api.secure_channel(
+        server, grpc.ssl_channel_credentials(root_certificates or None), options
+    )
 
 
 def token_metadata(token=None):
@@ -109,14 +114,22 @@ class CaptionClient:
             picture), the strongest first, for captioners of object proposals; what is beyond the model's number is left out.
         """
         answers = self._ask("serving_default", images, boxes)
-        return [Captioned(a["caption"].decode(), float(a["score"]), a["status"].decode()) for a in answers]
+        return [
+            Captioned(a["caption"].decode(), float(a["score"]), a["status"].decode())
+            for a in answers
+        ]
 
     def attend(self, images, boxes=None):
         """An `Attended` an image; arguments as `caption`'s."""
         answers = self._ask("caption_with_attention", images, boxes)
         return [
             Attended(
-                _texts(a["captions"]), a["scores"], words, a["attention"][: len(words)], a["boxes"], a["status"].decode()
+                _texts(a["captions"]),
+                a["scores"],
+                words,
+                a["attention"][: len(words)],
+                a["boxes"],
+                a["status"].decode(),
             )
             for a in answers
             for words in [_words(a["words"])]
@@ -124,16 +137,25 @@ class CaptionClient:
 
     def score(self, images, captions, boxes=None):
         """A `Scored` an image and its caption, a string; other arguments as `caption`'s."""
-        answers = self._ask("score_caption", images, boxes, caption=[text.encode() for text in captions])
+        answers = self._ask(
+            "score_caption", images, boxes, caption=[text.encode() for text in captions]
+        )
         return [
-            Scored(a["word_log_probs"][: len(words)], words, a["attention"][: len(words)], a["status"].decode())
+            Scored(
+                a["word_log_probs"][: len(words)],
+                words,
+                a["attention"][: len(words)],
+                a["status"].decode(),
+            )
             for a in answers
             for words in [_words(a["words"])]
         ]
 
     def inputs(self, signature="serving_default"):
         """{input: shape, -1 where it is open} of a signature."""
-        response = self._call(self._stub.GetModelMetadata, self._messages.metadata_request(self._spec))
+        response = self._call(
+            self._stub.GetModelMetadata, self._messages.metadata_request(self._spec)
+        )
         inputs = self._messages.signatures(response)[signature].inputs
         return {name: [dim.size for dim in info.tensor_shape.dim] for name, info in inputs.items()}
 
@@ -142,7 +164,9 @@ class CaptionClient:
         inputs = {"image_bytes": images, **others}
         if boxes is not None:
             most = self.inputs(signature)["boxes"][1]
-            inputs["boxes"] = [np.pad(each[:most], [(0, most - len(each[:most])), (0, 0)]) for each in boxes]
+            inputs["boxes"] = [
+                np.pad(each[:most], [(0, most - len(each[:most])), (0, 0)]) for each in boxes
+            ]
         answers = []
         for chosen in self._requests(images):
             part = {name: [values[i] for i in chosen] for name, values in inputs.items()}
@@ -155,7 +179,10 @@ class CaptionClient:
         first = 0
         while first < len(images):
             end, size = first + 1, len(images[first])
-            while end < min(len(images), first + self._batch) and size + len(images[end]) <= self._most_bytes:
+            while (
+                end < min(len(images), first + self._batch)
+                and size + len(images[end]) <= self._most_bytes
+            ):
                 size, end = size + len(images[end]), end + 1
             yield range(first, end)
             first = end

@@ -5,7 +5,9 @@ import tensorflow as tf
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
-from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub as PredictionServiceStub
+from tensorflow_serving.apis.prediction_service_pb2_grpc import (
+    PredictionServiceStub as PredictionServiceStub,
+)
 
 
 def model_spec(model, version=None, label=None):
@@ -21,7 +23,9 @@ def predict_request(spec, signature, inputs):
     request = PredictRequest(model_spec=spec)
     request.model_spec.signature_name = signature
     for name, values in inputs.items():
-        dtype = object if isinstance(values[0], bytes) else np.float32  # NumPy's own type of bytes cuts off zeros at the end
+        dtype = (
+            object if isinstance(values[0], bytes) else np.float32
+        )  # NumPy's own type of bytes cuts off zeros at the end
         request.inputs[name].CopyFrom(tf.make_tensor_proto(np.array(values, dtype)))
     return request
 

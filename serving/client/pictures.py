@@ -13,7 +13,9 @@ def list_pictures(names):
     for name in names:
         path = Path(name)
         if not _is_url(name) and path.is_dir():
-            yield from (str(each) for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES)
+            yield from (
+                str(each) for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES
+            )
         else:
             yield name
 
@@ -34,7 +36,9 @@ def read_picture(name, most_bytes):
             with open(name, "rb") as file:
                 content = file.read(most_bytes + 1)
     except (OSError, ValueError) as error:  # urllib's errors are OSErrors
-        raise ValueError(f"{name}: {getattr(error, 'strerror', None) or getattr(error, 'reason', None) or error}") from error
+        raise ValueError(
+            f"{name}: {getattr(error, 'strerror', None) or getattr(error, 'reason', None) or error}"
+        ) from error
     if len(content) > most_bytes:
         raise ValueError(f"{name}: larger than {most_bytes >> 20} MB")
     return content

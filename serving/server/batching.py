@@ -4,10 +4,18 @@ The message is declared here since tensorflow-serving-api leaves it out (tensorf
 session_bundle_config.proto); names, numbers and meaning are TensorFlow Serving's, so one file does for both.
 """
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 
-MODEL_FILE = "batching_params.pbtxt"  # in a version's folder: with this name TensorFlow Serving finds it too
+MODEL_FILE = (
+    "batching_params.pbtxt"  # in a version's folder: with this name TensorFlow Serving finds it too
+)
 
 
 def _declare():
@@ -22,10 +30,21 @@ def _declare():
     for number, name in enumerate(
         ["max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"], 1
     ):
-        message.field.add(name=name, number=number, type_name=".google.protobuf.Int64Value", **single)
-    message.field.add(name="thread_pool_name", number=5, type_name=".google.protobuf.StringValue", **single)
-    message.field.add(name="allowed_batch_sizes", number=6, type=Field.TYPE_INT64, label=Field.LABEL_REPEATED)
-    message.field.add(name="pad_variable_length_inputs", number=7, type=Field.TYPE_BOOL, label=Field.LABEL_OPTIONAL)
+        message.field.add(
+            name=name, number=number, type_name=".google.protobuf.Int64Value", **single
+        )
+    message.field.add(
+        name="thread_pool_name", number=5, type_name=".google.protobuf.StringValue", **single
+    )
+    message.field.add(
+        name="allowed_batch_sizes", number=6, type=Field.TYPE_INT64, label=Field.LABEL_REPEATED
+    )
+    message.field.add(
+        name="pad_variable_length_inputs",
+        number=7,
+        type=Field.TYPE_BOOL,
+        label=Field.LABEL_OPTIONAL,
+    )
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)
@@ -47,7 +66,9 @@ class Batching:
         try:
             given = text_format.Parse(text, _BatchingParameters())
         except text_format.ParseError as error:
-            raise ValueError(f"{source}: no BatchingParameters of TensorFlow Serving: {error}") from error
+            raise ValueError(
+                f"{source}: no BatchingParameters of TensorFlow Serving: {error}"
+            ) from error
 
         def value(name, default):
             return getattr(given, name).value if given.HasField(name) else default
@@ -56,10 +77,25 @@ class Batching:
         self.timeout_micros = value("batch_timeout_micros", 5000)
         self.max_enqueued_batches = value("max_enqueued_batches", 4)
         self.threads = value("num_batch_threads", 2)
-        self.allowed_sizes = list(given.allowed_batch_sizes) or list(range(1, self.max_batch_size + 1))
-        if min(self.max_batch_size, self.max_enqueued_batches, self.threads, self.timeout_micros + 1) < 1:
-            raise ValueError(f"{source}: sizes and threads must be 1 or more, the timeout 0 or more")
-        if sorted({*self.allowed_sizes, self.max_batch_size}) != self.allowed_sizes or self.allowed_sizes[0] < 1:
+        self.allowed_sizes = list(given.allowed_batch_sizes) or list(
+            range(1, self.max_batch_size + 1)
+        )
+        if (
+            min(
+                self.max_batch_size,
+                self.max_enqueued_batches,
+                self.threads,
+                self.timeout_micros + 1,
+            )
+            < 1
+        ):
+            raise ValueError(
+                f"{source}: sizes and threads must be 1 or more, the timeout 0 or more"
+            )
+        if (
+            sorted({*self.allowed_sizes, self.max_batch_size}) != self.allowed_sizes
+            or self.allowed_sizes[0] < 1
+        ):
             raise ValueError(
                 f"{source}: allowed_batch_sizes must increase and end with max_batch_size, {self.max_batch_size}"
             )

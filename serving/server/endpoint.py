@@ -37,10 +37,17 @@ class Endpoint:
 
     def __init__(self, key, function, batching, metrics):
         """Args: key: the signature's. function: its ConcreteFunction. batching: a `Batching`. metrics: a `Metrics`."""
-        self._metrics, self._calls, self._ids, self._lock = metrics, {}, itertools.count(), threading.Lock()
+        self._metrics, self._calls, self._ids, self._lock = (
+            metrics,
+            {},
+            itertools.count(),
+            threading.Lock(),
+        )
         self._capacity, self.waiting = batching.largest_request, 0  # rows
         _, inputs = function.structured_input_signature
-        self._inputs = {name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in inputs.items()}
+        self._inputs = {
+            name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in inputs.items()
+        }
         self._tickets = tf.compat.v1.placeholder(tf.int64, [None, 2])
         self._outputs = sorted(function.structured_outputs)
 
@@ -75,7 +82,10 @@ class Endpoint:
         """
         with self._lock:
             if self.waiting + rows > self._capacity:
-                raise Refused(grpc.StatusCode.UNAVAILABLE, f"the batch queue is full: {self.waiting} images wait in it")
+                raise Refused(
+                    grpc.StatusCode.UNAVAILABLE,
+                    f"the batch queue is full: {self.waiting} images wait in it",
+                )
             self.waiting += rows
             call.waiting, call.queued_at = rows, time.monotonic()
 
@@ -96,7 +106,10 @@ class Endpoint:
         """
         number, rows = next(self._ids), call.waiting
         tickets = np.stack([np.full(rows, number), np.arange(rows)], axis=1)
-        feed = {self._tickets: tickets, **{self._inputs[name]: array for name, array in arrays.items()}}
+        feed = {
+            self._tickets: tickets,
+            **{self._inputs[name]: array for name, array in arrays.items()},
+        }
         self._calls[number] = call
         try:
             return dict(zip(self._outputs, session.run(self._fetches, feed)))

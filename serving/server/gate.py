@@ -32,7 +32,8 @@ class Gate(grpc.aio.ServerInterceptor):
         if handler.request_streaming or handler.response_streaming:
             return handler
         return grpc.unary_unary_rpc_method_handler(  # requests arrive as bytes, so that unreadable ones are counted too
-            self._observed(handler, details.method.rsplit("/", 1)[-1]), response_serializer=handler.response_serializer
+            self._observed(handler, details.method.rsplit("/", 1)[-1]),
+            response_serializer=handler.response_serializer,
         )
 
     def _admits(self, details):
@@ -57,7 +58,10 @@ class Gate(grpc.aio.ServerInterceptor):
                 code = context.code()
                 raise
             except NotImplementedError:
-                code, reason = grpc.StatusCode.UNIMPLEMENTED, "for models of tf.Example, which this server does not serve"
+                code, reason = (
+                    grpc.StatusCode.UNIMPLEMENTED,
+                    "for models of tf.Example, which this server does not serve",
+                )
             except Exception:
                 log.exception("%s failed", method)
                 code, reason = grpc.StatusCode.INTERNAL, "the server failed; its log says why"
@@ -87,14 +91,20 @@ def _subject(request):
     if spec is None:
         return "-"
     version = spec.version_label or spec.version.value or "latest"
-    rows = {tensor.tensor_shape.dim[0].size for tensor in getattr(request, "inputs", {}).values() if tensor.tensor_shape.dim}
+    rows = {
+        tensor.tensor_shape.dim[0].size
+        for tensor in getattr(request, "inputs", {}).values()
+        if tensor.tensor_shape.dim
+    }
     model = "/".join(map(reprlib.repr, (spec.name, version, spec.signature_name)))
     return f"{model} {max(rows, default=0)} images"
 
 
 def _unauthenticated(handler):
     async def refuse(request, context):
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "send the metadata authorization: Bearer TOKEN")
+        await context.abort(
+            grpc.StatusCode.UNAUTHENTICATED, "send the metadata authorization: Bearer TOKEN"
+        )
 
     if handler.request_streaming:
         return grpc.stream_stream_rpc_method_handler(refuse)

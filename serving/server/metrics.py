@@ -1,6 +1,13 @@
 """What the server counts, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -11,7 +18,9 @@ class Metrics:
     def __init__(self):
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._requests = Counter("serving_requests", "Answered requests", ["method", "code"], registry=registry)
+        self._requests = Counter(
+            "serving_requests", "Answered requests", ["method", "code"], registry=registry
+        )
         self._seconds = Histogram(
             "serving_request_seconds",
             "From the request's arrival to its answer",
@@ -19,13 +28,25 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.in_flight = Gauge("serving_requests_in_flight", "Requests without an answer yet", registry=registry)
+        self.in_flight = Gauge(
+            "serving_requests_in_flight", "Requests without an answer yet", registry=registry
+        )
         sizes = [2**n for n in range(9)]
-        self._batch = Histogram("serving_batch_images", "Images a batch, padding aside", buckets=sizes, registry=registry)
-        self._queue = Histogram("serving_queue_seconds", "From queue to batch", buckets=_SECONDS, registry=registry)
+        self._batch = Histogram(
+            "serving_batch_images",
+            "Images a batch, padding aside",
+            buckets=sizes,
+            registry=registry,
+        )
+        self._queue = Histogram(
+            "serving_queue_seconds", "From queue to batch", buckets=_SECONDS, registry=registry
+        )
         self._waiting = Gauge("serving_queue_images", "Images in no batch yet", registry=registry)
         self._versions = Gauge(
-            "serving_version_available", "1 if it answers requests", ["model", "version"], registry=registry
+            "serving_version_available",
+            "1 if it answers requests",
+            ["model", "version"],
+            registry=registry,
         )
 
     def request_ends(self, method, code, seconds):

@@ -23,11 +23,19 @@ _FILES = {
         "Regress": (regression_pb2, "RegressionRequest", "RegressionResponse"),
         "Predict": (predict_pb2, "PredictRequest", "PredictResponse"),
         "MultiInference": (inference_pb2, "MultiInferenceRequest", "MultiInferenceResponse"),
-        "GetModelMetadata": (get_model_metadata_pb2, "GetModelMetadataRequest", "GetModelMetadataResponse"),
+        "GetModelMetadata": (
+            get_model_metadata_pb2,
+            "GetModelMetadataRequest",
+            "GetModelMetadataResponse",
+        ),
     },
     "model_service": {
         "GetModelStatus": (get_model_status_pb2, "GetModelStatusRequest", "GetModelStatusResponse"),
-        "HandleReloadConfigRequest": (model_management_pb2, "ReloadConfigRequest", "ReloadConfigResponse"),
+        "HandleReloadConfigRequest": (
+            model_management_pb2,
+            "ReloadConfigRequest",
+            "ReloadConfigResponse",
+        ),
     },
 }
 SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
@@ -45,7 +53,11 @@ def enable(server):
         )
         declared = file.service.add(name=service)
         for method, (_, request, response) in methods.items():
-            declared.method.add(name=method, input_type=f".{package}.{request}", output_type=f".{package}.{response}")
+            declared.method.add(
+                name=method,
+                input_type=f".{package}.{request}",
+                output_type=f".{package}.{response}",
+            )
         descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
     health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
     reflection.enable_server_reflection([*SERVICES, health, reflection.SERVICE_NAME], server)

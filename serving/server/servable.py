@@ -35,18 +35,28 @@ class Servable:
     def __init__(self, name, version, folder, batching, most_bytes, metrics):
         self.name, self.version, self._most_bytes = name, version, most_bytes
         parameters = Path(folder, MODEL_FILE)
-        self._batching = Batching(parameters.read_text("utf-8"), parameters) if parameters.exists() else batching
+        self._batching = (
+            Batching(parameters.read_text("utf-8"), parameters) if parameters.exists() else batching
+        )
         self.signatures = _read_signatures(folder)
         with tf.Graph().as_default() as graph:
             loaded = tf.saved_model.load(str(folder))
             self._endpoints = {
-                key: Endpoint(key, function, self._batching, metrics) for key, function in loaded.signatures.items()
+                key: Endpoint(key, function, self._batching, metrics)
+                for key, function in loaded.signatures.items()
             }
-            initializers = [tf.compat.v1.global_variables_initializer(), tf.compat.v1.tables_initializer()]
+            initializers = [
+                tf.compat.v1.global_variables_initializer(),
+                tf.compat.v1.tables_initializer(),
+            ]
         config = tf.compat.v1.ConfigProto()
-        config.graph_options.rewrite_options.disable_meta_optimizer = True  # an endpoint's calls are, one by one
+        config.graph_options.rewrite_options.disable_meta_optimizer = (
+            True  # an endpoint's calls are, one by one
+        )
         self._session = tf.compat.v1.Session(graph=graph, config=config)
-        threads = len(self._endpoints) * self._batching.most_in_flight  # a request that waits holds one
+        threads = (
+            len(self._endpoints) * self._batching.most_in_flight
+        )  # a request that waits holds one
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, f"{name}/{version}")
         try:
             self._session.run(initializers)
@@ -64,7 +74,9 @@ class Servable:
         """
         key = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
         if key not in self._endpoints:
-            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.')
+            raise Refused(
+                grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.'
+            )
         wanted = _wanted_outputs(request.output_filter, self.signatures[key])
         rows = checked_rows(request.inputs, self.signatures[key], self._batching.largest_request)
         self._endpoints[key].admit(call, rows)
@@ -84,7 +96,9 @@ class Servable:
     def _predict(self, key, inputs, wanted, call):
         arrays = {name: to_array(name, proto, self._most_bytes) for name, proto in inputs.items()}
         outputs = self._endpoints[key].run(self._session, arrays, call)
-        response = PredictResponse(outputs={name: tf.make_tensor_proto(outputs[name]) for name in wanted})
+        response = PredictResponse(
+            outputs={name: tf.make_tensor_proto(outputs[name]) for name in wanted}
+        )
         response.model_spec.name, response.model_spec.signature_name = self.name, key
         response.model_spec.version.value = self.version
         return response
@@ -104,7 +118,9 @@ def _wanted_outputs(output_filter, signature):
 def _read_signatures(folder):
     """{key: SignatureDef} as saved, for GetModelMetadata and for checking requests."""
     saved = SavedModel.FromString(Path(folder, tf.saved_model.SAVED_MODEL_FILENAME_PB).read_bytes())
-    graphs = [graph for graph in saved.meta_graphs if tf.saved_model.SERVING in graph.meta_info_def.tags]
+    graphs = [
+        graph for graph in saved.meta_graphs if tf.saved_model.SERVING in graph.meta_info_def.tags
+    ]
     if not graphs:
         raise ValueError(f"{folder}: has no graph with the tag {tf.saved_model.SERVING}")
     return dict(graphs[0].signature_def)

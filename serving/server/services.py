@@ -3,7 +3,11 @@
 import asyncio
 import time
 
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_management_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+)
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceServicer
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceServicer
 
@@ -34,7 +38,10 @@ class PredictionService(PredictionServiceServicer):
             raise invalid("metadata_field: signature_def is the one that is supported")
         servable = self._models.servable(request.model_spec)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.model_spec.name, response.model_spec.version.value = servable.name, servable.version
+        response.model_spec.name, response.model_spec.version.value = (
+            servable.name,
+            servable.version,
+        )
         signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures)
         response.metadata["signature_def"].Pack(signatures)
         return response
@@ -51,7 +58,10 @@ class ModelService(ModelServiceServicer):
         response = get_model_status_pb2.GetModelStatusResponse()
         for number, version in self._models.statuses(request.model_spec):
             status = response.model_version_status.add(version=number, state=version.state)
-            status.status.error_code, status.status.error_message = _UNKNOWN if version.error else 0, version.error
+            status.status.error_code, status.status.error_message = (
+                _UNKNOWN if version.error else 0,
+                version.error,
+            )
         return response
 
     async def HandleReloadConfigRequest(self, request, context):

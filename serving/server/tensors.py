@@ -17,8 +17,12 @@ def checked_rows(inputs, signature, most_rows):
     """
     known = set(signature.inputs)
     if set(inputs) != known:
-        extra, missing = (",".join(sorted(names)) for names in (set(inputs) - known, known - set(inputs)))
-        raise invalid(f"inputs do not match the signature. Sent extra: {{{extra}}}. Missing but required: {{{missing}}}.")
+        extra, missing = (
+            ",".join(sorted(names)) for names in (set(inputs) - known, known - set(inputs))
+        )
+        raise invalid(
+            f"inputs do not match the signature. Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
+        )
     rows = {_checked_shape(name, inputs[name], info)[0] for name, info in signature.inputs.items()}
     if len(rows) > 1:
         raise invalid("the inputs' first dimensions, the batch, are not equal")
@@ -59,5 +63,7 @@ def _checked_shape(name, proto, info):
     if proto.tensor_shape.unknown_rank or not shape or min(shape) < 0:
         raise invalid(f"input {name}: its shape must be known and start with the batch")
     if not tf.TensorShape(info.tensor_shape).is_compatible_with(shape):
-        raise invalid(f"input {name}: shape {shape} does not fit {tf.TensorShape(info.tensor_shape)}")
+        raise invalid(
+            f"input {name}: shape {shape} does not fit {tf.TensorShape(info.tensor_shape)}"
+        )
     return shape

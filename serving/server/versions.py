@@ -41,7 +41,9 @@ class ModelManager:
         self._load, self._metrics = load, metrics
         self._configs = {model.name: model for model in models}
         self._versions = {name: {} for name in self._configs}
-        self._lock = threading.Lock()  # of the table; a servable is submitted to under it, and closed after it is out of it
+        self._lock = (
+            threading.Lock()
+        )  # of the table; a servable is submitted to under it, and closed after it is out of it
         self._changing = threading.Lock()
         metrics.watch_queue(self._waiting)
 
@@ -68,7 +70,11 @@ class ModelManager:
         with self._lock:
             wanted = self._wanted_version(spec)
             versions = self._versions.get(spec.name, {})
-            found = [(number, versions[number]) for number in sorted(versions, reverse=True) if wanted in (None, number)]
+            found = [
+                (number, versions[number])
+                for number in sorted(versions, reverse=True)
+                if wanted in (None, number)
+            ]
         if not found:
             what = "any versions" if wanted is None else f"version {wanted}"
             raise Refused(grpc.StatusCode.NOT_FOUND, f"Could not find {what} of model {spec.name}")
@@ -77,14 +83,24 @@ class ModelManager:
     def ready(self):
         """Whether every model has a version that answers."""
         with self._lock:
-            return all(any(version.servable for version in versions.values()) for versions in self._versions.values())
+            return all(
+                any(version.servable for version in versions.values())
+                for versions in self._versions.values()
+            )
 
     def missing(self):
         """A line about every model without a version that answers."""
         lines = []
         for name, versions in self._versions.items():
-            errors = [f"version {number}: {version.error}" for number, version in versions.items() if version.error]
-            why = "; ".join(errors) or "holds no version: a folder named by a number, with saved_model.pb"
+            errors = [
+                f"version {number}: {version.error}"
+                for number, version in versions.items()
+                if version.error
+            ]
+            why = (
+                "; ".join(errors)
+                or "holds no version: a folder named by a number, with saved_model.pb"
+            )
             lines.append(f"{self._configs[name].base_path}: {why}")
         return "; ".join(lines)
 
@@ -97,7 +113,10 @@ class ModelManager:
         """
         configs = {model.name: model for model in models}
         if _folders(configs) != _folders(self._configs):
-            raise Refused(grpc.StatusCode.PERMISSION_DENIED, "models and their folders are set when the server is started")
+            raise Refused(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "models and their folders are set when the server is started",
+            )
         with self._changing:
             self._follow(configs)
             for name, model in configs.items():
@@ -123,14 +142,21 @@ class ModelManager:
     def _waiting(self):
         with self._lock:
             servables = [
-                each.servable for versions in self._versions.values() for each in versions.values() if each.servable
+                each.servable
+                for versions in self._versions.values()
+                for each in versions.values()
+                if each.servable
             ]
         return sum(servable.waiting() for servable in servables)
 
     def _find(self, spec):
         wanted = self._wanted_version(spec)
         versions = self._versions.get(spec.name, {})
-        available = [number for number, version in versions.items() if version.servable and wanted in (None, number)]
+        available = [
+            number
+            for number, version in versions.items()
+            if version.servable and wanted in (None, number)
+        ]
         if not available:
             what = f"Latest({spec.name})" if wanted is None else f"Specific({spec.name}, {wanted})"
             raise Refused(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {what}")
@@ -154,10 +180,15 @@ class ModelManager:
             except OSError as error:  # what is loaded stays
                 log.error("%s: %s", config.base_path, error)
                 continue
-            versions, wanted = self._versions[name], _wanted(config.model_version_policy, sorted(folders))
+            versions, wanted = (
+                self._versions[name],
+                _wanted(config.model_version_policy, sorted(folders)),
+            )
             for number in wanted:
                 self._bring(name, number, folders[number])
-            if not wanted or any(number in versions and versions[number].servable for number in wanted):
+            if not wanted or any(
+                number in versions and versions[number].servable for number in wanted
+            ):
                 for number in set(versions) - set(wanted):
                     self._drop(name, number)
 
@@ -172,7 +203,9 @@ class ModelManager:
         log.info("loading %s/%d from %s", name, number, folder)
         try:
             servable = self._load(name, number, folder)
-        except Exception as error:  # whatever is wrong with a folder, the versions that answer go on
+        except (
+            Exception
+        ) as error:  # whatever is wrong with a folder, the versions that answer go on
             version.state, version.error = ModelVersionStatus.END, " ".join(str(error).split())
             log.error("%s/%d does not load: %s", name, number, version.error)
             return
@@ -186,7 +219,11 @@ class ModelManager:
         if not version.servable:
             return
         with self._lock:
-            servable, version.servable, version.state = version.servable, None, ModelVersionStatus.UNLOADING
+            servable, version.servable, version.state = (
+                version.servable,
+                None,
+                ModelVersionStatus.UNLOADING,
+            )
         self._metrics.version_changes(name, number, False)
         servable.close()
         version.state, version.files = ModelVersionStatus.END, ()

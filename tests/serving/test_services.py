@@ -9,7 +9,9 @@ import ovmsclient
 import pytest
 import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest

@@ -23,7 +23,9 @@ class Grid(keras.layers.Layer):
         height, width = input_shape["features"][1:3]
         for name in ("train_stride", "test_stride"):
             if (stride := getattr(self, name)) > min(height, width):
-                raise UserError(f"model.{name}: {stride} leaves no area of a feature map of {height}x{width}")
+                raise UserError(
+                    f"model.{name}: {stride} leaves no area of a feature map of {height}x{width}"
+                )
         super().build(input_shape)
 
     def call(self, inputs, noise=SILENCE):

@@ -30,7 +30,9 @@ class Proposals(keras.layers.Layer):
         if noise is SILENCE:
             boxes = boxes[:, : self.test_boxes or None]
         elif self.train_boxes < boxes.shape[1]:
-            order = noise.uniform("boxes", [boxes.shape[1]]) - tf.cast(_present(boxes), tf.float32)  # those first
+            order = noise.uniform("boxes", [boxes.shape[1]]) - tf.cast(
+                _present(boxes), tf.float32
+            )  # those first
             chosen = tf.argsort(order, axis=-1)[:, : self.train_boxes]
             boxes = tf.gather(boxes, chosen, batch_dims=1)
         features = inputs.get("region_features", inputs["features"])
@@ -52,7 +54,9 @@ def max_pool_boxes(features, boxes):
     height, width = features.shape[1:3]
     # Maxima over all windows of 2^i × 2^j cells; a box is the union of four of them, whatever its size.
     windows = list(itertools.product(range(height.bit_length()), range(width.bit_length())))
-    maxima = tf.stack([_maximum(features, 1 << i, 1 << j) for i, j in windows], axis=1)  # [B, windows, h, w, D]
+    maxima = tf.stack(
+        [_maximum(features, 1 << i, 1 << j) for i, j in windows], axis=1
+    )  # [B, windows, h, w, D]
     first, last = _cells_inside(boxes, height, width)
     levels = _floor_log2(last - first)
     window = levels[..., 0] * width.bit_length() + levels[..., 1]  # [B, M]
@@ -63,7 +67,9 @@ def max_pool_boxes(features, boxes):
         (far[..., 0], first[..., 1]),
         (far[..., 0], far[..., 1]),
     ]
-    pooled = [tf.gather_nd(maxima, tf.stack([window, y, x], axis=-1), batch_dims=1) for y, x in corners]
+    pooled = [
+        tf.gather_nd(maxima, tf.stack([window, y, x], axis=-1), batch_dims=1) for y, x in corners
+    ]
     return tf.reduce_max(tf.stack(pooled), axis=0)
 
 

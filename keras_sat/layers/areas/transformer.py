@@ -31,10 +31,14 @@ class SpatialTransformer(Grid):
         self.zoom = zoom
         self._activation = keras.activations.get(activation)
         convolution = {"padding": "same", "dtype": self._dtype_policy}
-        self._hidden = keras.layers.Conv2D(localisation_size, 3, activation="relu", name="localisation", **convolution)
+        self._hidden = keras.layers.Conv2D(
+            localisation_size, 3, activation="relu", name="localisation", **convolution
+        )
         # Not zero: at a cell's very centre the gradient of the interpolation to the location is zero, so nothing would move.
         almost_identity = keras.initializers.RandomNormal(stddev=1e-4)
-        self._affine = keras.layers.Conv2D(6, 3, kernel_initializer=almost_identity, name="affine", **convolution)
+        self._affine = keras.layers.Conv2D(
+            6, 3, kernel_initializer=almost_identity, name="affine", **convolution
+        )
 
     def build(self, input_shape):
         size = input_shape["features"][-1]
@@ -54,16 +58,23 @@ class SpatialTransformer(Grid):
         take = self._phase(noise)
         maps = take(self.affine_maps(features))
         centres = take(tf.cast(_cells(height, width), tf.float32)[None])
-        maps, centres = tf.reshape(maps, [batch, -1, 2, 3]), tf.reshape(centres, [1, -1, 1, 2])  # [B, L, …]
+        maps, centres = (
+            tf.reshape(maps, [batch, -1, 2, 3]),
+            tf.reshape(centres, [1, -1, 1, 2]),
+        )  # [B, L, …]
 
         points = centres + self._moved(maps, [-2 / 3, 0, 2 / 3])  # [B, L, 9, 2], in cells
         # A border of zeros, as a convolution has it; what lies beyond is moved onto it.
         padded = tf.pad(tf.cast(features, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]])
         sampled = tfa.image.interpolate_bilinear(padded, tf.reshape(points, [batch, -1, 2]) + 1)
         patches = tf.cast(tf.reshape(sampled, [batch, -1, 9 * size]), self.compute_dtype)
-        regions = self._activation(tf.matmul(patches, tf.reshape(self.filter, [9 * size, size])) + self.filter_bias)
+        regions = self._activation(
+            tf.matmul(patches, tf.reshape(self.filter, [9 * size, size])) + self.filter_bias
+        )
 
-        corners = (centres + 0.5 + self._moved(maps, [-1, 1])) / tf.constant([height, width], tf.float32)
+        corners = (centres + 0.5 + self._moved(maps, [-1, 1])) / tf.constant(
+            [height, width], tf.float32
+        )
         boxes = tf.concat([tf.reduce_min(corners, axis=2), tf.reduce_max(corners, axis=2)], axis=-1)
         regions.set_shape([None, centres.shape[1], size])  # known where the phase is not drawn
         boxes.set_shape([None, centres.shape[1], 4])
@@ -81,4 +92,6 @@ def _cells(height, width):
 
 
 def _centre_of_patch(shape, dtype=None, **kwargs):
-    return tf.pad(tf.eye(shape[2], shape[3], dtype=dtype)[None, None], [[1, 1], [1, 1], [0, 0], [0, 0]])
+    return tf.pad(
+        tf.eye(shape[2], shape[3], dtype=dtype)[None, None], [[1, 1], [1, 1], [0, 0], [0, 0]]
+    )
