@@ -30,7 +30,7 @@ def caption_files(run, paths, explain=False):
 
     from keras_sat.decoding.captioned import explain_captions, to_captions
     from keras_sat.decoding.search import caption_function
-    from keras_sat.encoder.cnn import PICTURES, picture_inputs, shown_picture
+    from keras_sat.encoder.inputs import PICTURES, picture_inputs, shown_picture
 
     encoder, proposals = run.facts["encoder"], run.facts["proposals"]
     names = list(dict.fromkeys(PICTURES.get(name, name) for name in run.inputs))

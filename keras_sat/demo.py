@@ -50,11 +50,11 @@ def main(arguments=None):
 def draw(run, folder):
     """Captions test pictures from their files, as a user's, and draws the attention; returns the overlays' paths."""
     from keras_sat.caption import caption_files, save_overlay
-    from keras_sat.data import input_pipeline
+    from keras_sat.data.reading import read_records
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for record in input_pipeline.read_records(run.data(), "test", PICTURES):
+    for record in read_records(run.data(), "test", PICTURES):
         paths.append(folder / f"{record.source_id}.png")
         paths[-1].write_bytes(record.encoded)
     overlays = []

@@ -66,12 +66,13 @@ def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=No
     Returns:
         ([`Captioned` of each image], `Evaluation`).
     """
+    from keras_sat.data.reading import reading
     from keras_sat.decoding.captioned import caption_split
     from keras_sat.decoding.search import caption_function
     from keras_sat.evaluation.attention_correctness import describe_attention, evaluate_attention
 
     vocabulary = run.vocabulary()
-    with data.reading(split):
+    with reading(data, split):
         generate = caption_function(model, run.experiment.decoding)
         captioned = caption_split(generate, model, data, split, vocabulary, limit)
         if results:
@@ -89,10 +90,11 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
     Raises:
         UserError: they are not of this split.
     """
+    from keras_sat.data.reading import reading
     from keras_sat.decoding.captioned import Captioned
     from keras_sat.evaluation.results_file import check_split
 
-    with data.reading(split):
+    with reading(data, split):
         records = _records(data, split)
         check_split(source, captions, data, split, records)
     captioned = [
@@ -104,7 +106,7 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
 def _records(data, split, limit=0):
     """{source id: `Record`} of a split, without what is large."""
     from keras_sat.data.examples import MAPS
-    from keras_sat.data.input_pipeline import read_records
+    from keras_sat.data.reading import read_records
 
     nothing = {"encoded": b"", "proposals": None, **dict.fromkeys(MAPS)}
     return {

@@ -24,7 +24,7 @@ def validate(run):
     Raises:
         UserError: NOT_BLESSED; the data set holds no pictures.
     """
-    from keras_sat.data.input_pipeline import read_records
+    from keras_sat.data.reading import read_records
     from keras_sat.export import Batching, export, next_version
 
     data = run.data()
@@ -96,8 +96,8 @@ def _boxes(run, records):
     """Object proposals of the whole pictures, where the captioner takes them: they are not sought in the graph."""
     if "boxes" not in run.facts["inputs"]:
         return None
-    from keras_sat.encoder.cnn import picture_inputs
-    from keras_sat.pictures.proposals import out_of_crop
+    from keras_sat.encoder.inputs import picture_inputs
+    from keras_sat.pictures.boxes import out_of_crop
 
     encoder, regions = run.facts["encoder"], run.facts["proposals"]
     found = [

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from keras_sat import config as configuration
 from keras_sat.data.prepared import COMPLETED
-from keras_sat.pictures import proposals
+from keras_sat.data.record import FORMAT_VERSION
+from keras_sat.pictures import boxes, proposals
 from keras_sat.utils.errors import UserError, command
 from keras_sat.utils.files import write_text
 
@@ -35,7 +36,6 @@ def prepare(config, output, beam_flags=()):
     logging.getLogger().setLevel(
         logging.CRITICAL
     )  # Beam warns of what is not installed, and logs errors that it raises
-    from keras_sat.data.examples import FORMAT_VERSION
     from pipeline.preparation import beam_runner, chain
     from pipeline.sources.base import open_source
 
@@ -48,9 +48,9 @@ def prepare(config, output, beam_flags=()):
         "settings": _settings(config),
     }
     if config.proposals.file:
-        wanted["boxes"] = proposals.fingerprint(config.proposals.file)
+        wanted["boxes"] = boxes.fingerprint(config.proposals.file)
     if Path(config.encoder.weights).is_file():
-        wanted["weights"] = proposals.fingerprint(config.encoder.weights)
+        wanted["weights"] = boxes.fingerprint(config.encoder.weights)
     wanted = json.loads(json.dumps(wanted))  # as it will be read back
     with _locked(output):
         if output.exists():

@@ -7,17 +7,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_sat.config import Encoder
-from keras_sat.encoder.cnn import (
-    build_encoder,
-    dequantise,
-    enlarged,
-    load_encoder,
-    picture_inputs,
-    quantise,
-    random_crop,
-    shown_picture,
-    weights_fingerprint,
-)
+from keras_sat.data.quantisation import dequantise, quantise
+from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder, weights_fingerprint
+from keras_sat.encoder.inputs import picture_inputs, random_crop, shown_picture
 from keras_sat.pictures.decode import decode_image
 from keras_sat.utils.errors import UserError
 

@@ -19,13 +19,13 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from keras_sat import config
 from keras_sat.caption import caption_files
 from keras_sat.data import scenes
-from keras_sat.encoder.cnn import PICTURES as PICTURES_OF
-from keras_sat.encoder.cnn import picture_inputs
+from keras_sat.encoder.inputs import PICTURES as PICTURES_OF
+from keras_sat.encoder.inputs import picture_inputs
 from keras_sat.evaluation import report
 from keras_sat.evaluation.evaluation import Evaluation
 from keras_sat.export import Batching, export, main
-from keras_sat.exporting.signatures import in_crop, usable
-from keras_sat.pictures.proposals import cropped, pad_boxes
+from keras_sat.pictures.box_tensors import batch_in_crop, usable_boxes
+from keras_sat.pictures.boxes import cropped, pad_boxes
 from keras_sat.runs.checkpoints import Checkpoints, Progress
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.runs.run import create_run
@@ -293,9 +293,9 @@ def test_mistakes_are_named(runs, data, tmp_path):
 def test_boxes_are_taken_as_preparation_takes_them():
     given = np.float32([[0.4, 0.4, 0.6, 0.6], [0, 0, 0.05, 1], [0.2, 0.1, 0.9, 1.0], [0, 0, 0, 0]])
     shapes = [(300, 200), (100, 640)]
-    found = usable(in_crop(tf.constant([given] * 2), tf.constant(shapes))).numpy()
+    found = usable_boxes(batch_in_crop(tf.constant([given] * 2), tf.constant(shapes))).numpy()
     for boxes, shape in zip(found, shapes):
         expected, _ = cropped(given, np.float32([4, 3, 2, 1]), *shape)
         np.testing.assert_allclose(boxes, pad_boxes(expected, 4), atol=1e-6)
     garbage = tf.constant([[[0.5, 0.5, 0.5, 0.9], [np.nan, 0, 1, 1]], [[-1, 0, 2, 1], [0, 0, 0, 0]]])
-    np.testing.assert_array_equal(usable(garbage), [[[0, 0, 1, 1], [0, 0, 0, 0]]] * 2)
+    np.testing.assert_array_equal(usable_boxes(garbage), [[[0, 0, 1, 1], [0, 0, 0, 0]]] * 2)

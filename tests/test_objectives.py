@@ -13,7 +13,7 @@ import tensorflow as tf
 from pycocoevalcap.cider.cider import Cider
 
 from keras_sat import config
-from keras_sat.data.input_pipeline import read_captions
+from keras_sat.data.reading import read_captions
 from keras_sat.layers.noise import UNCHANGED, Noise
 from keras_sat.models import build_captioner
 from keras_sat.text.vocabulary import END, PAD, UNKNOWN

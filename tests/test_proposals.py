@@ -7,14 +7,8 @@ from PIL import Image
 
 from keras_sat.config import Proposals
 from keras_sat.data import scenes
-from keras_sat.pictures.proposals import (
-    check,
-    cropped,
-    fingerprint,
-    pad_boxes,
-    propose,
-    read_boxes_file,
-)
+from keras_sat.pictures.boxes import cropped, fingerprint, pad_boxes, read_boxes_file
+from keras_sat.pictures.proposals import check, propose
 from keras_sat.utils.errors import UserError
 
 METHODS = ["edgeboxes", "selective_search"]

@@ -62,7 +62,7 @@ class Shares:
 class Proposals:
     """Boxes that may hold an object, an image's areas beside the cells of its feature map.
 
-    `method`: `edgeboxes`, `selective_search`, `file` (read from `file`, see `keras_sat.pictures.proposals.read_boxes_file`) or
+    `method`: `edgeboxes`, `selective_search`, `file` (read from `file`, see `keras_sat.pictures.boxes.read_boxes_file`) or
     `none`. `most`: boxes kept an image, in the order of objectness. `image_size`: pixels of a larger picture on which they
     are sought and from whose feature map, stored beside the encoder's own, they are pooled; none is stored by default.
     """

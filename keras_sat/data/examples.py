@@ -1,13 +1,9 @@
 """The record: one `tf.train.Example` an image, with all its captions. The one place that knows the keys."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import tensorflow as tf
 
-from keras_sat.data.phrase import Phrase
-
-FORMAT_VERSION = 1
+from keras_sat.data.record import Phrase, Record
 
 # Keys in the spelling of official.vision.data.tfrecord_lib (which takes 26 s to import) where that has one.
 SOURCE_ID = "image/source_id"
@@ -28,28 +24,6 @@ OBJECT_BOXES = "object/boxes"
 OBJECT_WORDS = "object/words"
 OBJECT_CAPTIONS = "object/captions"
 OBJECT_SPANS = "object/spans"
-
-
-@dataclass(frozen=True)
-class Record:
-    """An image as it is stored.
-
-    `features`: (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]) or None; `region_features`: the same of a
-    larger picture; `mirrored_features`: of the mirror image; `cropped_features`: of cut-outs, [crops, h, w, D] and
-    [crops·h·w]. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or None.
-    """
-
-    source_id: str
-    captions: tuple[str, ...]
-    encoded: bytes = b""
-    height: int = 0
-    width: int = 0
-    phrases: tuple[Phrase, ...] = ()
-    features: tuple | None = None
-    region_features: tuple | None = None
-    mirrored_features: tuple | None = None
-    cropped_features: tuple | None = None
-    proposals: tuple | None = None
 
 
 def serialize(record):

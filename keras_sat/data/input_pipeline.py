@@ -9,9 +9,10 @@ Inputs, by name: `features`, float32 [B, h, w, D], the stored feature maps; `reg
 import tensorflow as tf
 
 from keras_sat.data import examples
+from keras_sat.data.quantisation import dequantise
 from keras_sat.data.sharding import WHOLE
-from keras_sat.encoder.cnn import dequantise
-from keras_sat.pictures.decode import decode_image, mirrored_boxes
+from keras_sat.pictures.box_tensors import flipped_boxes
+from keras_sat.pictures.decode import decode_image
 from keras_sat.text.ids import caption_lengths, longest_first
 from keras_sat.text.vocabulary import PAD, mirrored
 
@@ -96,20 +97,6 @@ def evaluation_batches(data, split, batch_size, limit=0, inputs=("features",)):
     return _ready(parsed.map(_keep_image).batch(batch_size), data).prefetch(2)
 
 
-def read_records(data, split, limit=0):
-    """The split's `Record`s, in stored order, `limit` of them (0 = all)."""
-    for record in tf.data.TFRecordDataset(data.shards(split)).take(limit or -1):
-        yield examples.deserialize(record.numpy())
-
-
-def read_captions(data, split):
-    """(source id, captions) of the split's images, in stored order; nothing else of them is parsed."""
-    parse = _no_autograph(lambda record: examples.parse(record, {}, data.quantisation))
-    parsed = tf.data.TFRecordDataset(data.shards(split)).map(parse, tf.data.AUTOTUNE)
-    for image in parsed.prefetch(64).as_numpy_iterator():
-        yield image["source_id"].decode(), image["captions"]
-
-
 def _input_shapes(data, inputs):
     data.check_inputs(inputs)
     return {name: data.input_shapes[name] for name in inputs}
@@ -144,7 +131,7 @@ class _Views:
                 views = tf.nest.map_structure(lambda *each: tf.concat(each, axis=0), views, crops)
             image["features"] = {name: each[view] for name, each in views.items()}
         if "boxes" in image:
-            image["boxes"] = either(mirrored_boxes(image["boxes"]), image["boxes"])
+            image["boxes"] = either(flipped_boxes(image["boxes"]), image["boxes"])
         return image | ({"mirrored": mirror} if "pixels" in image else {})
 
 

@@ -1,10 +1,10 @@
 """A prepared data set on disk: found, checked and described before anything is read from it."""
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_sat.data.record import FORMAT_VERSION
 from keras_sat.utils.errors import UserError
 
 COMPLETED = "COMPLETED"
@@ -103,18 +103,6 @@ class PreparedData:
             paths.append(str(path))
         return paths
 
-    @contextlib.contextmanager
-    def reading(self, *splits):
-        """Around code that reads these splits: a corrupt shard becomes a `UserError` that names it."""
-        import tensorflow as tf
-
-        try:
-            yield
-        except tf.errors.DataLossError:
-            for split in splits:
-                check_shards(self.shards(split))
-            raise
-
     def images(self, split):
         return self.statistics[split]["images"]
 
@@ -125,8 +113,6 @@ def open_prepared(folder):
     Raises:
         UserError: missing, unfinished or unreadable folder, or one of another format version.
     """
-    from keras_sat.data.examples import FORMAT_VERSION
-
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(
@@ -149,21 +135,3 @@ def open_prepared(folder):
             f"{folder}: record format {manifest.get('format')}, expected {FORMAT_VERSION}; prepare it again"
         )
     return PreparedData(folder, manifest, statistics)
-
-
-def check_shards(paths):
-    """Reads the shards to the end.
-
-    Raises:
-        UserError: naming the first shard that is corrupt.
-    """
-    import tensorflow as tf
-
-    for path in paths:
-        try:
-            for _ in tf.data.TFRecordDataset(path):
-                pass
-        except tf.errors.DataLossError as error:
-            raise UserError(
-                f"{path}: corrupt shard ({error.message.splitlines()[0]}); prepare the data set again"
-            ) from error

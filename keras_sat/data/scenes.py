@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from keras_sat.data.phrase import Phrase
+from keras_sat.data.record import Phrase
 
 # Names what is drawn, in the fingerprints of data sets: change it with the pictures or captions.
 VERSION = "ec3d25c8118cd2a9"

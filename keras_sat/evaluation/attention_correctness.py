@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
-from keras_sat.pictures.proposals import in_crop
+from keras_sat.pictures.boxes import in_crop
 from keras_sat.text.vocabulary import split as split_words
 
 

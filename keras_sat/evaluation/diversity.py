@@ -6,8 +6,8 @@ Reference: van Miltenburg et al. 2018, "Measuring the diversity of automatic ima
 import functools
 import sys
 
-from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
+from keras_sat.data.reading import read_captions, reading
 from keras_sat.decoding.captioned import normalised
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.progress import progress_bar
@@ -58,8 +58,8 @@ def _training_captions(folder, fingerprint):
     bar = progress_bar(
         total=data.images("train"), desc="reading train's captions", unit=" images", leave=False
     )
-    with data.reading("train"), bar:
-        for _, texts in input_pipeline.read_captions(data, "train"):
+    with reading(data, "train"), bar:
+        for _, texts in read_captions(data, "train"):
             captions.update(normalised(texts))
             bar.update(1)
     return captions

@@ -60,7 +60,7 @@ def check_split(path, captions, data, split, known):
     """
     if not (strange := next((image for image in captions if image not in known), None)):
         return
-    from keras_sat.data.input_pipeline import read_captions
+    from keras_sat.data.reading import read_captions
 
     others = [name for name in data.manifest["splits"] if name != split]
     home = next(

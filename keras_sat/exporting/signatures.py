@@ -3,8 +3,9 @@
 import tensorflow as tf
 
 from keras_sat.decoding.search import generate
-from keras_sat.encoder.cnn import picture_sizes
+from keras_sat.encoder.inputs import picture_sizes
 from keras_sat.models.losses import word_log_probs
+from keras_sat.pictures.box_tensors import batch_in_crop, usable_boxes
 from keras_sat.pictures.decode import OK, decode_pictures
 from keras_sat.text.vocabulary import END, PAD
 from keras_sat.utils.progress import progress_bar
@@ -47,9 +48,11 @@ def trace(run, max_pixels):
         )
         if boxes is not None:
             boxes = (
-                in_crop(boxes, pictures["shape"]) if facts["encoder"]["resize"] == "crop" else boxes
+                batch_in_crop(boxes, pictures["shape"])
+                if facts["encoder"]["resize"] == "crop"
+                else boxes
             )
-            pictures["boxes"] = usable(boxes)
+            pictures["boxes"] = usable_boxes(boxes)
         return model.encode(features(pictures)), status
 
     def answer(status, **outputs):
@@ -118,23 +121,3 @@ def _where(condition, values):
     """Values [B, …] where the condition [B] holds, else blank."""
     condition = tf.reshape(condition, [-1] + [1] * (values.shape.rank - 1))
     return tf.where(condition, values, tf.zeros_like(values))
-
-
-def in_crop(boxes, shapes):
-    """`keras_sat.pictures.proposals.in_crop` of a batch: boxes [B, M, 4] of whole pictures of shapes int32 [B, 2]."""
-    shapes = tf.cast(tf.tile(tf.maximum(shapes, 1), [1, 2]), tf.float32)
-    seen = tf.reduce_min(shapes, axis=-1, keepdims=True) * 224 / 256 / shapes
-    return (boxes - 0.5) / seen[:, None] + 0.5
-
-
-def usable(boxes):
-    """The boxes float32 [B, M, 4] that have an area, as far as they lie in the picture, followed by zeros.
-
-    An image without any has one of the whole picture, as `keras_sat.pictures.proposals.propose` gives it.
-    """
-    boxes = tf.clip_by_value(tf.where(tf.math.is_finite(boxes), boxes, 0.0), 0.0, 1.0)
-    empty = tf.reduce_any(boxes[..., 2:] <= boxes[..., :2], axis=-1)
-    order = tf.argsort(tf.cast(empty, tf.int32), axis=-1, stable=True)
-    boxes = tf.gather(tf.where(empty[..., None], 0.0, boxes), order, batch_dims=1)
-    whole = tf.pad([[0.0, 0.0, 1.0, 1.0]], [[0, boxes.shape[1] - 1], [0, 0]])
-    return tf.where(tf.reduce_all(empty, axis=-1)[:, None, None], whole, boxes)

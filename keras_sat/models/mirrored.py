@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_sat.models.captioner import Captioner
-from keras_sat.pictures.decode import mirrored_boxes
+from keras_sat.pictures.box_tensors import flipped_boxes
 
 
 class Mirrored:
@@ -29,9 +29,9 @@ class Mirrored:
     def encode(self, inputs):
         seen = {"pixels": inputs["pixels"][:, :, ::-1]}
         if "boxes" in inputs:
-            seen["boxes"] = mirrored_boxes(inputs["boxes"])
+            seen["boxes"] = flipped_boxes(inputs["boxes"])
         annotations = self.model.encode(self._features(seen))
-        return annotations | {"boxes": mirrored_boxes(annotations["boxes"])}
+        return annotations | {"boxes": flipped_boxes(annotations["boxes"])}
 
     def initial_state(self, annotations, n):
         return self.model.initial_state(annotations, n)

@@ -186,13 +186,15 @@ class Run:
 
     @functools.cached_property
     def features(self):
-        """The captioner's inputs from what `keras_sat.encoder.cnn.picture_inputs` gives: a compiled function of {name: [B, …]}.
+        """The captioner's inputs from what `keras_sat.encoder.inputs.picture_inputs` gives: a compiled function of {name: [B, …]}.
 
         Feature maps go through the form in which preparation stores them, so that the model sees what it saw in training.
         """
         import tensorflow as tf
 
-        from keras_sat.encoder.cnn import PICTURES, dequantise, enlarged, quantise
+        from keras_sat.data.quantisation import dequantise, quantise
+        from keras_sat.encoder.cnn import enlarged
+        from keras_sat.encoder.inputs import PICTURES
 
         names, encoders = self.inputs, {}
         if "features" in names:

@@ -111,7 +111,7 @@ class SelfCritical:
 
     def prepare(self, data, vocabulary):
         """The training captions are the corpus by which CIDEr-D weighs words."""
-        from keras_sat.data.input_pipeline import read_captions
+        from keras_sat.data.reading import read_captions
         from keras_sat.training.rewards import CiderReward
 
         images = [captions.tolist() for _, captions in read_captions(data, "train")]

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
+from keras_sat.data.reading import reading
 from keras_sat.data.sharding import WHOLE, Part, dealt, not_empty
 from keras_sat.runs.checkpoints import Checkpoints, Progress
 from keras_sat.runs.run import open_run
@@ -92,7 +93,7 @@ class Trainer:
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            with self.data.reading("train", "val"):
+            with reading(self.data, "train", "val"):
                 with self.strategy.scope():
                     self.objective.prepare(self.data, self.vocabulary)
                 self._function = self._train_function()

@@ -3,9 +3,10 @@
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
+from keras_sat.data.reading import read_records
 from keras_sat.decoding.captioned import caption_split, normalised_references
 from keras_sat.decoding.search import caption_function
-from keras_sat.encoder.cnn import shown_picture
+from keras_sat.encoder.inputs import shown_picture
 from keras_sat.evaluation.scorers import score
 
 
@@ -28,7 +29,7 @@ class Validation:
         )
         self._strategy = strategy
         self._limit = experiment.train.validation_images
-        records = list(input_pipeline.read_records(data, "val", self._limit))
+        records = list(read_records(data, "val", self._limit))
         self._references = normalised_references(records)
         encoder = data.manifest["encoder"]
         shown = records[: experiment.train.pictures]

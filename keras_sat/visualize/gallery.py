@@ -14,7 +14,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from keras_sat.encoder.cnn import shown_picture
+from keras_sat.encoder.inputs import shown_picture
 from keras_sat.evaluation.report import ROWS, formatted
 from keras_sat.utils.files import write_text
 from keras_sat.visualize.attention import BOXES, grid_of, notes
@@ -87,7 +87,7 @@ def choose(evaluation, seed=1):
 
 def stored_pictures(data, split):
     """The function `pictures` of `write_gallery` for a split of a `PreparedData` that holds its pictures."""
-    from keras_sat.data.input_pipeline import read_records
+    from keras_sat.data.reading import read_records
 
     def pictures(images):
         records = (record for record in read_records(data, split) if record.source_id in images)

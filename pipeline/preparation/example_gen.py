@@ -14,8 +14,9 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.metrics import Metrics
 
-from keras_sat.pictures.decode import decode_picture, picture_fault
-from keras_sat.pictures.proposals import read_boxes_file
+from keras_sat.pictures.boxes import CROP_SHARE, read_boxes_file
+from keras_sat.pictures.decode import decode_picture
+from keras_sat.pictures.headers import picture_fault
 from keras_sat.text.vocabulary import split
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import artifacts, beam_runner
@@ -42,7 +43,7 @@ def run(source, config, folder, options):
             than the CNN takes them.
     """
     needed = max(config.encoder.pixels, config.proposals.image_size or 0)
-    needed = math.ceil(needed * 256 / 224) if config.encoder.resize == "crop" else needed
+    needed = math.ceil(needed / CROP_SHARE) if config.encoder.resize == "crop" else needed
     if config.picture_size and config.picture_size < needed:
         raise UserError(
             f"picture_size: {config.picture_size} is less than the {needed} pixels that the CNN takes; raise it"

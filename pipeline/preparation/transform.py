@@ -12,14 +12,9 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
+from keras_sat.data.quantisation import dequantise, quantise
 from keras_sat.encoder import scenes_cnn  # noqa: F401  registers its layers, also where a worker loads the encoder
-from keras_sat.encoder.cnn import (
-    PICTURES,
-    dequantise,
-    picture_inputs,
-    quantise,
-    random_crop,
-)
+from keras_sat.encoder.inputs import PICTURES, picture_inputs, random_crop
 from pipeline.preparation import artifacts, beam_runner
 from pipeline.sources.base import SPLITS
 

@@ -41,7 +41,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def load(self, item):
-        """The merged item's `keras_sat.data.examples.Record`: encoded picture, captions and phrases.
+        """The merged item's `keras_sat.data.record.Record`: encoded picture, captions and phrases.
 
         Raises:
             OSError: where the picture cannot be read.

@@ -20,7 +20,7 @@ class FileSource(Source):
     listings = ()
 
     def load(self, item):
-        from keras_sat.data.examples import Record
+        from keras_sat.data.record import Record
 
         if not item.path:
             raise FileNotFoundError(

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 from apache_beam.io.filesystems import FileSystems
 
-from keras_sat.data.phrase import Phrase
+from keras_sat.data.record import Phrase
 from keras_sat.utils.errors import UserError
 from pipeline.sources import files
 from pipeline.sources.base import UNSPLIT, Item, split_by_hash

@@ -36,7 +36,7 @@ class ScenesSource(Source):
             yield Item(scenes.scene_id(split, index), split)
 
     def load(self, item):
-        from keras_sat.data.examples import Record
+        from keras_sat.data.record import Record
 
         scene = scenes.draw(item.id, self._seed)
         return Record(item.id, scene.captions, scene.image, phrases=scene.phrases)

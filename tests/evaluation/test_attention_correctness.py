@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_sat.data import input_pipeline
-from keras_sat.data.examples import Record
-from keras_sat.data.phrase import Phrase
+from keras_sat.data.reading import read_records
+from keras_sat.data.record import Phrase, Record
 from keras_sat.decoding.captioned import Captioned, normalised_references
 from keras_sat.evaluation.attention_correctness import (
     evaluate_attention,
@@ -68,7 +67,7 @@ def test_no_attention_has_more_in_the_box_than_the_best(regions):
 
 def test_a_splits_nouns_between_uniform_and_best(run, data, vocabulary):
     model = run.load_model()
-    records = {record.source_id: record for record in input_pipeline.read_records(data, "test")}
+    records = {record.source_id: record for record in read_records(data, "test")}
     generator, captioned = np.random.default_rng(1), []
     for name, (caption, *_) in normalised_references(records.values()).items():
         attention = generator.dirichlet(np.full(64, 0.1), size=len(caption.split()))

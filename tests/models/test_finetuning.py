@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_sat import config
 from keras_sat.data import input_pipeline
+from keras_sat.data.reading import read_records
 from keras_sat.encoder.cnn import build_encoder, unfreeze
 from keras_sat.models import build_captioner
 from keras_sat.runs.run import create_run, open_run
@@ -104,7 +105,7 @@ def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     from keras_sat.decoding.captioned import caption_split
     from keras_sat.decoding.search import caption_function
 
-    records = list(input_pipeline.read_records(data, "val"))
+    records = list(read_records(data, "val"))
     paths = [tmp_path / f"{record.source_id}.png" for record in records]
     for path, record in zip(paths, records):
         path.write_bytes(record.encoded)

@@ -11,7 +11,7 @@ from keras_sat.data import input_pipeline
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
 from keras_sat.models.mirrored import Mirrored
-from keras_sat.pictures.decode import mirrored_boxes
+from keras_sat.pictures.box_tensors import flipped_boxes
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.runs.run import create_run
 from keras_sat.text.vocabulary import SPECIALS, Vocabulary
@@ -54,7 +54,7 @@ def test_a_picture_is_captioned_as_its_mirror_image_left_and_right_changed(model
     assert both.input_shapes.keys() == {"pixels", *model.input_shapes}
     picture = INPUTS | {"pixels": PIXELS}
     other = {
-        "boxes": mirrored_boxes(INPUTS["boxes"]),
+        "boxes": flipped_boxes(INPUTS["boxes"]),
         "pixels": PIXELS[:, :, ::-1],
         "captions": tf.gather(WORDS, INPUTS["captions"]),
     }
@@ -65,13 +65,13 @@ def test_a_picture_is_captioned_as_its_mirror_image_left_and_right_changed(model
 
 def test_the_mirror_image_alone_is_captioned_and_looked_at_in_places_of_the_picture(model):
     mirror = Mirrored(model, features, (8, 12, 3), WORDS)
-    seen = of({"boxes": mirrored_boxes(INPUTS["boxes"]), "pixels": PIXELS[:, :, ::-1]}, model)
+    seen = of({"boxes": flipped_boxes(INPUTS["boxes"]), "pixels": PIXELS[:, :, ::-1]}, model)
     log_probs, attention = mirror(INPUTS | {"pixels": PIXELS})
     expected, looks = model(seen | {"captions": tf.gather(WORDS, INPUTS["captions"])})
     np.testing.assert_array_equal(log_probs, tf.gather(expected, WORDS, axis=-1))
     np.testing.assert_array_equal(attention, looks)
     np.testing.assert_allclose(
-        mirror.encode(INPUTS | {"pixels": PIXELS})["boxes"], mirrored_boxes(model.encode(seen)["boxes"])
+        mirror.encode(INPUTS | {"pixels": PIXELS})["boxes"], flipped_boxes(model.encode(seen)["boxes"])
     )
 
 

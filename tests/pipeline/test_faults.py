@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
+from keras_sat.data.reading import read_records
 from keras_sat.pictures.decode import decode_image, decode_picture
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import chain
@@ -95,7 +95,7 @@ def test_good_examples_are_untouched(corpus, prepared):
     data = open_prepared(prepared)
     found = {}
     for split in ("train", "val", "test"):
-        for record in input_pipeline.read_records(data, split):
+        for record in read_records(data, split):
             found[record.source_id] = split
             assert record.encoded == (folder / "Flicker8k_Dataset" / record.source_id).read_bytes()
             captions = [corpora.caption(record.source_id, number) for number in range(5)]
@@ -258,7 +258,7 @@ def test_pictures_may_be_stored_smaller(tmp_path):
     for name in ("out", "again"):
         prepare(small_prepare(**config, picture_size=140), tmp_path / name)
     assert digests(tmp_path / "out") == digests(tmp_path / "again")
-    found = {r.source_id: r for r in input_pipeline.read_records(open_prepared(tmp_path / "out"), "train")}
+    found = {r.source_id: r for r in read_records(open_prepared(tmp_path / "out"), "train")}
     assert {name: (r.width, r.height) for name, r in found.items()} == {
         "wide.jpg": (210, 140),
         "tall.png": (140, 373),

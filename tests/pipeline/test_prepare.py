@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sat.data import input_pipeline, scenes
+from keras_sat.data import scenes
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder.cnn import dequantise, load_encoder, random_crop
+from keras_sat.data.quantisation import dequantise
+from keras_sat.data.reading import read_records
+from keras_sat.encoder.cnn import load_encoder
+from keras_sat.encoder.inputs import random_crop
 from keras_sat.pictures.decode import decode_image
 from keras_sat.text.vocabulary import Vocabulary, split
 from keras_sat.utils.errors import UserError
@@ -40,7 +43,7 @@ def test_two_runs_give_equal_bytes(data_folder, tmp_path):
 
 def test_features_are_the_encoders(data):
     encoder = load_encoder(data.folder / "encoder.keras")
-    for record in input_pipeline.read_records(data, "val"):
+    for record in read_records(data, "val"):
         expected = encoder(decode_image(record.encoded, 128)[None])[0].numpy()
         values, minimum, scale = record.features
         found = dequantise(values.reshape(64, -1), minimum, scale).numpy().reshape(expected.shape)
@@ -51,7 +54,7 @@ def test_features_are_the_encoders(data):
 def test_other_views_are_the_encoders_of_the_mirror_image_and_of_cut_outs(mirrored_data):
     """Of training pictures alone; the first and the third cut-out are mirrored, and no two are alike."""
     encoder, section = load_encoder(mirrored_data.folder / "encoder.keras"), mirrored_data.manifest["encoder"]
-    for record in input_pipeline.read_records(mirrored_data, "train"):
+    for record in read_records(mirrored_data, "train"):
         whole = decode_image(record.encoded, 128)
         seed = [1, zlib.crc32(record.source_id.encode())]
         crops = [random_crop(record.encoded, section, [*seed, number]) for number in range(3)]
@@ -64,13 +67,13 @@ def test_other_views_are_the_encoders_of_the_mirror_image_and_of_cut_outs(mirror
             expected = encoder(tf.stack(pixels)).numpy().reshape(64 * len(pixels), -1)
             found = dequantise(values.reshape(64 * len(pixels), -1), minimum, scale).numpy()
             assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)
-    for record in input_pipeline.read_records(mirrored_data, "val"):
+    for record in read_records(mirrored_data, "val"):
         assert record.mirrored_features is None and record.cropped_features is None
 
 
 def test_records_are_the_sources(data):
     ids = {f"val-{index:06d}" for index in range(8)}
-    records = {record.source_id: record for record in input_pipeline.read_records(data, "val")}
+    records = {record.source_id: record for record in read_records(data, "val")}
     assert set(records) == ids
     for name, record in records.items():
         scene = scenes.draw(name, seed=1)
@@ -83,7 +86,7 @@ def test_records_are_the_sources(data):
 
 def test_statistics_and_vocabulary_are_a_recount(data, vocabulary):
     for name, images in (("train", 40), ("val", 8), ("test", 8)):
-        captions = [text for record in input_pipeline.read_records(data, name) for text in record.captions]
+        captions = [text for record in read_records(data, name) for text in record.captions]
         words = split(captions).to_list()
         found = data.statistics[name]
         assert (found["images"], found["captions"]) == (images, 5 * images)

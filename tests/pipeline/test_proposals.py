@@ -6,9 +6,13 @@ import pytest
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder.cnn import dequantise, enlarged, load_encoder, picture_inputs
+from keras_sat.data.quantisation import dequantise
+from keras_sat.data.reading import read_records
+from keras_sat.encoder.cnn import enlarged, load_encoder
+from keras_sat.encoder.inputs import picture_inputs
+from keras_sat.pictures.boxes import pad_boxes
 from keras_sat.pictures.decode import decode_image
-from keras_sat.pictures.proposals import pad_boxes, propose
+from keras_sat.pictures.proposals import propose
 from keras_sat.utils.errors import UserError
 from pipeline import prepare as command
 from pipeline.prepare import prepare
@@ -17,7 +21,7 @@ from tests.pipeline.test_prepare import digests
 
 
 def test_boxes_are_those_of_the_picture_that_the_cnn_sees(boxes_data):
-    for record in input_pipeline.read_records(boxes_data, "val"):
+    for record in read_records(boxes_data, "val"):
         larger = decode_image(record.encoded, 192).numpy()
         for stored, expected in zip(record.proposals, propose(larger, "edgeboxes", 60)):
             np.testing.assert_array_equal(stored, expected)
@@ -36,7 +40,7 @@ def test_boxes_are_those_of_the_picture_that_the_cnn_sees(boxes_data):
 
 def test_the_second_map_is_that_of_the_larger_picture(boxes_data):
     larger = enlarged(load_encoder(boxes_data.folder / "encoder.keras"), 192)
-    for record in input_pipeline.read_records(boxes_data, "val"):
+    for record in read_records(boxes_data, "val"):
         expected = larger(decode_image(record.encoded, 192)[None])[0].numpy()
         values, minimum, scale = record.region_features
         found = dequantise(values.reshape(144, -1), minimum, scale).numpy().reshape(expected.shape)
@@ -45,7 +49,7 @@ def test_the_second_map_is_that_of_the_larger_picture(boxes_data):
 
 def test_without_proposals_there_are_none(data):
     assert data.manifest["proposals"] is None
-    record = next(input_pipeline.read_records(data, "val"))
+    record = next(read_records(data, "val"))
     assert record.proposals is None and record.region_features is None
     assert set(data.input_shapes) == {"features", "pixels"}
 
@@ -68,7 +72,7 @@ def test_what_is_prepared_needs_opencv_no_more(boxes_data, monkeypatch, capsys):
 def test_records_without_pictures(data, tmp_path):
     prepare(small_prepare(keep_pictures=False, proposals={"method": "edgeboxes", "most": 5}), tmp_path / "data")
     small = open_prepared(tmp_path / "data")
-    for one, other in zip(input_pipeline.read_records(small, "train"), input_pipeline.read_records(data, "train")):
+    for one, other in zip(read_records(small, "train"), read_records(data, "train")):
         without = {"proposals": None, "features": None, "encoded": b""}
         assert one.encoded == b"" and dataclasses.replace(one, **without) == dataclasses.replace(other, **without)
         assert len(one.proposals[0]) == 5

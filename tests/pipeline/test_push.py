@@ -12,7 +12,7 @@ import pytest
 
 from keras_sat import config
 from keras_sat.caption import caption_files
-from keras_sat.data.input_pipeline import read_records
+from keras_sat.data.reading import read_records
 from keras_sat.evaluation import report
 from keras_sat.evaluation.evaluation import Evaluation
 from keras_sat.evaluation.scorers import LABELS
