@@ -1,8 +1,8 @@
-"""What the captioners read: the record format, the input pipeline and the built-in data set."""
+"""What captioners read: the record format, batches from it, and the built-in data set."""
 
 import importlib
 
-# {public name: its module}, imported at first use: some of the modules need no TensorFlow.
+# {public name: its module}. Modules are imported at first use, because only some need TensorFlow.
 _MODULES = {
     "Record": "keras_sat.data.record",
     "evaluation_batches": "keras_sat.data.input_pipeline",
@@ -10,7 +10,7 @@ _MODULES = {
     "read_records": "keras_sat.data.reading",
     "training_batches": "keras_sat.data.input_pipeline",
 }
-__all__ = list(_MODULES)  # noqa: PLE0604
+__all__ = list(_MODULES)
 
 
 def __getattr__(name):

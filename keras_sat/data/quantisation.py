@@ -8,10 +8,10 @@ def quantise(regions, quantisation):
 
     Args:
         regions: float32 [..., L, D].
-        quantisation: `uint8` (a minimum and a scale a region) or `float16`.
+        quantisation: `uint8` (with one minimum and one scale per region) or `float16`.
     Returns:
-        (values, minimum, scale), tensors: uint8 [..., L, D], float32 [..., L], float32 [..., L]; or float16 [..., L, D],
-        None, None.
+        (values, minimum, scale), tensors. For `uint8`: uint8 [..., L, D], float32 [..., L] and
+        float32 [..., L]. For `float16`: float16 [..., L, D], None and None.
     """
     if quantisation == "float16":
         return tf.cast(regions, tf.float16), None, None
@@ -22,6 +22,16 @@ def quantise(regions, quantisation):
 
 
 def dequantise(values, minimum=None, scale=None):
-    """The float32 annotations [..., L, D] of what `quantise` returned, as NumPy arrays or tensors."""
+    """The annotations that `quantise` was given, up to its error.
+
+    Args:
+        values: [..., L, D], NumPy array or tensor.
+        minimum: [..., L], or None for `float16`.
+        scale: [..., L], or None for `float16`.
+    Returns:
+        float32 tensor [..., L, D].
+    """
     values = tf.cast(values, tf.float32)
-    return values if minimum is None else values * scale[..., None] + minimum[..., None]
+    if minimum is None:
+        return values
+    return values * scale[..., None] + minimum[..., None]

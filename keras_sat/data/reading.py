@@ -1,4 +1,4 @@
-"""Records and captions of a prepared data set, one by one, and corrupt shards by name."""
+"""A prepared data set's records and captions, image by image."""
 
 import contextlib
 
@@ -9,21 +9,51 @@ from keras_sat.utils.errors import UserError
 
 
 def read_records(data, split, limit=0):
-    """The split's `Record`s, in stored order, `limit` of them (0 = all)."""
+    """The `Record`s of a split, in stored order.
+
+    Args:
+        data: a `PreparedData`.
+        split: its name.
+        limit: how many to read; 0 for all.
+    """
     for record in tf.data.TFRecordDataset(data.shards(split)).take(limit or -1):
         yield examples.deserialize(record.numpy())
 
 
 def read_captions(data, split):
-    """(source id, captions) of the split's images, in stored order; nothing else of them is parsed."""
-    parse = tf.autograph.experimental.do_not_convert(lambda record: examples.parse(record, {}, data.quantisation))
+    """(source id, captions) of a split's images, in stored order. Nothing else is parsed.
+
+    Args:
+        data: a `PreparedData`.
+        split: its name.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(record):
+        return examples.parse(record, {}, data.quantisation)
+
     parsed = tf.data.TFRecordDataset(data.shards(split)).map(parse, tf.data.AUTOTUNE)
     for image in parsed.prefetch(64).as_numpy_iterator():
         yield image["source_id"].decode(), image["captions"]
 
 
+@contextlib.contextmanager
+def reading(data, *splits):
+    """A context for code that reads these splits: an error from a corrupt shard names the shard.
+
+    Raises:
+        UserError: a shard is corrupt.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError:
+        for split in splits:
+            check_shards(data.shards(split))
+        raise
+
+
 def check_shards(paths):
-    """Reads the shards to the end.
+    """Reads shards to the end.
 
     Raises:
         UserError: naming the first shard that is corrupt.
@@ -34,16 +64,6 @@ def check_shards(paths):
                 pass
         except tf.errors.DataLossError as error:
             raise UserError(
-                f"{path}: corrupt shard ({error.message.splitlines()[0]}); prepare the data set again"
+                f"{path}: corrupt shard ({error.message.splitlines()[0]}); "
+                "prepare the data set again"
             ) from error
-
-
-@contextlib.contextmanager
-def reading(data, *splits):
-    """Around code that reads these splits: a corrupt shard becomes a `UserError` that names it."""
-    try:
-        yield
-    except tf.errors.DataLossError:
-        for split in splits:
-            check_shards(data.shards(split))
-        raise

@@ -1,4 +1,4 @@
-"""An image as a prepared data set holds it. Knows nothing of TensorFlow."""
+"""An image as a prepared data set holds it. Free of TensorFlow."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,16 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Phrase:
-    """A noun phrase of a caption and the box of what it names. "Two dogs" are two of them, with the same span.
+    """A noun phrase of a caption and the box of what it names.
 
-    caption: the caption's index; start, end: the span of its words (as keras_sat.text.vocabulary splits them), end exclusive;
-    noun: its head; box: (ymin, xmin, ymax, xmax), normalised to 0–1.
+    "Two dogs" are two phrases with the same span.
+
+    Attributes:
+        caption: the caption's index.
+        start: the first word of the span, where words are split as keras_sat.text.vocabulary does.
+        end: the word behind the span.
+        noun: the phrase's head.
+        box: (ymin, xmin, ymax, xmax), fractions of the picture.
     """
 
     caption: int
@@ -22,11 +28,23 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Record:
-    """An image as it is stored.
+    """An image with its captions and all that is stored with it.
 
-    `features`: (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]) or None; `region_features`: the same of a
-    larger picture; `mirrored_features`: of the mirror image; `cropped_features`: of cut-outs, [crops, h, w, D] and
-    [crops·h·w]. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or None.
+    A feature map is (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]), where float16
+    has neither minimum nor scale (see `keras_sat.data.quantisation`), or None.
+
+    Attributes:
+        source_id: the image's id in its corpus.
+        captions: all captions, as text.
+        encoded: the encoded picture; empty if it is not kept.
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+        phrases: noun phrases with their boxes, where the corpus has them.
+        features: the feature map of the picture.
+        region_features: the feature map of a larger version of the picture.
+        mirrored_features: the feature map of the horizontally flipped picture.
+        cropped_features: the feature maps of random crops: [crops, h, w, D] and [crops·h·w].
+        proposals: (boxes float32 [m, 4], scores float32 [m]) or None.
     """
 
     source_id: str

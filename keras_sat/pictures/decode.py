@@ -1,6 +1,7 @@
-"""Picture bytes → pixels, by stock TensorFlow ops alone.
+"""Encoded pictures → pixels, with stock TensorFlow ops only.
 
-Preparation, captioning and the served graph all decode with these functions.
+Preparation, captioning and the served graph all decode with these functions, so that they see the
+same pixels.
 """
 
 import functools
@@ -12,8 +13,8 @@ from keras_sat.pictures.headers import (
     FileBytes,
     decoding_fault,
     exif_orientation,
-    gif_colours,
     gif_frame,
+    gif_palette_size,
     picture_fault,
     picture_format,
 )
@@ -22,61 +23,63 @@ OK = "OK"
 
 
 def decode_pictures(encoded, sizes, resize, max_pixels):
-    """A batch of pictures as the CNN takes them. What cannot be decoded stops nothing and changes no other picture.
+    """A batch of pictures as the CNN takes them.
+
+    A picture that cannot be decoded fails nothing and changes no other picture of the batch.
 
     Args:
         encoded: string tensor [B], any bytes.
-        sizes: {name: height and width S in pixels}. resize: see `config.Encoder`.
-        max_pixels: int, the most that are decoded.
+        sizes: {name: height and width S in pixels}.
+        resize: `squash` or `crop`, see `config.Encoder`.
+        max_pixels: int, the largest number of pixels that is decoded.
     Returns:
-        ({name: uint8 [B, S, S, 3], and "shape": int32 [B, 2], height and width of the whole picture}, status string [B]):
-        where the status is not `OK` but says why, the picture is zeros.
+        (pictures, status). Pictures are {name: uint8 [B, S, S, 3]} and "shape", int32 [B, 2], the
+        height and width of the whole picture. Status is a string tensor [B]: `OK`, or the reason
+        why the picture is zeros.
     """
     count = tf.size(encoded, tf.int64)
-    blank = {name: tf.zeros([size, size, 3], tf.uint8) for name, size in sizes.items()} | {
-        "shape": tf.zeros([2], tf.int32)
-    }
+    blank = {name: tf.zeros([size, size, 3], tf.uint8) for name, size in sizes.items()}
+    blank["shape"] = tf.zeros([2], tf.int32)
 
-    def decoded(picture):
-        shown = decode_picture(picture)
-        return {name: fit(shown, size, resize) for name, size in sizes.items()} | {
-            "shape": tf.shape(shown)[:2]
-        }
+    def decode_fitted(picture):
+        whole = decode_picture(picture)
+        fitted = {name: fit(whole, size, resize) for name, size in sizes.items()}
+        return fitted | {"shape": tf.shape(whole)[:2]}
 
     def decode(row, picture):
         fault = picture_fault(picture, max_pixels)
-        return row, fault, tf.cond(fault == "", lambda: decoded(picture), lambda: blank)
+        fitted = tf.cond(fault == "", lambda: decode_fitted(picture), lambda: blank)
+        return row, fault, fitted
 
-    # A dataset, for it alone goes on after an error. The row beyond the last makes sure that there is something to batch.
-    found = (
-        tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
-        .map(decode, 2)
-        .ignore_errors()
-    )
-    found = tf.data.Dataset.from_tensors((count, "", blank)).concatenate(found).batch(count + 1)
-    rows, faults, pictures = found.get_single_element()
+    # Of all ops only a dataset continues after an error. The blank row in front keeps the batch
+    # from being empty.
+    sources = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+    decoded = sources.map(decode, 2).ignore_errors()
+    blank_row = tf.data.Dataset.from_tensors((count, "", blank))
+    rows, faults, fitted = blank_row.concatenate(decoded).batch(count + 1).get_single_element()
+    # A row that is missing could not be decoded. The blank row is the last, and is cut off.
     undecodable = tf.pad(decoding_fault(picture_format(encoded)), [[0, 1]])
-    faults = tf.tensor_scatter_nd_update(undecodable, rows[:, None], faults)[:-1]
-    pictures = {
-        name: tf.ensure_shape(
-            tf.scatter_nd(rows[:, None], each, [count + 1, *each.shape[1:]])[:-1],
-            [None, *each.shape[1:]],
-        )
-        for name, each in pictures.items()
-    }
+    faults = tf.tensor_scatter_nd_update(undecodable, rows[:, None], faults)[:-1]  # [B]
+    pictures = {}
+    for name, values in fitted.items():
+        shape = values.shape[1:]
+        scattered = tf.scatter_nd(rows[:, None], values, [count + 1, *shape])[:-1]
+        pictures[name] = tf.ensure_shape(scattered, [None, *shape])
     return pictures, tf.where(faults == "", OK, faults)
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def decode_picture(encoded):
-    """The picture as it is meant to be seen: JPEG (turned as its EXIF orientation says), PNG, GIF's first frame or BMP.
+    """A picture as it is meant to be seen.
+
+    A JPEG is turned to its EXIF orientation, and of a GIF only the first frame is decoded.
 
     Args:
-        encoded: scalar string tensor.
+        encoded: scalar string tensor; JPEG, PNG, GIF or BMP.
     Returns:
         uint8 [H, W, 3], RGB.
     Raises:
-        tf.errors.InvalidArgumentError: where the bytes are no picture.
+        tf.errors.InvalidArgumentError: the bytes are no picture.
     """
     kind = picture_format(encoded)
     one_frame = tf.cond(kind == "GIF", lambda: _first_frame(encoded), lambda: encoded)
@@ -86,21 +89,33 @@ def decode_picture(encoded):
     orientation = exif_orientation(encoded)
     pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
     upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
-    mirrored = tf.reduce_any(orientation == [2, 3, 6, 7])
+    flipped = tf.reduce_any(orientation == [2, 3, 6, 7])
     pixels = tf.cond(upside_down, lambda: pixels[::-1], lambda: pixels)
-    return tf.cond(mirrored, lambda: pixels[:, ::-1], lambda: pixels)
+    return tf.cond(flipped, lambda: pixels[:, ::-1], lambda: pixels)
 
 
 def decode_image(encoded, image_size, resize="squash"):
-    """The picture of `decode_picture` as the CNN takes it; arguments and result as those of `fit`."""
+    """The picture of `decode_picture` as the CNN takes it.
+
+    Args:
+        encoded: scalar string tensor or bytes.
+        image_size: height and width S of the result in pixels.
+        resize: `squash` or `crop`, see `config.Encoder`.
+    Returns:
+        uint8 [S, S, 3].
+    """
     return _decoder(image_size, resize)(encoded)
 
 
 @functools.cache
 def _decoder(image_size, resize):
-    """`decode_image` for one kind of encoder, as one graph: op by op it would take twice the time."""
-    decode = lambda encoded: fit(decode_picture(encoded), image_size, resize)  # noqa: E731
-    return tf.function(decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    """`decode_image` for one kind of encoder, as one graph; op by op takes twice the time."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def decode(encoded):
+        return fit(decode_picture(encoded), image_size, resize)
+
+    return decode
 
 
 def fit(pixels, image_size, resize="squash"):
@@ -115,46 +130,49 @@ def fit(pixels, image_size, resize="squash"):
     """
     shape = tf.shape(pixels)[:2]
     if resize == "crop":
-        scale = image_size / CROP_SHARE / tf.cast(tf.reduce_min(shape), tf.float32)
-        whole = tf.cast(tf.math.ceil(tf.cast(shape, tf.float32) * scale), tf.int32)
+        shorter_side = tf.cast(tf.reduce_min(shape), tf.float32)
+        scale = image_size / CROP_SHARE / shorter_side
+        resized = tf.cast(tf.math.ceil(tf.cast(shape, tf.float32) * scale), tf.int32)
     else:
-        whole = tf.constant([image_size, image_size])
-    # Only what is seen is computed: of a narrow strip, the whole would be very large.
-    # Antialiasing matters: pictures are mostly shrunk. Where the size is right already, this changes no pixel.
-    seen = tf.raw_ops.ScaleAndTranslate(
+        resized = tf.constant([image_size, image_size])
+    # Only the visible part is computed, because the resized whole of a narrow strip would be very
+    # large. Antialiasing matters, since most pictures are shrunk. A picture of the right size stays
+    # as it is.
+    visible = tf.raw_ops.ScaleAndTranslate(
         images=pixels[None],
         size=[image_size, image_size],
-        scale=tf.cast(whole, tf.float32) / tf.cast(shape, tf.float32),
-        translation=-tf.cast((whole - image_size) // 2, tf.float32),
+        scale=tf.cast(resized, tf.float32) / tf.cast(shape, tf.float32),
+        translation=-tf.cast((resized - image_size) // 2, tf.float32),
         kernel_type="triangle",
         antialias=True,
     )[0]
-    return tf.cast(tf.clip_by_value(tf.round(seen), 0, 255), tf.uint8)
+    return tf.cast(tf.clip_by_value(tf.round(visible), 0, 255), tf.uint8)
 
 
 def _first_frame(encoded):
-    """A GIF with its first frame alone, which fills the screen: TensorFlow unpacks all of them before it takes the first."""
+    """A GIF with only its first frame, which fills the screen.
+
+    TensorFlow would decode all frames before it takes the first.
+    """
     file = FileBytes(encoded, -1)
     frame = gif_frame(file)
-    data = frame + 11 + gif_colours(file.number(frame + 9, 1))
-    length = tf.minimum(file.after(data), file.size)
+    data = frame + 11 + gif_palette_size(file.integer(frame + 9, 1))
+    length = tf.minimum(file.after_blocks(data), file.size)
+    # The four bytes that are replaced by zeros are the frame's position on the screen.
+    before = tf.strings.substr(encoded, 0, tf.minimum(frame + 1, length))
     start = tf.minimum(frame + 5, length)
-    parts = [
-        tf.strings.substr(encoded, 0, tf.minimum(frame + 1, length)),
-        bytes(4),
-        tf.strings.substr(encoded, start, length - start),
-    ]
-    return tf.strings.join([*parts, ";"])
+    after = tf.strings.substr(encoded, start, length - start)
+    return tf.strings.join([before, bytes(4), after, ";"])
 
 
 def _bmp_colours(encoded, pixels):
-    """A BMP's pixels, from its table of colours where they are indices, which TensorFlow takes for grey."""
+    """A BMP's pixels in colour: TensorFlow takes the indices into a palette for grey values."""
     file = FileBytes(encoded, 2048)
-    table = (
-        14 + file.number(14, 4, True) + 4 * tf.range(256)[:, None] + [2, 1, 0]
-    )  # blue, green, red, nothing
-    colours = tf.gather(file.values, tf.clip_by_value(table, 0, file.size))  # [256, 3]
-    indexed = file.number(28, 2, True) == 8
+    palette = 14 + file.integer(14, 4, little_endian=True)
+    # Each of the palette's colours has four bytes: blue, green, red, unused.
+    places = palette + 4 * tf.range(256)[:, None] + [2, 1, 0]  # [256, 3]
+    colours = tf.gather(file.values, tf.clip_by_value(places, 0, file.size))
+    is_indexed = file.integer(28, 2, little_endian=True) == 8
     return tf.cond(
-        indexed, lambda: tf.gather(colours, tf.cast(pixels[..., 0], tf.int32)), lambda: pixels
+        is_indexed, lambda: tf.gather(colours, tf.cast(pixels[..., 0], tf.int32)), lambda: pixels
     )
