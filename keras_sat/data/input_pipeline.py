@@ -122,7 +122,7 @@ class _Views:
     """
 
     def __init__(self, data, config, shapes, seed):
-        self.stored = _input_shapes(data, config.views(shapes))
+        self.stored = _input_shapes(data, config.stored_views(shapes))
         self._number = 2 + self.stored.get("cropped_features", [0])[0]
         self._seed = seed
 

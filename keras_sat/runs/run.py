@@ -157,7 +157,8 @@ class Run:
             UserError: decoding.mirror, and what cannot be mirrored.
         """
         inputs, size = self.facts["inputs"], self.facts["encoder"]["image_size"]
-        return inputs | {name: [size, size, 3] for name in self.experiment.decoding.views(inputs)}
+        extra = self.experiment.decoding.extra_inputs(inputs)
+        return inputs | {name: [size, size, 3] for name in extra}
 
     def captioner(self, model=None):
         """What captions under the run's decoding settings: a model; with `mirror`, two of it, the other at the mirror image.
@@ -228,11 +229,9 @@ def create_run(folder, experiment, data):
             f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run"
         )
     facts = _facts(data, experiment)
-    for section in (
-        experiment.data,
-        experiment.decoding,
-    ):  # the latter's would be missed only when all is trained
-        data.check_inputs(section.views(facts["inputs"]))
+    data.check_inputs(experiment.data.stored_views(facts["inputs"]))
+    # Checked now, since decoding would miss them only once the model is trained.
+    data.check_inputs(experiment.decoding.extra_inputs(facts["inputs"]))
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if "config.yaml" in found and found <= _BEFORE_TRAINING:
         shutil.rmtree(
@@ -256,7 +255,7 @@ _BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras"
 
 def _facts(data, experiment):
     available = data.input_shapes
-    names = experiment.inputs(available)
+    names = experiment.model_inputs(available)
     data.check_inputs(names)
     return {
         "inputs": {name: list(available[name]) for name in names},

@@ -197,6 +197,6 @@ def test_bad_input_is_refused_and_leaves_nothing_behind(load, run, data, mirrore
     refused("train.teachers: .*mirrored: its vocabulary .*does not match that of .*small", train, other_words, target)
     train(load("model.state_size=9"), target)  # after all of these, another experiment may have that folder
     assert (target / "metrics.jsonl").exists()
-    with pytest.raises(UserError, match="would run the CNN once a caption"):
+    with pytest.raises(UserError, match="would run the CNN once per caption"):
         load("finetune.from_layer=x")
     open_run(target).load_model()
