@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.extras import ximgproc
 
-INSTALL = "pip install --force-reinstall --no-deps opencv-contrib-python-headless==4.11.0.86"
 _BLUR = 2.0  # pixels; texture gives way to outlines (found on scenes: 99 % of the objects have a box of IoU > 0.5)
 _LEAST_AREA = 0.01  # of the picture
 
@@ -50,7 +50,7 @@ def check(config):
             "proposals.file: names the boxes of proposals.method=file; set both or neither"
         )
     if config.method in ("edgeboxes", "selective_search"):
-        _ximgproc()
+        ximgproc()
     if config.file:
         read_boxes_file(config.file, config.most)
 
@@ -155,19 +155,6 @@ def _read_line(line, where):
 # ---- OpenCV
 
 
-def _ximgproc():
-    """cv2.ximgproc. Without the contrib modules it is missing, or an empty shell."""
-    try:
-        from cv2 import ximgproc
-
-        _ = ximgproc.createEdgeBoxes, ximgproc.segmentation
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"object proposals need OpenCV's contrib modules, which are not installed: {INSTALL}"
-        ) from error
-    return ximgproc
-
-
 def _edge_boxes(pixels, most):
     """(x, y, width, height) in pixels, and scores.
 
@@ -196,7 +183,7 @@ def _edge_boxes(pixels, most):
     )
     edges = np.where((magnitude >= ahead) & (magnitude >= behind), magnitude, 0)
     # Made anew for each picture, since it keeps something of the one before.
-    finder = _ximgproc().createEdgeBoxes(maxBoxes=most, minBoxArea=_LEAST_AREA * magnitude.size)
+    finder = ximgproc().createEdgeBoxes(maxBoxes=most, minBoxArea=_LEAST_AREA * magnitude.size)
     return finder.getBoundingBoxes(edges, orientation)
 
 
@@ -206,7 +193,7 @@ def _selective_search(pixels, most):
     OpenCV orders the boxes by the C library's random numbers, which differ between runs. The paper's order is that of the
     hierarchy's levels, each times a random number; here the level is the place by area, and the numbers are fixed.
     """
-    search = _ximgproc().segmentation.createSelectiveSearchSegmentation()
+    search = ximgproc().segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(pixels[..., ::-1]))  # OpenCV's order of channels
     search.switchToSelectiveSearchFast()
     rectangles = np.unique(np.reshape(search.process(), [-1, 4]), axis=0)
