@@ -65,7 +65,7 @@ def captions_of(images, each, words, rng):
     """int32 [images, each, T], of Flickr8k's lengths, padded with PAD."""
     import numpy as np
 
-    from keras_sat.text.vocabulary import END, PAD, UNKNOWN
+    from keras_sat.text.ids import END, PAD, UNKNOWN
 
     lengths = rng.choice(
         list(LENGTHS), [images, each], p=np.array(list(LENGTHS.values())) / sum(LENGTHS.values())

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sat.decoding.agreement import agreement
-from keras_sat.text.vocabulary import PAD
+from keras_sat.text.ids import PAD
 
 
 def by_hand(one, other):

@@ -11,7 +11,7 @@ from keras_sat.decoding.agreement import agreement
 from keras_sat.decoding.search import caption_function, generate
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
-from keras_sat.text.vocabulary import END, PAD, START, UNKNOWN
+from keras_sat.text.ids import END, PAD, START, UNKNOWN
 
 SHAPE, V = (2, 2, 5), 9
 FEATURES = tf.random.stateless_normal([16, *SHAPE], [1, 2]) * 3

@@ -16,7 +16,7 @@ from keras_sat import config
 from keras_sat.data.input_pipeline import read_captions
 from keras_sat.layers.noise import UNCHANGED, Noise
 from keras_sat.models import build_captioner
-from keras_sat.text.vocabulary import END, PAD, UNKNOWN
+from keras_sat.text.ids import END, PAD, UNKNOWN
 from keras_sat.training.objectives import Distillation, Likelihood, SelfCritical, build_objective
 from keras_sat.training.rewards import CiderReward
 from keras_sat.utils.errors import UserError

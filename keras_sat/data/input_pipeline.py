@@ -12,8 +12,8 @@ from keras_sat.data import examples
 from keras_sat.data.sharding import WHOLE
 from keras_sat.encoder.cnn import dequantise
 from keras_sat.pictures.decode import decode_image, mirrored_boxes
-from keras_sat.text.ids import caption_lengths, longest_first
-from keras_sat.text.vocabulary import PAD, mirrored
+from keras_sat.text.ids import PAD, caption_lengths, longest_first
+from keras_sat.text.tokeniser import mirrored
 
 # AutoGraph reads the sources of what it converts, anew each epoch, and would trip over files edited during a training.
 _no_autograph = tf.autograph.experimental.do_not_convert

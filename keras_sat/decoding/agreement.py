@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from keras_sat.text.ids import caption_lengths
-from keras_sat.text.vocabulary import PAD
+from keras_sat.text.ids import PAD, caption_lengths
 
 LONGEST = 4  # words of an n-gram, as in BLEU and CIDEr
 

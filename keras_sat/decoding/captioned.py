@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
-from keras_sat.text.vocabulary import normalize
+from keras_sat.text.tokeniser import normalize
 from keras_sat.utils.progress import progress_bar
 
 

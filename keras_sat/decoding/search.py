@@ -14,8 +14,7 @@ import tensorflow as tf
 
 from keras_sat.decoding.agreement import agreement
 from keras_sat.layers.noise import image_draws, image_seeds, place
-from keras_sat.text.ids import caption_lengths
-from keras_sat.text.vocabulary import END, PAD, START, UNKNOWN
+from keras_sat.text.ids import END, PAD, START, UNKNOWN, caption_lengths
 
 _IMPOSSIBLE = -np.inf
 

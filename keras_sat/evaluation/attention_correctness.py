@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_sat.data import input_pipeline
 from keras_sat.pictures.proposals import in_crop
-from keras_sat.text.vocabulary import split as split_words
+from keras_sat.text.tokeniser import split as split_words
 
 
 def mass_in_box(attention, regions, box):

@@ -6,7 +6,7 @@ from keras_sat.decoding.search import generate
 from keras_sat.encoder.cnn import picture_sizes
 from keras_sat.models.losses import word_log_probs
 from keras_sat.pictures.decode import OK, decode_pictures
-from keras_sat.text.vocabulary import END, PAD
+from keras_sat.text.ids import END, PAD
 from keras_sat.utils.progress import progress_bar
 
 

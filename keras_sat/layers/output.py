@@ -2,7 +2,7 @@ import keras
 import tensorflow as tf
 
 from keras_sat.layers.noise import SILENCE
-from keras_sat.text.vocabulary import PAD, START
+from keras_sat.text.ids import PAD, START
 
 
 def impossible_words(vocabulary_size):

@@ -1,7 +1,7 @@
 import keras
 import tensorflow as tf
 
-from keras_sat.text.vocabulary import START
+from keras_sat.text.ids import START
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")

@@ -8,8 +8,7 @@ import tensorflow as tf
 from keras_sat import layers
 from keras_sat.layers.noise import SILENCE
 from keras_sat.models.captioner import Captioner
-from keras_sat.text.ids import shift_right
-from keras_sat.text.vocabulary import PAD, START
+from keras_sat.text.ids import PAD, START, shift_right
 
 
 class AreasCaptioner(Captioner):

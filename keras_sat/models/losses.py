@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from keras_sat.text.ids import caption_mask
-from keras_sat.text.vocabulary import PAD
+from keras_sat.text.ids import PAD, caption_mask
 
 
 def cross_entropy(log_probs, captions, label_smoothing=0.0):

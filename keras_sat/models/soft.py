@@ -7,8 +7,7 @@ from keras_sat import layers
 from keras_sat.layers.noise import SILENCE
 from keras_sat.models.captioner import Captioner
 from keras_sat.models.losses import doubly_stochastic_penalty
-from keras_sat.text.ids import shift_right
-from keras_sat.text.vocabulary import PAD
+from keras_sat.text.ids import PAD, shift_right
 
 
 class SoftCaptioner(Captioner):

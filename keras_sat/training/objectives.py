@@ -11,8 +11,7 @@ from keras_sat.decoding.search import sample
 from keras_sat.layers.noise import UNCHANGED
 from keras_sat.models.losses import distillation, word_log_probs
 from keras_sat.runs.ensemble import open_runs
-from keras_sat.text.ids import caption_lengths, caption_mask, longest_first
-from keras_sat.text.vocabulary import PAD
+from keras_sat.text.ids import PAD, caption_lengths, caption_mask, longest_first
 from keras_sat.utils.errors import UserError
 
 

@@ -6,7 +6,7 @@ import copy
 import numpy as np
 from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_refs
 
-from keras_sat.text.vocabulary import PAD, UNKNOWN
+from keras_sat.text.ids import PAD, UNKNOWN
 
 
 class CiderReward(CiderScorer):

@@ -16,7 +16,7 @@ from apache_beam.metrics import Metrics
 
 from keras_sat.pictures.decode import decode_picture, picture_fault
 from keras_sat.pictures.proposals import read_boxes_file
-from keras_sat.text.vocabulary import split
+from keras_sat.text.tokeniser import split
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import artifacts, beam_runner
 from pipeline.sources.base import SPLITS, UNSPLIT, Item, stable_hash

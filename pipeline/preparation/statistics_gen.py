@@ -39,7 +39,7 @@ def run(chunks, path, options):
 
 def _count(chunk):
     from keras_sat.data.examples import deserialize
-    from keras_sat.text.vocabulary import split
+    from keras_sat.text.tokeniser import split
 
     name = artifacts.split_of(chunk)
     counts = collections.Counter()

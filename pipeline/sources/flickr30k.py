@@ -135,8 +135,8 @@ _CORNERS = ("ymin", "xmin", "ymax", "xmax")
 
 
 def _phrases(index, parsed, spans, boxes):
-    """The `Phrase`s of one sentence, one for each box; characters become words as keras_sat.text.vocabulary counts them."""
-    from keras_sat.text.vocabulary import split
+    """The `Phrase`s of one sentence, one for each box; characters become words as keras_sat.text.tokeniser counts them."""
+    from keras_sat.text.tokeniser import split
 
     text = parsed[index][0]
     for first, end, entity in spans:

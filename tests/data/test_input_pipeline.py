@@ -14,7 +14,9 @@ from keras_sat.decoding.captioned import normalised_references
 from keras_sat.encoder.cnn import dequantise
 from keras_sat.pictures.decode import decode_image
 from keras_sat.runs.run import create_run
-from keras_sat.text.vocabulary import PAD, Vocabulary, mirrored
+from keras_sat.text.ids import PAD
+from keras_sat.text.tokeniser import mirrored
+from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 
 

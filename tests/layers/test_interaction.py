@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_sat import config, layers
 from keras_sat.layers import log_matmul
 from keras_sat.models import build_captioner
-from keras_sat.text.vocabulary import PAD, START
+from keras_sat.text.ids import PAD, START
 
 B, Q, L, D, H, E, V = 3, 4, 5, 6, 7, 8, 11
 TERMS = {

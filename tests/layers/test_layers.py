@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_sat import layers
 from keras_sat.layers.noise import Noise
-from keras_sat.text.vocabulary import PAD, START
+from keras_sat.text.ids import PAD, START
 
 B, N, T, L, D, H, E, V = 2, 3, 4, 5, 6, 7, 8, 11
 

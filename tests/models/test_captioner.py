@@ -13,8 +13,7 @@ from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.layers.noise import Noise
 from keras_sat.models import build_captioner
 from keras_sat.models.losses import cross_entropy
-from keras_sat.text.ids import shift_right
-from keras_sat.text.vocabulary import END, PAD, START
+from keras_sat.text.ids import END, PAD, START, shift_right
 
 V, SHAPE = 13, (2, 3, 5)
 SIZES = {"embedding_size": 6, "state_size": 7}

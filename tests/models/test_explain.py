@@ -5,7 +5,8 @@ import tensorflow as tf
 from keras_sat import config
 from keras_sat.decoding.captioned import Captioned, explain_captions
 from keras_sat.models import build_captioner
-from keras_sat.text.vocabulary import START, Vocabulary
+from keras_sat.text.ids import START
+from keras_sat.text.vocabulary import Vocabulary
 
 SHAPE = (2, 2, 5)
 VOCABULARY = Vocabulary(["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "runs"])

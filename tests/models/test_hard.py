@@ -12,7 +12,7 @@ from keras_sat import config
 from keras_sat.layers.noise import Noise, place
 from keras_sat.models import build_captioner
 from keras_sat.models.losses import attention_entropy
-from keras_sat.text.vocabulary import END, START
+from keras_sat.text.ids import END, START
 
 L, T, V, IMAGES, DRAWS = 3, 2, 7, 250, 120
 FEATURES = tf.random.stateless_normal([1, 1, L, 4], [3, 4])

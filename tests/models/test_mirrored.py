@@ -14,7 +14,8 @@ from keras_sat.models.mirrored import Mirrored
 from keras_sat.pictures.decode import mirrored_boxes
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.runs.run import create_run
-from keras_sat.text.vocabulary import SPECIALS, Vocabulary
+from keras_sat.text.ids import SPECIALS
+from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from tests.models.test_captioner import BOXES, PADDED, VARIANTS, V
 

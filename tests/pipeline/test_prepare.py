@@ -17,7 +17,8 @@ from keras_sat.data import input_pipeline, scenes
 from keras_sat.data.prepared import open_prepared
 from keras_sat.encoder.cnn import dequantise, load_encoder, random_crop
 from keras_sat.pictures.decode import decode_image
-from keras_sat.text.vocabulary import Vocabulary, split
+from keras_sat.text.tokeniser import split
+from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic
 from pipeline.preparation import artifacts, chain, transform
