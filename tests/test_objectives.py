@@ -14,7 +14,7 @@ from pycocoevalcap.cider.cider import Cider
 
 from keras_sat import config
 from keras_sat.data.input_pipeline import read_captions
-from keras_sat.layers.noise import UNCHANGED, Noise
+from keras_sat.layers.noise import SILENT_TRAINING, Noise
 from keras_sat.models import build_captioner
 from keras_sat.text.ids import END, PAD, UNKNOWN
 from keras_sat.training.objectives import Distillation, Likelihood, SelfCritical, build_objective
@@ -54,7 +54,7 @@ def taught(teacher, share):
     objective.prepare(None, None)
     for each in (objective, Likelihood()):
         with tf.GradientTape() as tape:
-            terms, _, _ = each.losses_of(model, INPUTS, each.count(INPUTS), UNCHANGED)
+            terms, _, _ = each.losses_of(model, INPUTS, each.count(INPUTS), SILENT_TRAINING)
             loss = tf.add_n(list(terms.values()))
         gradients.append(flat(tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")))
     return gradients

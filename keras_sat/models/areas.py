@@ -91,7 +91,7 @@ class AreasCaptioner(Captioner):
             shape = [batch, n, time, tf.shape(annotations["regions"])[1]]
             constants = self.interaction.loop_constants(annotations, shape)
         if constants:
-            steps["slots"] = constants.slots
+            steps["slots"] = constants.addends
         read = layers.scan(
             lambda step, state: self._recur(step, state, annotations, constants),
             steps,
@@ -127,7 +127,9 @@ class AreasCaptioner(Captioner):
             state["region_scores"] = read["b"]
         if self.config.feedback == "marginal":
             read["a"] = self.interaction.word_scores(read["hidden"], annotations)
-            over_words = functools.partial(constants, slots=inputs["slots"]) if constants else None
+            over_words = (
+                functools.partial(constants, addends=inputs["slots"]) if constants else None
+            )
             read["attention"] = self.interaction.regions(
                 read["a"], read["b"], annotations, over_words
             )

@@ -88,7 +88,7 @@ class Captioner(keras.Model, abc.ABC):
             if name != "pixels"
         }
         if self.cnn:
-            with_batch_statistics = noise is not SILENCE and self.finetune.batch_norm == "trained"
+            with_batch_statistics = noise.training and self.finetune.batch_norm == "trained"
             maps["features"] = self.cnn(inputs["pixels"], training=with_batch_statistics)
         for name in (
             "features",
@@ -142,7 +142,7 @@ class Captioner(keras.Model, abc.ABC):
             captions_in_batch: captions of the global batch, by which means over captions are to be divided.
         """
         log_probs, attention = self(inputs, noise=noise)
-        smoothing = self.training.config.label_smoothing if noise is not SILENCE else 0.0
+        smoothing = self.training.config.label_smoothing if noise.training else 0.0
         terms = {
             "cross_entropy": cross_entropy(log_probs, inputs["captions"], smoothing)
             / captions_in_batch

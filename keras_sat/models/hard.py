@@ -78,7 +78,7 @@ class HardCaptioner(SoftCaptioner):
 
     def losses_of(self, inputs, captions_in_batch, noise=SILENCE):
         """As `Captioner.losses_of`. The term `reinforce` has the value zero: only its gradient means something."""
-        if noise is SILENCE:
+        if not noise.training:
             return super().losses_of(inputs, captions_in_batch)
         config, samples = self.config, self.config.samples
         captions = tf.repeat(inputs["captions"], samples, axis=1)  # [B, N·samples, T]

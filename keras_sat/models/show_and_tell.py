@@ -63,7 +63,7 @@ class ShowAndTellCaptioner(Captioner):
             kernels = lstm.loop_constants(lstm.project(hidden))
             hidden = layers.scan(
                 functools.partial(_recur, lstm, kernels=kernels),
-                kernels.slots,
+                kernels.addends,
                 state,
                 captions != PAD,
             )

@@ -96,7 +96,7 @@ class SoftCaptioner(Captioner):
         state = self.initial_state(annotations, tf.shape(captions)[1])
         hidden, context, attention = layers.scan(
             lambda step, state: self._recur(step, state, annotations, kernels),
-            {"words": kernels.slots, **self._draws(captions, noise)},
+            {"words": kernels.addends, **self._draws(captions, noise)},
             state,
             captions != PAD,
         )

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_sat.config import Decoding
 from keras_sat.decoding.search import sample
-from keras_sat.layers.noise import UNCHANGED
+from keras_sat.layers.noise import SILENT_TRAINING
 from keras_sat.models.losses import distillation, word_log_probs
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.text.ids import PAD, caption_lengths, caption_mask, longest_first
@@ -139,7 +139,7 @@ class SelfCritical:
         rewards = tf.ensure_shape(rewards, [None, self._samples])
         others = (tf.reduce_sum(rewards, axis=1, keepdims=True) - rewards) / (self._samples - 1)
 
-        log_probs, attention = model.unroll(annotations, captions, UNCHANGED)
+        log_probs, attention = model.unroll(annotations, captions, SILENT_TRAINING)
         log_p = tf.reduce_sum(word_log_probs(log_probs, captions), axis=-1)  # [B, K]
         loss = -tf.reduce_sum((rewards - others) * log_p) / captions_in_batch
         value = -tf.reduce_sum(rewards) / captions_in_batch

@@ -43,14 +43,20 @@ def random_boxes(count):
     return tf.constant(corners.reshape(3, count, 4)[..., [0, 1, 2, 3]], tf.float32)
 
 
+def cells_of(start, end, count):
+    """The cells with centres between start and end; if there are none, the one in the middle."""
+    inside = [i for i in range(count) if start <= (i + 0.5) / count < end]
+    return inside or [int((start + end) / 2 * count)]
+
+
 def test_pooling_is_a_loop_over_cells():
     whole_cells = tf.tile(grid_boxes(5, 7)[None], [3, 1, 1])
     boxes = tf.concat([random_boxes(200), whole_cells, tf.constant([[[0.0, 0, 1, 1]]] * 3)], axis=1)
     found = max_pool_boxes(FEATURES, boxes).numpy()
     for b, image in enumerate(boxes.numpy()):
         for m, (ymin, xmin, ymax, xmax) in enumerate(image):
-            rows = [y for y in range(5) if ymin <= (y + 0.5) / 5 < ymax] or [int((ymin + ymax) / 2 * 5)]
-            columns = [x for x in range(7) if xmin <= (x + 0.5) / 7 < xmax] or [int((xmin + xmax) / 2 * 7)]
+            rows = cells_of(ymin, ymax, 5)
+            columns = cells_of(xmin, xmax, 7)
             inside = [FEATURES[b, y, x] for y in rows for x in columns]
             np.testing.assert_array_equal(found[b, m], np.max(inside, axis=0))
 
@@ -66,7 +72,8 @@ def test_the_pools_gradient_goes_to_the_maximum():
 
 def test_training_draws_boxes_and_testing_takes_the_first():
     boxes = tf.concat([random_boxes(10), tf.zeros([3, 6, 4])], axis=1)
-    boxes = tf.tensor_scatter_nd_update(boxes, [[2, i] for i in range(2, 10)], tf.zeros([8, 4]))  # the third image has two
+    # The third image has two boxes.
+    boxes = tf.tensor_scatter_nd_update(boxes, [[2, i] for i in range(2, 10)], tf.zeros([8, 4]))
     inputs = {"features": FEATURES, "boxes": boxes}
     areas, drawn = layers.Proposals(train_boxes=4, test_boxes=7), []
     regions, chosen, present = areas(inputs)
@@ -77,12 +84,15 @@ def test_training_draws_boxes_and_testing_takes_the_first():
         _, chosen, present = areas(inputs, noise=noise(step))
         assert present.numpy().sum(axis=1).tolist() == [4, 4, 2], "real boxes come before padding"
         drawn.append({tuple(box) for box in chosen[0].numpy()})
-    assert set.union(*drawn) == {tuple(box) for box in boxes[0, :10].numpy()} and len(set(map(frozenset, drawn))) > 20
+    assert set.union(*drawn) == {tuple(box) for box in boxes[0, :10].numpy()}
+    assert len(set(map(frozenset, drawn))) > 20
 
 
 def test_a_second_map_is_pooled_where_there_is_one():
     larger, boxes = tf.random.stateless_normal([3, 9, 9, 6], [4, 4]), random_boxes(3)
-    regions, *_ = layers.Proposals()({"features": FEATURES, "region_features": larger, "boxes": boxes})
+    regions, *_ = layers.Proposals()(
+        {"features": FEATURES, "region_features": larger, "boxes": boxes}
+    )
     np.testing.assert_array_equal(regions, max_pool_boxes(larger, boxes))
 
 
@@ -101,7 +111,8 @@ def test_identity_maps_make_a_convolution():
     regions, boxes, _ = areas({"features": FEATURES})
     expected = tf.nn.conv2d(FEATURES, areas.filter, 1, "SAME") + areas.filter_bias
     np.testing.assert_allclose(regions, tf.reshape(expected, [3, 35, 4]), atol=1e-5)
-    np.testing.assert_allclose(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], atol=1e-6)  # the cell (1, 1) with its neighbours
+    # The cell (1, 1) with its neighbours.
+    np.testing.assert_allclose(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], atol=1e-6)
 
 
 def test_strides_are_those_of_the_grid():
@@ -119,12 +130,19 @@ def test_it_starts_as_the_grid(zoom):
 
 def test_the_boxes_follow_the_maps():
     areas = transformer(zoom=1.0)
-    scale, y, x = 0.5, 1 / 3, -2 / 3  # half an anchor is 1.5 cells: half a cell down, one to the left
+    # Half an anchor is 1.5 cells: half a cell down, one to the left.
+    scale = 0.5
+    y = 1 / 3
+    x = -2 / 3
     areas._affine.bias.assign([scale - 1, 0, y, 0, scale - 1, x])
     centre = 3 * 7 + 4  # the cell (3, 4), whose centre is (3.5, 4.5)
     regions, boxes, _ = areas({"features": FEATURES})
-    np.testing.assert_allclose(boxes[1, centre], [3.25 / 5, 2.75 / 7, 4.75 / 5, 4.25 / 7], atol=1e-6)
-    np.testing.assert_allclose(regions[1, centre], (FEATURES[1, 3, 3] + FEATURES[1, 4, 3]) / 2, atol=1e-5)
+    np.testing.assert_allclose(
+        boxes[1, centre], [3.25 / 5, 2.75 / 7, 4.75 / 5, 4.25 / 7], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        regions[1, centre], (FEATURES[1, 3, 3] + FEATURES[1, 4, 3]) / 2, atol=1e-5
+    )
 
 
 def test_gradients_reach_the_localisation_network():
@@ -133,5 +151,7 @@ def test_gradients_reach_the_localisation_network():
     areas({"features": FEATURES})
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(areas({"features": FEATURES})[0] ** 2)
-    for weight, gradient in zip(areas.trainable_weights, tape.gradient(loss, areas.trainable_weights)):
+    for weight, gradient in zip(
+        areas.trainable_weights, tape.gradient(loss, areas.trainable_weights)
+    ):
         assert np.any(gradient), weight.name

@@ -11,7 +11,10 @@ def test_it_is_tensorflows_product(transpose, queries):
     matrix = tf.random.stateless_normal([3, 7, 4], [1, 2])
     x = tf.random.stateless_normal([3, queries, 4 if transpose else 7], [3, 4])
     results = []
-    for multiply in (product, lambda x, matrix, transpose: tf.matmul(x, matrix, transpose_b=transpose)):
+    for multiply in (
+        product,
+        lambda x, matrix, transpose: tf.matmul(x, matrix, transpose_b=transpose),
+    ):
         with tf.GradientTape() as tape:
             tape.watch([x, matrix])
             y = multiply(x, matrix, transpose)
