@@ -15,7 +15,7 @@ from pathlib import Path
 
 from serving.client.pictures import list_pictures, read_picture
 from serving.process import ServerProcess
-from serving.server.batching import MODEL_FILE, Batching
+from serving.server.batching import MODEL_FILE, BatchingParameters
 
 
 def main(arguments=None):
@@ -43,7 +43,7 @@ def main(arguments=None):
     )
     parameters = version / MODEL_FILE
     text = parameters.read_text("utf-8") if parameters.exists() else ""
-    batching = Batching(text)
+    batching = BatchingParameters(text)
     largest = batching.max_batch_size
 
     direct = _direct(version, images, largest, args.seconds / 2)
