@@ -33,7 +33,7 @@ from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from serving.client.messages import model_spec, predict_request
 from tests.odd_pictures import TAKEN
-from tests.serving.conftest import running
+from tests.serving.server_process import running
 from tests.test_commands import assert_one_line, call
 
 STOCK = set((Path(__file__).parent / "stock_ops.txt").read_text().partition("\n\n")[2].split())

@@ -26,7 +26,7 @@ from pipeline.run import run as run_chain
 from serving.client.client import CaptionClient
 from tests.conftest import small_prepare
 from tests.serving import saved_model
-from tests.serving.conftest import running
+from tests.serving.server_process import running
 from tests.test_commands import assert_one_line, call
 
 TAIL = ["Trainer", "Evaluator", "ModelBlessing", "InfraValidator", "Pusher"]
