@@ -51,7 +51,7 @@ def measure(config, images):
     from keras_sat.pictures.decode import decode_image
     from pipeline.preparation import beam_runner, example_gen, statistics_gen, transform
     from pipeline.preparation.artifacts import finished_chunks
-    from pipeline.sources.base import open_source
+    from pipeline.sources.registry import open_source
 
     source = open_source(config)
 

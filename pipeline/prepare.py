@@ -37,7 +37,7 @@ def prepare(config, output, beam_flags=()):
     )  # Beam warns of what is not installed, and logs errors that it raises
     from keras_sat.data.examples import FORMAT_VERSION
     from pipeline.preparation import beam_runner, chain
-    from pipeline.sources.base import open_source
+    from pipeline.sources.registry import open_source
 
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))

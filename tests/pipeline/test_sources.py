@@ -14,9 +14,10 @@ from keras_sat.utils.errors import UserError
 from pipeline.preparation import example_gen
 from pipeline.prepare import prepare
 from pipeline.sources import files
-from pipeline.sources.base import open_source, split_by_hash
+from pipeline.sources.base import split_by_hash
 from pipeline.sources.flickr8k import token_item
 from pipeline.sources.flickr30k import csv_item, read_boxes
+from pipeline.sources.registry import open_source
 from tests.conftest import small_prepare
 from tests.pipeline import corpora
 
