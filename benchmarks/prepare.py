@@ -99,9 +99,17 @@ def measure(config, images):
             Path(path).mkdir()
         encoder.save(f"{folder}/encoder.keras")
         timed("loop", loop, items[: len(items) // 2])
-        timed("ExampleGen", example_gen.run, sample, config, names["examples"], options)
+        timed(
+            "ExampleGen", example_gen.generate_examples, sample, config, names["examples"], options
+        )
         chunks = finished_chunks(names["examples"])
-        timed("StatisticsGen", statistics_gen.run, list(chunks), f"{folder}/counts.json", options)
+        timed(
+            "StatisticsGen",
+            statistics_gen.count_values,
+            list(chunks),
+            f"{folder}/counts.json",
+            options,
+        )
         arguments = (
             chunks,
             {"features": f"{folder}/encoder.keras"},

@@ -83,7 +83,7 @@ def prepare_built_in(experiment, path=None):
     check_prepared(experiment, path)
     folder, section = Path(experiment.data.path), experiment.prepare
     if _built_in(experiment):
-        from pipeline.prepare import prepare
+        from pipeline.preparation.prepare import prepare
 
         try:
             prepare(section, folder)

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory):
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("data") / "scenes"
     prepare(small_prepare(), folder)
@@ -66,7 +66,7 @@ def files_data(data, tmp_path_factory):
 def boxes_data(tmp_path_factory):
     """A smaller one with 60 boxes an image and the feature maps of pictures of 192 pixels."""
     from keras_sat.data.prepared import open_prepared
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("data") / "boxes"
     proposals = {"method": "edgeboxes", "most": 60, "image_size": 192}
@@ -78,7 +78,7 @@ def boxes_data(tmp_path_factory):
 def mirrored_data(tmp_path_factory):
     """A smaller one with the feature maps of mirror images and cut-outs."""
     from keras_sat.data.prepared import open_prepared
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("data") / "mirrored"
     prepare(small_prepare(source="train=12,val=4", mirror=True, crops=3), folder)

@@ -272,7 +272,7 @@ def test_odd_folder_names(run, data, tmp_path):
 
 
 def test_data_of_another_vocabulary(run, tmp_path):
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
     from tests.conftest import small_prepare
 
     prepare(small_prepare(min_count=9), tmp_path / "other")

@@ -11,7 +11,7 @@ from keras_sat.data.prepared import open_prepared
 from keras_sat.pictures.decode import decode_image, decode_picture
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import chain
-from pipeline.prepare import prepare
+from pipeline.preparation.prepare import prepare
 from tests.conftest import small_prepare
 from tests.odd_pictures import ODD, huge_png
 from tests.pipeline import corpora

@@ -20,8 +20,8 @@ from keras_sat.pictures.decode import decode_image
 from keras_sat.text.vocabulary import Vocabulary, split
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic
-from pipeline.preparation import artifacts, chain, transform
-from pipeline.prepare import prepare
+from pipeline.preparation import artifacts, manifest, transform
+from pipeline.preparation.prepare import prepare
 from tests.conftest import small_prepare
 
 
@@ -214,14 +214,14 @@ def test_odd_folder_names(tmp_path):
 
 
 def test_two_processes_do_not_make_the_same_data_set(tmp_path):
-    from pipeline.prepare import _locked
+    from pipeline.preparation.prepare import locked
 
-    with _locked(tmp_path / "data"), pytest.raises(UserError, match="another process"):
+    with locked(tmp_path / "data"), pytest.raises(UserError, match="another process"):
         prepare(small_prepare(), tmp_path / "data")
 
 
 def test_quantisation_that_changes_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(chain, "MOST_ERROR", 1e-5)
+    monkeypatch.setattr(manifest, "MOST_ERROR", 1e-5)
     with pytest.raises(UserError, match="--quantisation"):
         prepare(small_prepare(source="train=4"), tmp_path / "data")
     assert not (tmp_path / "data").exists()

@@ -11,7 +11,7 @@ from keras_sat.pictures.decode import decode_image
 from keras_sat.pictures.proposals import pad_boxes, propose
 from keras_sat.utils.errors import UserError
 from pipeline import prepare as command
-from pipeline.prepare import prepare
+from pipeline.preparation.prepare import prepare
 from tests.conftest import small_prepare
 from tests.pipeline.test_prepare import digests
 

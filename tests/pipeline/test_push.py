@@ -12,6 +12,7 @@ import pytest
 
 from keras_sat import config
 from keras_sat.caption import caption_files
+from keras_sat.cli.chain import run_chain
 from keras_sat.data.input_pipeline import read_records
 from keras_sat.evaluation import report
 from keras_sat.evaluation.evaluation import Evaluation
@@ -20,9 +21,8 @@ from keras_sat.export import versions
 from keras_sat.exporting import model_card
 from keras_sat.runs.run import open_run
 from keras_sat.utils.errors import UserError
-from pipeline import blessing, evaluator, infra_validator, pusher
+from pipeline.blessing import evaluator, infra_validator, pusher, verdicts
 from pipeline.run import main as run_command
-from pipeline.run import run as run_chain
 from serving.client.client import CaptionClient
 from tests.conftest import small_prepare
 from tests.serving import saved_model
@@ -93,12 +93,12 @@ def refusal(run):
     try:
         evaluator.bless(run, "test")
     except UserError as error:
-        verdict = json.loads(blessing.path_of(run, "evaluator").read_text())
+        verdict = json.loads(verdicts.path_of(run, "evaluator").read_text())
         assert verdict["verdict"] == "NOT_BLESSED" and all(reason in str(error) for reason in verdict["reasons"])
         with pytest.raises(UserError, match="NOT_BLESSED"):
             pusher.push(run)
         return str(error)
-    assert blessing.blessed(run, "evaluator")["verdict"] == "BLESSED"
+    assert verdicts.blessed(run, "evaluator")["verdict"] == "BLESSED"
 
 
 def test_thresholds_decide(trained):
@@ -113,7 +113,7 @@ def test_thresholds_decide(trained):
 def test_the_last_version_decides(trained):
     """Of the newest one that is not the very same model, on the same data."""
     other = asking(trained, SHORT)
-    models = blessing.model_folder(trained)
+    models = verdicts.model_folder(trained)
 
     def pushed(version, run, cider, data=trained.facts["data"]):
         card = model_card.describe(run, {"version": version})
@@ -150,7 +150,7 @@ runpy.run_module("pipeline.pusher", run_name="__main__")
 
 
 def test_what_is_staged_is_tried_and_pushed_whole_or_not_at_all(trained):
-    models, staging = blessing.model_folder(trained), blessing.staging_folder(trained)
+    models, staging = verdicts.model_folder(trained), verdicts.staging_folder(trained)
     evaluator.bless(trained, "test")
     with pytest.raises(UserError, match=r"no verdict on this model; python -m pipeline\.infra_validator"):
         pusher.push(trained)

@@ -12,7 +12,7 @@ from keras_sat.config import Shares
 from keras_sat.data.prepared import open_prepared
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import example_gen
-from pipeline.prepare import prepare
+from pipeline.preparation.prepare import prepare
 from pipeline.sources import files
 from pipeline.sources.base import split_by_hash
 from pipeline.sources.flickr8k import token_item
