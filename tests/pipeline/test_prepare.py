@@ -26,7 +26,7 @@ from tests.conftest import small_prepare
 
 
 def digests(folder):
-    """{file: hash}, without the one number in the statistics that tells of the run, not of the data."""
+    """{file: hash}, without the one statistic that describes the job and not the data."""
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".keras"}
     files["statistics.json"] = re.sub(rb'"images_a_second": [0-9.]+', b"", files["statistics.json"])
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -49,13 +49,17 @@ def test_features_are_the_encoders(data):
 
 
 def test_other_views_are_the_encoders_of_the_mirror_image_and_of_cut_outs(mirrored_data):
-    """Of training pictures alone; the first and the third cut-out are mirrored, and no two are alike."""
-    encoder, section = load_encoder(mirrored_data.folder / "encoder.keras"), mirrored_data.manifest["encoder"]
+    """Only of training pictures. The first and the third crop are flipped, and no two are alike."""
+    encoder = load_encoder(mirrored_data.folder / "encoder.keras")
+    section = mirrored_data.manifest["encoder"]
     for record in input_pipeline.read_records(mirrored_data, "train"):
         whole = decode_image(record.encoded, 128)
         seed = [1, zlib.crc32(record.source_id.encode())]
         crops = [random_crop(record.encoded, section, [*seed, number]) for number in range(3)]
-        assert all(np.mean(np.abs(np.float32(a) - b)) > 1 for a, b in itertools.combinations([whole.numpy(), *crops], 2))
+        assert all(
+            np.mean(np.abs(np.float32(a) - b)) > 1
+            for a, b in itertools.combinations([whole.numpy(), *crops], 2)
+        )
         for pixels, (values, minimum, scale) in (
             ([whole], record.features),
             ([whole[:, ::-1]], record.mirrored_features),
@@ -78,20 +82,32 @@ def test_records_are_the_sources(data):
         assert [(p.caption, p.start, p.end, p.noun) for p in record.phrases] == [
             (p.caption, p.start, p.end, p.noun) for p in scene.phrases
         ]
-        np.testing.assert_allclose([p.box for p in record.phrases], [p.box for p in scene.phrases], atol=1e-6)
+        np.testing.assert_allclose(
+            [p.box for p in record.phrases], [p.box for p in scene.phrases], atol=1e-6
+        )
 
 
 def test_statistics_and_vocabulary_are_a_recount(data, vocabulary):
     for name, images in (("train", 40), ("val", 8), ("test", 8)):
-        captions = [text for record in input_pipeline.read_records(data, name) for text in record.captions]
+        captions = [
+            text for record in input_pipeline.read_records(data, name) for text in record.captions
+        ]
         words = split(captions).to_list()
         found = data.statistics[name]
         assert (found["images"], found["captions"]) == (images, 5 * images)
-        assert found["tokens"] == sum(map(len, words)) == sum((int(n) - 1) * c for n, c in found["lengths"].items())
-        unknown = sum(word.decode() not in vocabulary.words for caption in words for word in caption)
+        assert (
+            found["tokens"]
+            == sum(map(len, words))
+            == sum((int(n) - 1) * c for n, c in found["lengths"].items())
+        )
+        unknown = sum(
+            word.decode() not in vocabulary.words for caption in words for word in caption
+        )
         assert found["unknown_share"] == pytest.approx(unknown / found["tokens"], abs=1e-6)
         if name == "train":
-            assert {word.decode() for caption in words for word in caption} == set(vocabulary.words[4:])
+            assert {word.decode() for caption in words for word in caption} == set(
+                vocabulary.words[4:]
+            )
 
 
 def test_minimum_count_and_maximum_size(tmp_path):
@@ -105,7 +121,7 @@ class Interrupted(Exception):
 
 
 def test_an_interrupted_job_goes_on_and_ends_the_same(data_folder, tmp_path, monkeypatch):
-    """Killed after three chunks of features: they are not computed again, and the end is the same, byte by byte."""
+    """Killed after three chunks of features: they are kept, and all bytes are equal."""
     write, computed = artifacts.write_chunk, []
 
     def failing(path, serialized, sidecar):
@@ -125,8 +141,16 @@ def test_an_interrupted_job_goes_on_and_ends_the_same(data_folder, tmp_path, mon
 
 
 def test_killed_twice_and_finished_is_as_undisturbed(tmp_path):
-    """kill -9, once while reading and once in the CNN: what was finished stays, and the end is the same."""
-    command = [sys.executable, "-m", "pipeline.prepare", "--source", "train=240,val=16", "--weights", "none"]
+    """kill -9, once while reading and once in the CNN: finished files stay, all bytes are equal."""
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.prepare",
+        "--source",
+        "train=240,val=16",
+        "--weights",
+        "none",
+    ]
     command += ["--set", "chunk_images=8", "--output", str(tmp_path / "killed")]
     finished = {}
     for stage in ("examples", "features"):
@@ -137,7 +161,9 @@ def test_killed_twice_and_finished_is_as_undisturbed(tmp_path):
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
         assert not (tmp_path / "killed").exists()
-        assert all(path.stat().st_mtime_ns == written for path, written in finished.items()), "computed again"
+        assert all(path.stat().st_mtime_ns == written for path, written in finished.items()), (
+            "computed again"
+        )
         chunks = [path.with_suffix(".tfrecord") for path in folder.glob("*.json")]
         finished |= {path: path.stat().st_mtime_ns for path in chunks}
     assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
@@ -145,13 +171,18 @@ def test_killed_twice_and_finished_is_as_undisturbed(tmp_path):
     assert digests(tmp_path / "killed") == digests(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize("flags", ["--direct_num_workers=1", "--direct_running_mode=multi_threading --direct_num_workers=3"])
+@pytest.mark.parametrize(
+    "flags",
+    ["--direct_num_workers=1", "--direct_running_mode=multi_threading --direct_num_workers=3"],
+)
 def test_any_workers_give_the_same_bytes(data_folder, tmp_path, flags):
     prepare(small_prepare(), tmp_path / "data", flags.split())
     assert digests(tmp_path / "data") == digests(data_folder)
 
 
-def test_a_second_call_changes_nothing_and_other_settings_are_refused(data_folder, tmp_path, capsys):
+def test_a_second_call_changes_nothing_and_other_settings_are_refused(
+    data_folder, tmp_path, capsys
+):
     before = digests(data_folder)
     prepare(small_prepare(), data_folder)
     assert "already prepared" in capsys.readouterr().out

@@ -22,13 +22,19 @@ def test_the_chain_skips_what_is_done_and_unchanged(experiment, tmp_path, capsys
         *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"),
         *("Trainer", "Evaluator"),
     ]
-    assert first["Trainer"]["inputs"]["Transform"] == json.loads((path / "manifest.json").read_text())["fingerprint"]
+    assert (
+        first["Trainer"]["inputs"]["Transform"]
+        == json.loads((path / "manifest.json").read_text())["fingerprint"]
+    )
     assert (tmp_path / "run" / "evaluation" / "val.json").exists()
     capsys.readouterr()
 
     assert run_chain(small, tmp_path / "run", ["bleu"]) == first
     printed = capsys.readouterr().out
-    assert all(line in printed for line in ("already prepared", "Trainer: unchanged", "Evaluator: unchanged"))
+    assert all(
+        line in printed
+        for line in ("already prepared", "Trainer: unchanged", "Evaluator: unchanged")
+    )
 
     assert run_chain(small, tmp_path / "run", ["bleu", "rouge"]) != first
     printed = capsys.readouterr().out
@@ -42,4 +48,6 @@ def test_the_chain_skips_what_is_done_and_unchanged(experiment, tmp_path, capsys
     capsys.readouterr()
     run_chain(short, tmp_path / "run", ["bleu"])
     captions = read_results(tmp_path / "run" / "evaluation" / "val_captions.json").values()
-    assert "Trainer: unchanged" in capsys.readouterr().out and all(len(caption.split()) <= 3 for caption in captions)
+    assert "Trainer: unchanged" in capsys.readouterr().out and all(
+        len(caption.split()) <= 3 for caption in captions
+    )
