@@ -4,6 +4,8 @@ Reference: Chen et al. 2015, "Microsoft COCO captions: data collection and evalu
 arXiv:1504.00325.
 """
 
+import itertools
+
 from apache_beam.io.filesystems import FileSystems
 
 from keras_sat.utils.errors import UserError
@@ -36,7 +38,7 @@ class CocoSource(files.FileSource):
         self.listings = tuple(self._captions.values())
 
     def partitions(self):
-        return [(split, array) for split in self._captions for array in KEYS]
+        return list(itertools.product(self._captions, KEYS))
 
     def list_items(self, partition):
         split, array = partition

@@ -127,7 +127,10 @@ def lines(path, start=0, end=float("inf")):
             file.seek(start - 1)
             file.readline()  # the rest of a line that began in the range before
         offset = file.tell()
-        while offset < end and (line := file.readline()):
+        while offset < end:
+            line = file.readline()
+            if not line:
+                break
             encoding = "utf-8-sig" if offset == 0 else "utf-8"
             text = line.decode(encoding, "surrogateescape").rstrip("\r\n")
             if text:

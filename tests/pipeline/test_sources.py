@@ -95,13 +95,16 @@ def test_flickr30k_entities(tmp_path):
     )
     boxes = [("1", (10, 20, 60, 40)), ("1", (80, 10, 100, 50)), ("2", (0, 0, 50, 25))]
     objects = "".join(
-        f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{right}</xmax><ymax>{end}</ymax></bndbox></object>"
+        f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin>"
+        f"<xmax>{right}</xmax><ymax>{end}</ymax></bndbox></object>"
         for name, (x, y, right, end) in boxes
     )
     corpora.write(
         entities / "Annotations" / "36979.xml",
-        "<annotation><filename>36979.jpg</filename><size><width>200</width><height>100</height><depth>3</depth></size>"
-        f"{objects}<object><name>3</name><scene>1</scene><nobndbox>0</nobndbox></object></annotation>",
+        "<annotation><filename>36979.jpg</filename>"
+        "<size><width>200</width><height>100</height><depth>3</depth></size>"
+        f"{objects}<object><name>3</name><scene>1</scene><nobndbox>0</nobndbox></object>"
+        "</annotation>",
     )
     found, _ = read("flickr30k", tmp_path)
     item, record = found["36979.jpg"]
