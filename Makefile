@@ -1,12 +1,14 @@
 # make demo: environment, data, training, scores and pictures.   make test: environment and tests.
+# make test-matrix: the tests with each of TensorFlow's CPU kernels and numbers of threads.
 # make bench: speed beside alternatives, PyTorch among them, which it installs.
 VENV := .venv
 RUN := $(VENV)/bin/python -W ignore
-INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# -qq: errors alone. What pip warns of is the machine's (places to look for wheels that are not there, the root user).
+INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 # OpenCV's contrib modules find object proposals. The wheel lies over opencv-python-headless, so it comes last.
 CONTRIB := $(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
 
-.PHONY: demo test bench lint environment clean
+.PHONY: demo test test-matrix bench lint environment clean
 
 demo: $(VENV)/installed
 	$(RUN) -m keras_sat.demo
@@ -14,6 +16,13 @@ demo: $(VENV)/installed
 # Two processes, a file of tests at a time, since much of it is Python that traces graphs.
 test: $(VENV)/installed-test
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Other kernels and numbers of threads sum in another order, so they round differently: the tests with each of them.
+test-matrix: $(VENV)/installed-test
+	@for onednn in 0 1; do for threads in 1 2; do \
+	    TF_ENABLE_ONEDNN_OPTS=$$onednn TF_NUM_INTRAOP_THREADS=$$threads TF_NUM_INTEROP_THREADS=$$threads \
+	        $(MAKE) --no-print-directory test || failed=1; \
+	done; done; exit $${failed:-0}
 
 bench: $(VENV)/installed
 	$(INSTALL) -e ".[bench]"

@@ -6,7 +6,7 @@ for python in ${PYTHON:-python3.11 python3.10 python3}; do
     "$python" -c 'import ensurepip, venv' 2>/dev/null || { without_venv=$python; continue; }
     "$python" -m venv "$1" || exit 1
     # The pip that Python 3.10 brings cannot build some of the packages.
-    exec "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip==24.3.1
+    exec "$1/bin/python" -m pip install -qq --disable-pip-version-check --upgrade pip==24.3.1
 done
 if [ -n "${without_venv:-}" ]; then
     echo "error: $without_venv has no venv module; install it (on Debian and Ubuntu: apt-get install python3-venv)" >&2

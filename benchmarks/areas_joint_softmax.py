@@ -53,7 +53,7 @@ def build(form, words, grid, width):
     model = (AreasCaptioner if form == "factorised" else WrittenOut)(
         settings, words, {"features": (grid, grid, width)}
     )
-    model.prepare_training(config.Training(), keras.optimizers.Adam(1e-3), seed=0)
+    model.compile(keras.optimizers.Adam(1e-3))
     return model
 
 

@@ -18,7 +18,7 @@ def build(words, grid, depth, width):
 
     from keras_sat import config
     from keras_sat.models import build_captioner
-    from keras_sat.text.vocabulary import END
+    from keras_sat.text.ids import END
 
     settings = config.Soft(embedding_size=width, state_size=width, attention_size=width)
     model = build_captioner(settings, words, {"features": (grid, grid, depth)}, seed=1)

@@ -22,7 +22,7 @@ EPOCH, SCORED = 30_000, 1_000  # Flickr8k's captions in training, images in vali
 def prepared(folder, images):
     from keras_sat import config
     from keras_sat.data.prepared import open_prepared
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
 
     encoder = {"name": "ResNet50", "layer": "conv4_block6_out", "weights": "none"}
     values = {"source": f"train={images},val=8,test=8", "encoder": encoder, "min_count": 1}

@@ -56,7 +56,7 @@ def build(system, sizes):
     )
     grid = round(sizes.regions**0.5)
     model = build_captioner(settings, sizes.words, {"features": (grid, grid, sizes.depth)}, seed=1)
-    model.prepare_training(config.Training(), keras.optimizers.SGD(1e-3), seed=1)
+    model.compile(keras.optimizers.SGD(1e-3), seed=1)
     return model
 
 

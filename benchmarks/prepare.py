@@ -51,7 +51,7 @@ def measure(config, images):
     from keras_sat.pictures.decode import decode_image
     from pipeline.preparation import beam_runner, example_gen, statistics_gen, transform
     from pipeline.preparation.artifacts import finished_chunks
-    from pipeline.sources.base import open_source
+    from pipeline.sources.registry import open_source
 
     source = open_source(config)
 
@@ -99,9 +99,17 @@ def measure(config, images):
             Path(path).mkdir()
         encoder.save(f"{folder}/encoder.keras")
         timed("loop", loop, items[: len(items) // 2])
-        timed("ExampleGen", example_gen.run, sample, config, names["examples"], options)
+        timed(
+            "ExampleGen", example_gen.generate_examples, sample, config, names["examples"], options
+        )
         chunks = finished_chunks(names["examples"])
-        timed("StatisticsGen", statistics_gen.run, list(chunks), f"{folder}/counts.json", options)
+        timed(
+            "StatisticsGen",
+            statistics_gen.count_values,
+            list(chunks),
+            f"{folder}/counts.json",
+            options,
+        )
         arguments = (
             chunks,
             {"features": f"{folder}/encoder.keras"},

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from keras_sat.text.vocabulary import END, PAD, START
+from keras_sat.text.ids import END, PAD, START
 
 
 class SoftAttention(nn.Module):

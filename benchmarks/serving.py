@@ -13,10 +13,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-from serving import load_test
 from serving.client.pictures import list_pictures, read_picture
 from serving.process import ServerProcess
-from serving.server.batching import MODEL_FILE, Batching
+from serving.server.batching import MODEL_FILE, BatchingParameters
 
 
 def main(arguments=None):
@@ -34,13 +33,17 @@ def main(arguments=None):
         "--minutes", type=float, default=0, metavar="M", help="of steady load (%(default)s)"
     )
     args = parser.parse_args(arguments)
+
+    from serving.client.load import summary
+
     images = [read_picture(name, 32 << 20) for name in list_pictures(args.pictures)]
     version = max(
         (path for path in Path(args.model_base_path).iterdir() if path.name.isdecimal()),
         key=lambda p: int(p.name),
     )
     parameters = version / MODEL_FILE
-    batching = Batching(parameters.read_text("utf-8")) if parameters.exists() else Batching()
+    text = parameters.read_text("utf-8") if parameters.exists() else ""
+    batching = BatchingParameters(text)
     largest = batching.max_batch_size
 
     direct = _direct(version, images, largest, args.seconds / 2)
@@ -54,7 +57,7 @@ def main(arguments=None):
     )
     with ServerProcess(args.model_base_path) as server:
         answers = asyncio.run(_load(server.address, images, 2 * served, args.seconds))
-        print(f"at twice the load: {load_test.summary(answers, 1)}")
+        print(f"at twice the load: {summary(answers, 1)}")
         refused = sorted(answer.took for answer in answers if answer.status == "UNAVAILABLE")
         if refused:
             print(f"refused after, median: {1000 * refused[len(refused) // 2]:.1f} ms")
@@ -63,7 +66,7 @@ def main(arguments=None):
             answers = asyncio.run(_load(server.address, images, 0.7 * served, 60))
             minutes.append(_megabytes(server))
             print(
-                f"minute {minute}: {minutes[-1]:.0f} MB, {load_test.summary(answers, 1)}",
+                f"minute {minute}: {minutes[-1]:.0f} MB, {summary(answers, 1)}",
                 flush=True,
             )
         if len(minutes) > 1:
@@ -116,6 +119,8 @@ async def _served(address, images, clients, seconds):
 
 
 def _load(address, images, rate, seconds):
+    from serving.client.load import load
+
     options = {
         "server": address,
         "model": "captioner",
@@ -123,7 +128,7 @@ def _load(address, images, rate, seconds):
         "root_certificates": None,
         "token": None,
     }
-    return load_test.load(images, rate, seconds, batch=1, seed=1, deadline=60, **options)
+    return load(images, rate, seconds, batch=1, seed=1, deadline=60, **options)
 
 
 def _megabytes(server):

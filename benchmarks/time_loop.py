@@ -34,14 +34,15 @@ class OrdinaryKernels:
     """Instead of `LoopConstants`: the gradient of the kernels is TensorFlow's."""
 
     def __init__(self, lstm, projected):
-        self._lstm, self.slots = lstm, projected
+        self._lstm = lstm
+        self.addends = projected
 
     @staticmethod
     def of(lstm, projected):
         return OrdinaryKernels(lstm, projected)
 
-    def __call__(self, x, slots):
-        return slots + tf.add_n(
+    def __call__(self, x, addends):
+        return addends + tf.add_n(
             [tf.tensordot(x[name], kernel, 1) for name, kernel in self._lstm._kernels().items()]
         )
 

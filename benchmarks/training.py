@@ -55,9 +55,7 @@ def build(words, grid, depth, width):
         output_dropout=0.0,
     )
     model = build_captioner(settings, words, {"features": (grid, grid, depth)}, seed=1)
-    model.prepare_training(
-        config.Training(), keras.optimizers.Adam(4e-4, global_clipnorm=5.0), seed=1
-    )
+    model.compile(keras.optimizers.Adam(4e-4, global_clipnorm=5.0), seed=1)
     return model
 
 
@@ -65,7 +63,7 @@ def captions_of(images, each, words, rng):
     """int32 [images, each, T], of Flickr8k's lengths, padded with PAD."""
     import numpy as np
 
-    from keras_sat.text.vocabulary import END, PAD, UNKNOWN
+    from keras_sat.text.ids import END, PAD, UNKNOWN
 
     lengths = rng.choice(
         list(LENGTHS), [images, each], p=np.array(list(LENGTHS.values())) / sum(LENGTHS.values())
@@ -147,7 +145,7 @@ def main():
 
     model = build(args.words, args.grid, args.depth, args.width)
     other = SoftAttention.of(model)
-    expected = float(sum(model.losses_of(alone[0], float(len(alone[0]["row"])))[0].values()))
+    expected = float(sum(model.loss_terms(alone[0], float(len(alone[0]["row"])))[0].values()))
     found = float(other.loss(*in_torch(alone[0])))
     assert abs(found / expected - 1) < 1e-4, "both compute the same loss"
     optimizer = torch.optim.Adam(other.parameters(), 4e-4)

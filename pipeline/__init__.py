@@ -1,1 +1,1 @@
-"""Data preparation with Apache Beam: components under TFX's names, one a file, each from folder to folder."""
+"""Data preparation with Apache Beam, and the chain from a corpus to a pushed model."""

@@ -1,6 +1,9 @@
-"""Serving: a local stand-in for TensorFlow Serving, a client and a load test. Needs the SavedModel, not keras_sat."""
+"""Serving: a local stand-in for TensorFlow Serving, a client and a load test.
+
+They need the SavedModel, but not keras_sat.
+"""
 
 import os
 
-# The server decodes faster where TensorFlow keeps the memory of large tensors, as keras_sat has it.
+# The server decodes faster if TensorFlow keeps the memory of large tensors. keras_sat sets it too.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")

@@ -7,52 +7,51 @@ import threading
 
 
 class ServerProcess:
-    """A server of one model on free ports of this machine, which answers from the start of the block to its end.
+    """A server of one model on free ports of this machine.
 
-    address: host:port of gRPC. metrics: the URL of its metrics.
+    It answers as soon as the object exists, and ends with the `with` block.
 
     Args:
-        folder: the model's. seconds: that it may take to start.
+        folder: the model's.
+        seconds: that it may take to start.
+
+    Attributes:
+        address: host:port of gRPC.
+        metrics: the URL of its metrics.
+
     Raises:
-        ValueError: it ended before it served, with its last words.
+        ValueError: the server ended before it served. The message has its exit code and its last
+            line.
     """
 
     def __init__(self, folder, seconds=600.0):
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "serving.server",
-            "--model-base-path",
-            str(folder),
-        ]
-        command += ["--port", "0", "--metrics-port", "0"]
+        command = [sys.executable, "-W", "ignore", "-m", "serving.server"]
+        command += ["--model-base-path", str(folder), "--port", "0", "--metrics-port", "0"]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         timer = threading.Timer(seconds, self._process.kill)
         timer.start()
         try:
-            self.address, self.metrics = self._listening()
+            self.address, self.metrics = self._wait_until_it_serves()
         except BaseException:
             self.stop()
             raise
         finally:
             timer.cancel()
-        threading.Thread(
-            target=self._process.stderr.read, daemon=True
-        ).start()  # a full pipe would hold the server up
+        # If nobody read its log, the pipe would fill up and block the server.
+        threading.Thread(target=self._process.stderr.read, daemon=True).start()
 
-    def _listening(self):
+    def _wait_until_it_serves(self):
+        """Returns the address and the metrics' URL that the server logs when it is ready."""
         line = "it said nothing"
         for line in self._process.stderr:
-            if found := re.search(r"serving on (\S+), metrics on (\S+)", line):
+            found = re.search(r"serving on (\S+), metrics on (\S+)", line)
+            if found:
                 return found.groups()
-        raise ValueError(
-            f"the server ended with code {self._process.wait()} before it served: {line.strip()}"
-        )
+        code = self._process.wait()
+        raise ValueError(f"the server ended with code {code} before it served: {line.strip()}")
 
     def stop(self):
-        """Ends the process: gently, and if that takes long, at once."""
+        """Ends the process with SIGTERM, and kills it if that takes over a minute."""
         self._process.terminate()
         try:
             self._process.wait(60)

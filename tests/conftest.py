@@ -3,7 +3,12 @@
 import dataclasses
 import itertools
 import json
+import os
+import platform
+import re
 import shutil
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +23,30 @@ def small_prepare(**changes):
     return config.from_values({"prepare": {**values, **changes}}).prepare
 
 
+MACHINE_FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def processor():
+    """Its name, from the first place that tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    return named.group(1) if named else platform.processor() or platform.machine()
+
+
+def pytest_report_header():
+    """What decides how sums are rounded."""
+    flags = (f"{name}={os.environ.get(name, 'default')}" for name in MACHINE_FLAGS)
+    return f"{processor()}, {os.cpu_count()} cores; TensorFlow {metadata.version('tensorflow')}; {', '.join(flags)}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session):
+    """With -q, pytest leaves its header out; this line is shown nevertheless. (xdist's processes report nothing.)"""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and not reporter.showheader:
+        reporter.write_line(pytest_report_header())
+
+
 LONGEST = ("test_workers.py", "test_training.py")
 
 
@@ -28,7 +57,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory):
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("data") / "scenes"
     prepare(small_prepare(), folder)
@@ -66,7 +95,7 @@ def files_data(data, tmp_path_factory):
 def boxes_data(tmp_path_factory):
     """A smaller one with 60 boxes an image and the feature maps of pictures of 192 pixels."""
     from keras_sat.data.prepared import open_prepared
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("data") / "boxes"
     proposals = {"method": "edgeboxes", "most": 60, "image_size": 192}
@@ -78,7 +107,7 @@ def boxes_data(tmp_path_factory):
 def mirrored_data(tmp_path_factory):
     """A smaller one with the feature maps of mirror images and cut-outs."""
     from keras_sat.data.prepared import open_prepared
-    from pipeline.prepare import prepare
+    from pipeline.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("data") / "mirrored"
     prepare(small_prepare(source="train=12,val=4", mirror=True, crops=3), folder)
@@ -107,7 +136,7 @@ def experiment(data_folder):
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, experiment):
     """A run of two epochs."""
-    from keras_sat.train import train
+    from keras_sat.training.train import train
 
     return train(experiment, tmp_path_factory.mktemp("runs") / "small")
 

@@ -12,8 +12,9 @@ import sys
 import pytest
 
 from keras_sat import config
-from keras_sat.data import input_pipeline
+from keras_sat.data.reading import read_records
 from keras_sat.evaluation.results_file import read_results, write_results
+from keras_sat.runs.loading import load_model
 
 COMMANDS = ("keras_sat.train", "keras_sat.evaluate", "keras_sat.regions", "keras_sat.compare", "keras_sat.caption")
 COMMANDS += ("keras_sat.reproduce", "keras_sat.demo", "keras_sat.export", "pipeline.prepare", "pipeline.run")
@@ -119,7 +120,7 @@ def test_a_corrupt_shard_while_evaluating(run, data_folder, tmp_path):
 
 
 def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, tmp_path):
-    references = {record.source_id: record.captions for record in input_pipeline.read_records(data, "test")}
+    references = {record.source_id: record.captions for record in read_records(data, "test")}
     results = tmp_path / "others.json"
     write_results(results, {image: texts[0] for image, texts in references.items()})
     output = ["--output", tmp_path / "comparison"]
@@ -181,11 +182,11 @@ def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
     from keras_sat.decoding.captioned import caption_split
     from keras_sat.decoding.search import caption_function
 
-    model = run.load_model()
+    model = load_model(run)
     generate = caption_function(model, run.experiment.decoding)
     expected = {c.source_id: c.caption for c in caption_split(generate, model, data, "test", vocabulary)}
     paths = []
-    for record in input_pipeline.read_records(data, "test", 3):
+    for record in read_records(data, "test", 3):
         paths.append(tmp_path / f"{record.source_id}.png")
         paths[-1].write_bytes(record.encoded)
     broken = tmp_path / "broken.png"

@@ -7,7 +7,14 @@ from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
 
-FACTS = {"inputs": {"features": [2, 2, 5]}, "vocabulary": "aaaa", "encoder": {"name": "x"}, "proposals": None}
+FACTS = {
+    "inputs": {"features": [2, 2, 5]},
+    "vocabulary": "aaaa",
+    "vocabulary_size": 9,
+    "encoder": {"name": "x"},
+    "proposals": None,
+    "data": "cccc",
+}
 BOXES = {"inputs": {"features": [2, 2, 5], "boxes": [9, 4]}, "proposals": {"most": 9}}
 
 
@@ -28,5 +35,5 @@ def test_runs_that_do_not_belong_together(tmp_path):
 
 def test_an_ensemble_reads_what_any_of_its_runs_reads(tmp_path):
     both = open_runs([run(tmp_path / "grid"), run(tmp_path / "boxes", **BOXES)])
-    assert both.facts["inputs"] == BOXES["inputs"] and both.facts["proposals"] == {"most": 9}
+    assert both.facts.inputs == BOXES["inputs"] and both.facts.proposals == {"most": 9}
     assert both.folder == tmp_path / "grid+boxes"

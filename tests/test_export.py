@@ -17,23 +17,27 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from keras_sat import config
-from keras_sat.caption import caption_files
 from keras_sat.data import scenes
-from keras_sat.encoder.cnn import PICTURES as PICTURES_OF
-from keras_sat.encoder.cnn import picture_inputs
+from keras_sat.encoder.inputs import PICTURES as PICTURES_OF
+from keras_sat.encoder.inputs import picture_inputs
 from keras_sat.evaluation import report
 from keras_sat.evaluation.evaluation import Evaluation
-from keras_sat.export import Batching, export, main
-from keras_sat.exporting.signatures import in_crop, usable
-from keras_sat.pictures.proposals import cropped, pad_boxes
+from keras_sat.export import main
+from keras_sat.exporting.saved_model import export
+from keras_sat.exporting.versions import Batching
+from keras_sat.pictures.box_tensors import batch_in_crop, usable_boxes
+from keras_sat.pictures.boxes import cropped, pad_boxes
+from keras_sat.runs.captioning import caption_files
 from keras_sat.runs.checkpoints import Checkpoints, Progress
 from keras_sat.runs.ensemble import open_runs
+from keras_sat.runs.loading import build_model, load_captioner, load_vocabulary
 from keras_sat.runs.run import create_run
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from serving.client.messages import model_spec, predict_request
 from tests.odd_pictures import TAKEN
-from tests.serving.conftest import running
+from tests.rounding import assert_close
+from tests.serving.server_process import running
 from tests.test_commands import assert_one_line, call
 
 STOCK = set((Path(__file__).parent / "stock_ops.txt").read_text().partition("\n\n")[2].split())
@@ -41,6 +45,8 @@ BROKEN = [b"", b"text", TAKEN["colour.jpg"][:-300]]
 PICTURES = [*TAKEN.values(), *(scenes.draw(scenes.scene_id("val", index), seed=1).image for index in range(64))][:64]
 MIXED = [BROKEN[n // 2 % 3] if n % 2 else picture for n, picture in enumerate(PICTURES)]
 SIZES = {"embedding_size": 12, "state_size": 16}
+# The CNN's convolutions, sums of some hundred terms one after the other, and nine steps of sums over up to 128 channels.
+ROUNDINGS = 1000
 DECODING = config.Decoding(beam=2, max_length=9, length_penalty=0.5, no_repeat_ngram=2)
 DECODINGS = {"show_and_tell": replace(DECODING, method="consensus", samples=4), "areas": replace(DECODING, mirror=True)}
 SYSTEMS = {
@@ -85,14 +91,14 @@ def untrained(settings, data, folder, decoding=DECODING, **others):
     section = config.Data(path=str(data.folder), batching="images")
     values = config.Experiment(model=settings, data=section, decoding=decoding, **others)
     run = create_run(folder, values, data)
-    model = run.build_model()
+    model = build_model(run)
     random, cnn = np.random.default_rng(len(folder.name)), {id(each) for each in model.cnn.weights} if model.cnn else ()
     for weight in model.weights:
         if id(weight) not in cnn:
             spread = min(0.4, 2 / np.sqrt(np.prod(weight.shape[:-1])))
             weight.assign_add(random.normal(0, spread, weight.shape))
-    model.prepare_training(values.train, tf.keras.optimizers.Adam(), seed=1)
-    Checkpoints(run.folder / "checkpoints", model, Progress(run.facts["vocabulary"])).save_best()
+    model.compile(tf.keras.optimizers.Adam(), seed=1)
+    Checkpoints(run.folder / "checkpoints", model, Progress(run.facts.vocabulary)).save_best()
     return run
 
 
@@ -110,8 +116,8 @@ def runs(data, boxes_data, tmp_path_factory):
 def requests(run):
     """[(signature, inputs)] for 1, 7 and 64 pictures, alone and among broken ones."""
     boxes = {}
-    if "boxes" in run.facts["inputs"]:
-        sections = run.facts["encoder"], run.facts["proposals"]
+    if "boxes" in run.facts.inputs:
+        sections = run.facts.encoder, run.facts.proposals
         found = np.stack([picture_inputs(picture, ("boxes",), *sections)["boxes"] for picture in PICTURES])
         boxes = {"boxes": found}
     for count in (1, 7, 64):
@@ -176,13 +182,13 @@ def test_it_answers_as_captioning_in_process_does(name, way, runs, request, tmp_
             assert status == b"OK"
             if signature == "serving_default":
                 assert answer["caption"][n].decode() == expected[n].caption
-                assert answer["score"][n] == pytest.approx(expected[n].score, rel=1e-5, abs=1e-4)
+                assert_close(answer["score"][n], expected[n].score, ROUNDINGS)
             if signature == "caption_with_attention":
                 words = [word.decode() for word in answer["words"][n] if word]
                 assert answer["captions"][n, 0].decode() == expected[n].caption == " ".join(words)
-                assert answer["scores"][n, 0] == pytest.approx(expected[n].score, rel=1e-5, abs=1e-4)
-                np.testing.assert_allclose(answer["attention"][n, : len(words)], expected[n].attention, atol=1e-4)
-                np.testing.assert_allclose(answer["boxes"][n], expected[n].boxes, atol=1e-6)
+                assert_close(answer["scores"][n, 0], expected[n].score, ROUNDINGS)
+                assert_close(answer["attention"][n, : len(words)], expected[n].attention, ROUNDINGS)
+                assert_close(answer["boxes"][n], expected[n].boxes, roundings=8)
                 assert answer["captions"].shape[1:] == answer["scores"].shape[1:] == (DECODING.beam,)
                 assert answer["attention"].shape[1:] == (DECODING.max_length, len(expected[n].boxes))
 
@@ -202,7 +208,7 @@ def test_no_answer_depends_on_the_batch(name, exported):
                 if n == 0 and value.dtype == object:
                     assert np.array_equal(found[signature, key, 1, 0], same)
                 elif n == 0:
-                    np.testing.assert_allclose(found[signature, key, 1, 0], same, rtol=1e-5, atol=1e-4)
+                    assert_close(found[signature, key, 1, 0], same, ROUNDINGS, what=key)
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
@@ -216,19 +222,19 @@ def test_the_server_computes_what_the_model_does(name, exported, served):
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
 def test_a_given_caption_is_scored_as_teacher_forcing_does(name, runs, exported):
     run = runs[name]
-    model, vocabulary = run.captioner(), run.vocabulary()
+    model, vocabulary = load_captioner(run), load_vocabulary(run)
     asked = {(signature, len(answer["status"])): (inputs, answer) for signature, inputs, answer in exported[name][1][::-1]}
     inputs, answer = asked["score_caption", 7]
     assert [word.decode() for word in answer["words"][0] if word] == ["a", "red", "circle", "<unk>", "<unk>", "<end>"]
     names = [PICTURES_OF.get(each, each) for each in run.inputs]
-    sections = run.facts["encoder"], run.facts["proposals"]
+    sections = run.facts.encoder, run.facts.proposals
     pictures = [picture_inputs(picture, names, *sections) for picture in PICTURES[:7]]
     ids = vocabulary.encode(tf.constant(inputs["caption"]), DECODING.max_length).to_tensor()
     features = run.features({key: np.stack([each[key] for each in pictures]) for key in pictures[0]})
     log_probs, attention = model({**features, "captions": ids[:, None]})
     expected = tf.gather(log_probs[:, 0], ids, batch_dims=2)
-    np.testing.assert_allclose(answer["word_log_probs"][:, : ids.shape[1]], expected, rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(answer["attention"][:, : ids.shape[1]], attention[:, 0], atol=1e-4)
+    assert_close(answer["word_log_probs"][:, : ids.shape[1]], expected, ROUNDINGS)
+    assert_close(answer["attention"][:, : ids.shape[1]], attention[:, 0], ROUNDINGS)
     assert not np.any(answer["word_log_probs"][:, ids.shape[1] :]) and not np.any(answer["attention"][:, ids.shape[1] :])
 
 
@@ -245,7 +251,7 @@ def test_it_says_what_it_is(runs, exported):
     folder, _ = exported["ensemble"]
     card = json.loads((folder / "model_card.json").read_text())
     assert Vocabulary.load(folder / "assets" / "vocabulary.txt").fingerprint == card["vocabulary"]["fingerprint"]
-    assert card["decoding"] == config.as_dict(DECODINGS["areas"]) and card["encoder"] == runs["soft"].facts["encoder"]
+    assert card["decoding"] == config.as_dict(DECODINGS["areas"]) and card["encoder"] == runs["soft"].facts.encoder
     assert [each["run"] for each in card["runs"]] == ["areas", "finetuned"] and card["max_pixels"] == 1_000_000
     assert (folder / "batching_params.pbtxt").read_text().splitlines() == [
         "max_batch_size { value: 6 }",
@@ -293,9 +299,9 @@ def test_mistakes_are_named(runs, data, tmp_path):
 def test_boxes_are_taken_as_preparation_takes_them():
     given = np.float32([[0.4, 0.4, 0.6, 0.6], [0, 0, 0.05, 1], [0.2, 0.1, 0.9, 1.0], [0, 0, 0, 0]])
     shapes = [(300, 200), (100, 640)]
-    found = usable(in_crop(tf.constant([given] * 2), tf.constant(shapes))).numpy()
+    found = usable_boxes(batch_in_crop(tf.constant([given] * 2), tf.constant(shapes))).numpy()
     for boxes, shape in zip(found, shapes):
         expected, _ = cropped(given, np.float32([4, 3, 2, 1]), *shape)
-        np.testing.assert_allclose(boxes, pad_boxes(expected, 4), atol=1e-6)
+        assert_close(boxes, pad_boxes(expected, 4), roundings=8)
     garbage = tf.constant([[[0.5, 0.5, 0.5, 0.9], [np.nan, 0, 1, 1]], [[-1, 0, 2, 1], [0, 0, 0, 0]]])
-    np.testing.assert_array_equal(usable(garbage), [[[0, 0, 1, 1], [0, 0, 0, 0]]] * 2)
+    np.testing.assert_array_equal(usable_boxes(garbage), [[[0, 0, 1, 1], [0, 0, 0, 0]]] * 2)

@@ -7,13 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from keras_sat.pictures.decode import (
-    decode_image,
-    decode_picture,
-    decode_pictures,
-    exif_orientation,
-    fit,
-)
+from keras_sat.pictures.decode import decode_image, decode_picture, decode_pictures, fit
+from keras_sat.pictures.headers import exif_orientation
 from tests.odd_pictures import ODD, TAKEN, encoded, huge_png, many_frames, many_scans, turned
 from tests.pipeline.corpora import picture
 

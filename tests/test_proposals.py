@@ -7,15 +7,10 @@ from PIL import Image
 
 from keras_sat.config import Proposals
 from keras_sat.data import scenes
-from keras_sat.pictures.proposals import (
-    check,
-    cropped,
-    fingerprint,
-    pad_boxes,
-    propose,
-    read_boxes_file,
-)
+from keras_sat.pictures.boxes import cropped, fingerprint, pad_boxes, read_boxes_file
+from keras_sat.pictures.proposals import check, propose
 from keras_sat.utils.errors import UserError
+from tests.rounding import assert_close
 
 METHODS = ["edgeboxes", "selective_search"]
 
@@ -141,5 +136,5 @@ def test_boxes_move_into_the_crop():
     """Of a picture of 256 x 512 the crop shows the middle: y from 16 to 240, x from 144 to 368."""
     whole = np.array([[16, 144, 240, 368], [16, 144, 128, 256], [0, 0, 256, 150], [0, 0, 256, 140]]) / [256, 512, 256, 512]
     boxes, scores = cropped(np.float32(whole), np.float32([4, 3, 2, 1]), 256, 512)
-    np.testing.assert_allclose(boxes, [[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0, 0, 1, 6 / 224]], atol=1e-6)
+    assert_close(boxes, [[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0, 0, 1, 6 / 224]], roundings=8)
     np.testing.assert_array_equal(scores, [4, 3, 2])

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from keras_sat import config
-from keras_sat.compare import linked_to_runs
-from keras_sat.evaluate import evaluate
+from keras_sat.cli.experiments import linked_to_runs
 from keras_sat.evaluation import records
+from keras_sat.evaluation.evaluate import evaluate
 from keras_sat.evaluation.results_file import read_results
 from keras_sat.reproduce import main
 from keras_sat.runs.ensemble import open_runs

@@ -3,21 +3,17 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 
-from keras_sat.text.vocabulary import (
-    END,
-    PAD,
-    START,
-    UNKNOWN,
-    Vocabulary,
-    join,
-    mirrored,
-    normalize,
-    split,
-)
+from keras_sat.text.ids import END, PAD, START, UNKNOWN
+from keras_sat.text.tokeniser import join, mirrored, normalize, split
+from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 
-WORDS = Vocabulary.from_counts({"a": 9, "dog": 5, "'s": 3, "man": 3, "don't": 2, "rare": 1}, min_count=2, max_size=100)
-traced_encode = tf.function(lambda captions, length: WORDS.encode(captions, length).to_tensor(PAD), reduce_retracing=True)
+WORDS = Vocabulary.from_counts(
+    {"a": 9, "dog": 5, "'s": 3, "man": 3, "don't": 2, "rare": 1}, min_count=2, max_size=100
+)
+traced_encode = tf.function(
+    lambda captions, length: WORDS.encode(captions, length).to_tensor(PAD), reduce_retracing=True
+)
 any_text = st.one_of(st.text(), st.text(alphabet="asS'’-. \n\t0éßﬁ́İ"))
 
 
@@ -40,19 +36,28 @@ def test_any_bytes_are_a_caption(text):
 @given(st.lists(any_text, min_size=1, max_size=3), st.integers(2, 12))
 @settings(max_examples=100, deadline=None)
 def test_the_graph_reads_what_preparation_wrote(texts, max_length):
-    """Eager (preparation) and traced (input pipeline, export) tokenisation agree, and decoding returns the known words."""
+    """Tokenisation is the same eagerly (preparation) and in a graph (input pipeline, export).
+
+    Decoding returns the known words.
+    """
     captions = tf.constant([text.encode("utf-8", "replace") for text in texts])
     traced = traced_encode(captions, tf.constant(max_length))
     eager = WORDS.encode(captions, max_length)
     assert traced.numpy().tolist() == eager.to_tensor(PAD).numpy().tolist()
-    for words, ids, text in zip(split(captions).to_list(), eager.to_list(), WORDS.decode(traced).numpy()):
+    for words, ids, text in zip(
+        split(captions).to_list(), eager.to_list(), WORDS.decode(traced).numpy()
+    ):
         known = [word.decode() if word.decode() in WORDS.words else "<unk>" for word in words]
         assert ids[-1] == END and len(ids) == min(len(words) + 1, max_length)
         assert text.decode() == " ".join(known[: max_length - 1])
 
 
 def test_published_tokens():
-    captions = ["A man's DOG, the man 's dog!", "don't — “stop” x-ray -- 'quoted'", "Straße ﬁsh CAFÉ"]
+    captions = [
+        "A man's DOG, the man 's dog!",
+        "don't — “stop” x-ray -- 'quoted'",
+        "Straße ﬁsh CAFÉ",
+    ]
     assert [text.decode() for text in normalize(captions).numpy()] == [
         "a man 's dog the man 's dog",
         "don't stop x-ray quoted",

@@ -17,9 +17,11 @@ import tensorflow as tf
 from keras_sat import config
 from keras_sat.data.input_pipeline import training_batches
 from keras_sat.data.sharding import Part
+from keras_sat.runs.loading import load_model
 from keras_sat.runs.run import create_run
 from keras_sat.training.trainer import Trainer
 from keras_sat.utils.errors import UserError
+from tests.rounding import assert_close
 
 SMALL = {"embedding_size": 12, "state_size": 16}
 PLAIN = {"state_dropout": 0.0, "output_dropout": 0.0}
@@ -32,6 +34,8 @@ SYSTEMS = {
     "proposals": config.Areas(**SMALL, areas="proposals", region_scale=0.1, train_boxes=20),
     "self_critical": config.Soft(**SMALL, attention_size=8, feature_dropout=0.2),
 }
+# More than 20 steps, each by a gradient that is a sum over some 50 words.
+ROUNDINGS = 1000
 WAYS = ["two devices", "two workers", "three parts"]
 # SYSTEMS="soft hard …" trains others; all of them take twelve minutes. Hard attention has all that soft attention has.
 TRAINED = os.environ.get("SYSTEMS", "hard areas self_critical").split()
@@ -110,18 +114,26 @@ def trained(data, boxes_data, changed, run, tmp_path_factory):
     return found
 
 
+def assert_same_weights(one, other):
+    """A weight is the sum of its start and of its steps, which cancel in the bias of scores: no softmax feels it."""
+    rate = config.Training().learning_rate  # what a step is at most, where the gradient has a norm of 1
+    for a, b in zip(one.weights, other.weights, strict=True):
+        assert_close(a, b, ROUNDINGS, terms=max(rate, np.max(np.abs(b))), what=a.name)
+
+
 @pytest.mark.parametrize("system", TRAINED)
 @pytest.mark.parametrize("way", WAYS)
-def test_together_as_alone(way, system, trained):
+def test_together_as_alone(way, system, trained, data):
     """The same weights, averages and metrics, with dropout and sampling; hard attention's baseline is a weight too."""
     one, other = (trained[each][system] for each in ("alone", way))
     for which in ("last", "best"):
-        for a, b in zip(one.load_model(which).get_weights(), other.load_model(which).get_weights()):
-            np.testing.assert_allclose(a, b, atol=1e-5)
+        assert_same_weights(load_model(one, which), load_model(other, which))
     lines = [(run.folder / "metrics.jsonl").read_text().splitlines() for run in (one, other)]
     for a, b in zip(*([json.loads(line) for line in each] for each in lines)):
-        for name in ("loss", "word_loss", "accuracy", "attention_entropy", "val_loss", "val_word_loss"):
-            assert a[name] == pytest.approx(b[name], rel=1e-6, abs=2e-5), name
+        for name in ("loss", "word_loss", "attention_entropy", "val_loss", "val_word_loss"):
+            assert_close(a[name], b[name], ROUNDINGS, what=name)
+        # Of the untrained captioner's words some are level: a rounding may make another one the likeliest.
+        assert abs(a["accuracy"] - b["accuracy"]) < 3 / data.statistics["train"]["tokens"]
     assert a["step"] == b["step"] >= 20
 
 
@@ -145,8 +157,7 @@ def test_workers_with_files_of_their_own(files_data, changed, tmp_path):
         for batch in batches:
             batch["captions"] = tf.pad(batch["captions"], [[0, 0], [0, 0], [0, length - batch["captions"].shape[-1]]])
         trainer.model.train_step({name: tf.concat([batch[name] for batch in batches], 0) for name in batches[0]})
-    for a, b in zip(shared.load_model("last").get_weights(), trainer.model.get_weights()):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert_same_weights(load_model(shared, "last"), trainer.model)
 
     longer = dataclasses.replace(in_parts, train=dataclasses.replace(in_parts.train, epochs=2))
     with pytest.raises(UserError, match="to 2 workers, and now there are 1; go on with 2"):
@@ -165,5 +176,4 @@ def test_a_lost_worker(trained, data, boxes_data, changed, run, tmp_path):
     (line,) = (line for line in (tmp_path / "0.log").read_text().splitlines() if line.startswith("error: "))
     assert line.startswith(f"error: {run.folder}: another worker was lost; start all of them again")
     assert [process.wait() for process in two_workers(tmp_path, TRAIN, run.folder, data.folder)] == [0, 0]
-    for a, b in zip(trained["alone"][TRAINED[0]].load_model("last").get_weights(), run.load_model("last").get_weights()):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert_same_weights(load_model(trained["alone"][TRAINED[0]], "last"), load_model(run, "last"))

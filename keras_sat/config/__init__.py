@@ -2,10 +2,18 @@
 
 from keras_sat.config.experiment import (
     CONFIGS,
+    Experiment,
+    as_dict,
+    default_config,
+    from_values,
+    load,
+    to_yaml,
+    with_decoding,
+)
+from keras_sat.config.sections import (
     Data,
     Decoding,
     Encoder,
-    Experiment,
     FineTuning,
     Prepare,
     Proposals,
@@ -13,12 +21,6 @@ from keras_sat.config.experiment import (
     Scores,
     Shares,
     Training,
-    as_dict,
-    default_config,
-    from_values,
-    load,
-    to_yaml,
-    with_decoding,
 )
 from keras_sat.config.systems import SYSTEMS, Areas, Hard, ShowAndTell, Soft
 

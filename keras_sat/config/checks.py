@@ -1,67 +1,99 @@
-"""Settings of an experiment that are right one by one, but not together."""
+"""Contradictions between settings of an experiment, each of which is valid by itself.
+
+Each group of settings has a function that returns the message of the first contradiction, with the
+way out, or None.
+"""
 
 from keras_sat.utils.errors import UserError
 
 
 def check(experiment, source):
-    """Raises: UserError: the first contradiction, with its way out; `source`: what the experiment was read from."""
-    data, model, finetune, train = (
-        experiment.data,
-        experiment.model,
-        experiment.finetune,
-        experiment.train,
-    )
-    cider, decode = train.objective == "cider", getattr(model, "decode", "expectation")
-    for wrong, message in (
-        (
-            data.crops and not data.mirror,
-            "data.crops: every second cut-out is mirrored; set data.mirror too",
-        ),
-        (
-            experiment.prepare.crops and not experiment.prepare.mirror,
-            "prepare.crops: every second cut-out is mirrored; set prepare.mirror too",
-        ),
-        (
-            finetune.from_layer and data.batching != "images",
-            f"data.batching: {data.batching} would run the CNN once a caption; with finetune.from_layer set it to images",
-        ),
-        (
-            cider and data.batching != "images",
-            "train.objective: cider compares with all captions of an image; set data.batching to images",
-        ),
-        (
-            cider and not experiment.init_from,
-            "train.objective: cider improves a captioner that writes sentences already; name its run as init_from",
-        ),
-        (
-            cider and train.select_by == "loss",
-            "train.select_by: loss gets worse where train.objective: cider gets better; select by cider or bleu4",
-        ),
-        (
-            cider and decode != "expectation",
-            f"model.decode: {decode} teaches the attention nothing with train.objective: cider; set it to expectation",
-        ),
-        (
-            cider and train.samples < 2,
-            f"train.samples: {train.samples} cannot be compared; set it to 2 or more",
-        ),
-        (
-            cider and train.teachers,
-            "train.teachers: have nothing to say to train.objective: cider; leave them out",
-        ),
-        (
-            getattr(model, "filter_layer", None) and model.annotation_size,
-            "model.filter_layer: convolves the CNN's own activations; leave model.annotation_size at 0",
-        ),
-        (
-            train.average and finetune.batch_norm == "trained",
-            "train.average: would not average BatchNorm's statistics; leave finetune.batch_norm=frozen",
-        ),
-        (
-            data.sharding == "files" and finetune.batch_norm == "trained",
-            "data.sharding: files has steps at which a worker sees no image, which BatchNorm's statistics would not bear; "
-            "set it to rows, or leave finetune.batch_norm=frozen",
-        ),
-    ):
-        if wrong:
+    """Refuses an experiment whose settings contradict each other.
+
+    Args:
+        experiment: an `Experiment`.
+        source: what it was read from, for the message.
+
+    Raises:
+        UserError: the first contradiction, with the way out.
+    """
+    for find in (_crops, _fine_tuning, _self_critical, _filter_of_cnn, _batch_norm_statistics):
+        message = find(experiment)
+        if message:
             raise UserError(f"{source}: {message}")
+
+
+def _crops(experiment):
+    for name in ("data", "prepare"):
+        section = getattr(experiment, name)
+        if section.crops and not section.mirror:
+            return f"{name}.crops: every second crop is flipped horizontally; set {name}.mirror too"
+    return None
+
+
+def _fine_tuning(experiment):
+    batching = experiment.data.batching
+    if experiment.finetune.from_layer and batching != "images":
+        return (
+            f"data.batching: {batching} would run the CNN once per caption; "
+            "with finetune.from_layer set it to images"
+        )
+    return None
+
+
+def _self_critical(experiment):
+    train = experiment.train
+    if train.objective != "cider":
+        return None
+    decode = getattr(experiment.model, "decode", "expectation")
+    if experiment.data.batching != "images":
+        return (
+            "train.objective: cider compares with all captions of an image; "
+            "set data.batching to images"
+        )
+    if not experiment.init_from:
+        return (
+            "train.objective: cider improves a captioner that writes sentences already; "
+            "name its run as init_from"
+        )
+    if train.select_by == "loss":
+        return (
+            "train.select_by: loss gets worse where train.objective: cider gets better; "
+            "select by cider or bleu4"
+        )
+    if decode != "expectation":
+        return (
+            f"model.decode: {decode} teaches the attention nothing with train.objective: cider; "
+            "set it to expectation"
+        )
+    if train.samples < 2:
+        return f"train.samples: {train.samples} cannot be compared; set it to 2 or more"
+    if train.teachers:
+        return "train.teachers: have no effect with train.objective: cider; leave them out"
+    return None
+
+
+def _filter_of_cnn(experiment):
+    model = experiment.model
+    if getattr(model, "filter_layer", None) and model.annotation_size:
+        return (
+            "model.filter_layer: convolves the CNN's own activations; "
+            "leave model.annotation_size at 0"
+        )
+    return None
+
+
+def _batch_norm_statistics(experiment):
+    if experiment.finetune.batch_norm != "trained":
+        return None
+    if experiment.train.average:
+        return (
+            "train.average: would not average BatchNorm's statistics; "
+            "leave finetune.batch_norm=frozen"
+        )
+    if experiment.data.sharding == "files":
+        return (
+            "data.sharding: files has steps at which a worker sees no image, which BatchNorm's "
+            "statistics cannot handle; set it to rows, or leave finetune.batch_norm=frozen"
+        )
+    return None

@@ -1,30 +1,34 @@
-"""Settings of any dataclass: read from YAML files with `base:`, changed by `--set a.b=c`, checked against declared types.
+"""Settings of any dataclass: read from YAML files with `base:`, changed by `--set a.b=c`, checked.
 
-What the settings of an experiment are stands in `config.py` and `systems.py`. Every function raises `UserError`,
-naming file and key.
+Which settings an experiment has is declared in `sections.py`, `systems.py` and `experiment.py`; the
+types of their fields say which values are allowed (see `ranges.py`). Every function raises
+`UserError`, which names the file and the key.
 """
 
 import dataclasses
 import types
 import typing
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 
+from keras_sat.config.ranges import NOT_NEGATIVE
 from keras_sat.utils.errors import UserError, nearest
 
 
 def read(path, overrides):
-    """Nested dictionaries from a YAML file (None: nothing) and overrides, see `config.load`."""
-    return apply(_read_yaml(Path(path)) if path else {}, overrides)
+    """Nested dictionaries from a YAML file (or None) and overrides, see `config.load`."""
+    values = _read_yaml(Path(path)) if path else {}
+    return apply(values, overrides)
 
 
 def apply(values, overrides):
-    """Nested dictionaries, changed by overrides."""
+    """Nested dictionaries, changed in place by overrides, see `config.load`."""
     for override in overrides:
         if isinstance(override, tuple):
-            _set(values, override[0].split("."), override[1])
+            key, value = override
+            _set(values, key.split("."), value)
             continue
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -36,25 +40,24 @@ def apply(values, overrides):
 
 
 def _read_yaml(path, seen=()):
+    """The values of a file over those of its bases; `seen`: the files that led to it."""
     if path.resolve() in seen:
         raise UserError(f"{path}: its `base:` leads back to itself")
     try:
         values = _parse_yaml(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})"
-        ) from error
-    values = {} if values is None else values
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({reason})") from error
+    if values is None:
+        values = {}
     if not isinstance(values, dict):
         raise UserError(
             f"{path}: expected sections such as `train:`, found {type(values).__name__}"
         )
     base = values.pop("base", None)
-    return (
-        values
-        if base is None
-        else _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
-    )
+    if base is None:
+        return values
+    return _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
 
 
 def _parse_yaml(text, where):
@@ -67,8 +70,8 @@ def _parse_yaml(text, where):
 def _merge(base, changes):
     merged = dict(base)
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        both_sections = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both_sections else value
     return merged
 
 
@@ -81,77 +84,74 @@ def _set(values, keys, value):
 
 
 def build(cls, values, source, types_instead=None, prefix=""):
-    """An instance of a dataclass, its types and ranges checked, sections that are dataclasses included.
+    """An instance of a dataclass, with types and ranges checked; nested dataclasses are sections.
 
     Args:
-        values: nested dictionaries. source: what messages name as their origin. types_instead: {field: type} in place of
-            those declared. prefix: of the keys in messages, such as `train.`.
+        cls: the dataclass.
+        values: nested dictionaries.
+        source: the origin that error messages name.
+        types_instead: {field: type} in place of those declared.
+        prefix: of the keys in error messages, such as `train.`.
+
+    Raises:
+        UserError: not a section, an unknown key, a wrong type or a value out of range.
     """
     if not isinstance(values, dict):
         raise UserError(
             f"{source}: {prefix.rstrip('.')}: expected a section with keys, got {values!r}"
         )
-    hints = typing.get_type_hints(cls) | (types_instead or {})
+    hints = typing.get_type_hints(cls, include_extras=True) | (types_instead or {})
     for key in values:
         if key not in hints:
             raise UserError(f"{source}: unknown key {prefix}{key}{nearest(key, hints)}")
-    return cls(
-        **{key: _convert(hints[key], value, source, prefix + key) for key, value in values.items()}
-    )
+    settings = {}
+    for key, value in values.items():
+        settings[key] = _convert(hints[key], value, source, prefix + key)
+    return cls(**settings)
 
 
 def _convert(hint, value, source, key):
+    """The value as the type `hint`; messages name source and key."""
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return build(hint, value, source, prefix=key + ".")
-    if typing.get_origin(hint) is Literal:
-        if value in (choices := typing.get_args(hint)):
-            return value
-        raise UserError(f"{source}: {key}: expected one of {', '.join(choices)}, got {value!r}")
-    if typing.get_origin(hint) is tuple:
+    if origin is Literal:
+        if value not in arguments:
+            raise UserError(
+                f"{source}: {key}: expected one of {', '.join(arguments)}, got {value!r}"
+            )
+        return value
+    if origin is tuple:
         if not isinstance(value, list | tuple):
             raise UserError(
                 f"{source}: {key}: expected a list such as [runs/a, runs/b], got {value!r}"
             )
-        return tuple(_convert(typing.get_args(hint)[0], each, source, key) for each in value)
-    if isinstance(hint, types.UnionType):
-        return None if value is None else _convert(typing.get_args(hint)[0], value, source, key)
-    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        return tuple(_convert(arguments[0], each, source, key) for each in value)
+    if origin in (types.UnionType, typing.Union):  # X | None
+        return None if value is None else _convert(arguments[0], value, source, key)
+    if origin is Annotated:
+        number_type, allowed = arguments
+        return _plain_value(number_type, value, allowed, source, key)
+    return _plain_value(hint, value, NOT_NEGATIVE, source, key)
+
+
+def _plain_value(expected, value, allowed, source, key):
+    """A text, a truth value, or a number in the `allowed` range."""
+    if expected is float:
+        value = _as_float(value)
+    if type(value) is not expected:
+        raise UserError(f"{source}: {key}: expected {expected.__name__}, got {value!r}")
+    if expected in (int, float) and value not in allowed:
+        raise UserError(f"{source}: {key}: {value} is out of range")
+    return value
+
+
+def _as_float(value):
+    """Integers, and numbers that YAML 1.1 reads as text such as 1e-4, as floats; others as is."""
+    if isinstance(value, int | str) and not isinstance(value, bool):
         try:
-            value = float(value)  # YAML 1.1 reads 1e-4 as text
+            return float(value)
         except ValueError:
             pass
-    if type(value) is not hint:
-        raise UserError(f"{source}: {key}: expected {hint.__name__}, got {value!r}")
-    return _in_range(value, source, key)
-
-
-_AT_LEAST_ONE = (
-    *(
-        "_size",
-        "_length",
-        "_width",
-        "_layers",
-        "_images",
-        "_captions",
-        "_batches",
-        "_megabytes",
-        "_pixels",
-        "_stride",
-    ),
-    *("epochs", ".most", "train_boxes", "samples", "accumulate", ".beam", "push.pictures"),
-)
-_ABOVE_ZERO = (".temperature", ".top_p", "push.max_minutes")
-_MAY_BE_ZERO = ("train.validation_images", "model.annotation_size")
-_BELOW_ONE = ("_dropout", "label_smoothing", "baseline_decay", "train.average")
-_AT_MOST_ONE = ("model.expectation", "train.distillation", "decoding.top_p")
-
-
-def _in_range(value, source, key):
-    """Numbers here are sizes, counts, rates or weights: none is negative, sizes are at least 1, a dropout is below 1."""
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        at_least_one = key.endswith(_AT_LEAST_ONE) and key not in _MAY_BE_ZERO
-        too_large = (key.endswith(_BELOW_ONE) and value >= 1) or (key in _AT_MOST_ONE and value > 1)
-        too_small = not value >= at_least_one or (key.endswith(_ABOVE_ZERO) and not value)
-        if too_small or too_large:
-            raise UserError(f"{source}: {key}: {value} is out of range")
     return value

@@ -1,74 +1,102 @@
-"""The settings of the four systems, the section `model` of an experiment."""
+"""The settings of the four systems: the section `model` of an experiment."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from keras_sat.config.ranges import Fraction, FractionBelowOne, PositiveInt
+
 
 @dataclass(frozen=True)
 class Soft:
-    """Show, Attend and Tell with soft attention (Xu et al. 2015), and the options by which its variants differ.
+    """Show, Attend and Tell with soft attention, and the options by which its variants differ.
 
-    attention            `additive`, or `uniform`: every region weighs the same, so only the mean annotation is seen
-    attention_layers     depth of the network on the annotations (2 in the authors' COCO runs)
-    gate                 β on the context: one scalar a step, a vector of region size, or none
-    output               `deep` (paper) or `linear` on the state alone
-    initial_layers       depth of the network that gives h_0 and c_0; `initial_activation` is its last one
-    initializer          `glorot` (Keras' defaults, forget bias 1) or `gaussian` (paper: σ 0.01, orthogonal where square)
-    annotation_size      width of a layer of ReLUs over each cell of the feature map, read in its stead: for CNNs whose
-                         activations are not rectified, or many (0: none, annotations are the CNN's)
-    channel_dropout      of the feature map's channels, each of which an image loses in all its regions and in their mean at
-                         once: a context that is a mean over regions averages feature_dropout, of single numbers, away
-    penalty              normalisation of the doubly stochastic penalty, see keras_sat.models.losses
+    Attributes:
+        name: `soft`.
+        embedding_size: width of the word embeddings.
+        state_size: width of the LSTM's state.
+        attention: `additive`; or `uniform`, which gives every region the same weight, so that the
+            model sees the mean annotation alone.
+        attention_size: width of the attention network.
+        attention_layers: depth of the network on the annotations (2 in the authors' COCO runs).
+        attention_activation: activation of the attention network (paper: `tanh`, report: `relu`).
+        gate: β on the context: one `scalar` per step, a `vector` of region size, or `none`.
+        output: `deep` (paper), or `linear`, from the state alone.
+        initial_layers: depth of the network that computes h_0 and c_0.
+        initial_activation: activation of that network's last layer.
+        initializer: `glorot` (Keras' defaults, forget gate bias 1) or `gaussian` (paper: σ 0.01,
+            orthogonal where the matrix is square).
+        annotation_size: width of a layer of ReLUs on each cell of the feature map, whose output
+            then is the annotations. For CNNs whose activations are not rectified, or many.
+            0 = none; the annotations are the CNN's.
+        channel_dropout: dropout of the feature map's channels. An image loses a channel in all its
+            regions and in their mean at once; feature_dropout, which drops single numbers, averages
+            out in a context that is a mean over regions.
+        feature_dropout: dropout of the annotations.
+        embedding_dropout: dropout of the word embeddings.
+        state_dropout: dropout of the state that the output layer reads.
+        output_dropout: dropout after the tanh of the deep output.
+        penalty: normalisation of the doubly stochastic penalty, see `keras_sat.models.losses`.
+        penalty_weight: λ, the weight of the penalty in the loss.
+
+    Reference: Xu et al. 2015, "Show, attend and tell".
     """
 
     name: Literal["soft"] = "soft"
-    embedding_size: int = 512
-    state_size: int = 512
+    embedding_size: PositiveInt = 512
+    state_size: PositiveInt = 512
     attention: Literal["additive", "uniform"] = "additive"
-    attention_size: int = 512
-    attention_layers: int = 1
+    attention_size: PositiveInt = 512
+    attention_layers: PositiveInt = 1
     attention_activation: Literal["tanh", "relu"] = "tanh"
     gate: Literal["scalar", "vector", "none"] = "scalar"
     output: Literal["deep", "linear"] = "deep"
-    initial_layers: int = 1
+    initial_layers: PositiveInt = 1
     initial_activation: Literal["tanh", "linear"] = "tanh"
     initializer: Literal["glorot", "gaussian"] = "glorot"
     annotation_size: int = 0
-    channel_dropout: float = 0.0
-    feature_dropout: float = 0.0
-    embedding_dropout: float = 0.0
-    state_dropout: float = 0.5
-    output_dropout: float = 0.5
+    channel_dropout: FractionBelowOne = 0.0
+    feature_dropout: FractionBelowOne = 0.0
+    embedding_dropout: FractionBelowOne = 0.0
+    state_dropout: FractionBelowOne = 0.5
+    output_dropout: FractionBelowOne = 0.5
     penalty: Literal["paper", "arctic", "mean"] = "paper"
     penalty_weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Hard(Soft):
-    """Show, Attend and Tell with hard attention: one sampled location a step, trained by REINFORCE.
+    """Show, Attend and Tell with hard attention: one sampled location per step, by REINFORCE.
 
-    samples              N, locations drawn for a caption in training; each is a run through it
-    reward_weight        λ_r
-    reward               `caption`: log p of the whole caption (paper); `mean`: its mean over the words (released code)
-    entropy_weight       λ_e
-    baseline_decay       b_k = decay · b_{k−1} + (1 − decay) · reward
-    expectation          probability that a step of training takes the expected context, as soft attention does, …
-    expectation_per      … drawn for each `image` (paper) or once for the `batch` (released code)
-    attention_gradient   `all`: the attention also learns from the penalty and, where the context is the expected one, from
-                         the likelihood; `reinforce`: from reward and entropy alone (released code)
-    decode               the context in captioning: `expectation` (as published), `argmax` or `sample`
+    It has the keys of `Soft`, and those below. λ_r and λ_e are the released code's numbers; the
+    paper does not give its own. Reward and entropy are averaged over captions here, as the
+    likelihood is.
 
-    λ_r and λ_e are the released code's numbers; the paper does not tell its own. Here reward and entropy are averaged over
-    captions, as the likelihood is.
+    Attributes:
+        name: `hard`.
+        samples: N, the number of sequences of locations sampled per caption in training.
+        reward_weight: λ_r, the weight of the reward.
+        reward: `caption`, log p of the whole caption (paper), or `mean`, its mean over the words
+            (released code).
+        entropy_weight: λ_e, the weight of the attention's entropy.
+        baseline_decay: the decay of the baseline, b_k = decay · b_{k−1} + (1 − decay) · reward.
+        expectation: the probability that a step of training takes the expected context, as soft
+            attention does.
+        expectation_per: whether this is drawn per `image` (paper) or per `batch` (released code).
+        attention_gradient: `all`, the attention also learns from the penalty and, where the context
+            is the expected one, from the likelihood; or `reinforce`, from reward and entropy alone
+            (released code).
+        decode: the context in captioning: `expectation` (as published), `argmax` or `sample`.
+
+    Reference: Xu et al. 2015, section 4.1.
     """
 
     name: Literal["hard"] = "hard"
-    samples: int = 1
+    samples: PositiveInt = 1
     reward_weight: float = 0.1
     reward: Literal["caption", "mean"] = "mean"
     entropy_weight: float = 0.002
-    baseline_decay: float = 0.9
-    expectation: float = 0.5
+    baseline_decay: FractionBelowOne = 0.9
+    expectation: Fraction = 0.5
     expectation_per: Literal["image", "batch"] = "image"
     attention_gradient: Literal["all", "reinforce"] = "all"
     decode: Literal["expectation", "argmax", "sample"] = "expectation"
@@ -76,66 +104,94 @@ class Hard(Soft):
 
 @dataclass(frozen=True)
 class ShowAndTell:
-    """The CNN+LSTM baseline (Vinyals et al. 2015, as in the Flickr8k report): the mean annotation is the first token.
+    """The CNN+LSTM baseline, as in the Flickr8k report: the mean annotation is the first token.
 
-    `lstm_dropout` lies between LSTM layers, as PyTorch's does; `annotation_size` and `channel_dropout` as in `Soft`.
+    Attributes:
+        name: `show_and_tell`.
+        embedding_size: width of the word embeddings.
+        state_size: width of each LSTM layer's state.
+        lstm_layers: the number of LSTM layers.
+        annotation_size: as in `Soft`.
+        channel_dropout: as in `Soft`.
+        feature_dropout: dropout of the mean annotation.
+        embedding_dropout: dropout of the word embeddings.
+        lstm_dropout: dropout between LSTM layers, as in PyTorch.
+        state_dropout: dropout of the state that the output layer reads.
+
+    Reference: Vinyals et al. 2015, "Show and tell".
     """
 
     name: Literal["show_and_tell"] = "show_and_tell"
-    embedding_size: int = 256
-    state_size: int = 256
-    lstm_layers: int = 2
+    embedding_size: PositiveInt = 256
+    state_size: PositiveInt = 256
+    lstm_layers: PositiveInt = 2
     annotation_size: int = 0
-    channel_dropout: float = 0.0
-    feature_dropout: float = 0.0
-    embedding_dropout: float = 0.3
-    lstm_dropout: float = 0.3
-    state_dropout: float = 0.0
+    channel_dropout: FractionBelowOne = 0.0
+    feature_dropout: FractionBelowOne = 0.0
+    embedding_dropout: FractionBelowOne = 0.3
+    lstm_dropout: FractionBelowOne = 0.3
+    state_dropout: FractionBelowOne = 0.0
 
 
 @dataclass(frozen=True)
 class Areas:
-    """Areas of Attention (Pedersoli et al. 2017): a joint distribution over the next word and the region it comes from.
+    """Areas of Attention: a joint distribution over the next word and the region it comes from.
 
-    areas                `grid` cells, object `proposals`, or a spatial `transformer` a cell
-    word_region          the term wᵀW θ_wr Rᵀr; without it and region_state, words see the image by h_0 alone (the baseline)
-    region_state         the term rᵀR θ_rh h
-    feedback             of the regions into the state: `marginal` p(r|h), `conditional` p(r|w, h), or `none`
-    train_stride         every how many cells an area stands in training, from a random phase on; grid and transformer
-    test_stride          … and afterwards, from the first cell on
-    train_boxes          how many proposals training draws at random; test_boxes: the first so many are used afterwards
-                         (0 = all)
-    localisation_size    channels of the localisation network's hidden layer
-    region_scale         factor on the region descriptors; large activations, as VGG's, want a small one
-                         (released code: 0.01): scores C that spread over more than 64 are right, but slow
-    zoom                 size of the transformer's anchor boxes, in units of 3×3 cells
-    filter_layer         the 3×3 convolution of the encoder's CNN that the transformer's filter starts as (none: the filter
-                         starts as the identity, so that the areas start as the grid's cells)
-    transformer_rate     the transformer's learning rate, × train.learning_rate
-    annotation_size      and channel_dropout as in `Soft`
+    Attributes:
+        name: `areas`.
+        areas: what the model attends to: the `grid`'s cells, object `proposals`, or a spatial
+            `transformer` per cell.
+        embedding_size: width of the word embeddings.
+        state_size: width of the GRU's state.
+        word_region: whether scores have the term wᵀW θ_wr Rᵀr. Without it and region_state, words
+            depend on the image through h_0 alone (the baseline).
+        region_state: whether scores have the term rᵀR θ_rh h.
+        feedback: how the state reads the regions: by `marginal` p(r|h), by `conditional` p(r|w, h),
+            or not at all (`none`).
+        train_stride: for grid and transformer, the distance in cells between areas in training. The
+            first cell is drawn at random.
+        test_stride: the same outside training, from the first cell on.
+        region_scale: a factor on the region descriptors. Large activations, such as VGG's, need a
+            small one (released code: 0.01). Scores C that span more than 64 stay correct, but are
+            slow to compute.
+        train_boxes: the number of proposals drawn at random in training.
+        test_boxes: the number of proposals used outside training, the first ones; 0 = all.
+        localisation_size: the number of channels of the localisation network's hidden layer.
+        zoom: the size of the transformer's anchor boxes, in units of 3×3 cells.
+        filter_layer: the 3×3 convolution of the encoder's CNN from which the transformer's filter
+            starts. By default the filter starts as the identity, so that the areas start as the
+            grid's cells.
+        transformer_rate: the transformer's learning rate, as a factor on train.learning_rate.
+        annotation_size: as in `Soft`.
+        channel_dropout: as in `Soft`.
+        feature_dropout: dropout of the region descriptors.
+        embedding_dropout: dropout of the word embeddings.
+        state_dropout: dropout of the state that words and regions read.
+
+    Reference: Pedersoli et al. 2017, "Areas of attention for image captioning".
     """
 
     name: Literal["areas"] = "areas"
     areas: Literal["grid", "proposals", "transformer"] = "grid"
-    embedding_size: int = 512
-    state_size: int = 512
+    embedding_size: PositiveInt = 512
+    state_size: PositiveInt = 512
     word_region: bool = True
     region_state: bool = True
     feedback: Literal["none", "conditional", "marginal"] = "marginal"
-    train_stride: int = 1
-    test_stride: int = 1
+    train_stride: PositiveInt = 1
+    test_stride: PositiveInt = 1
     region_scale: float = 1.0
-    train_boxes: int = 50
+    train_boxes: PositiveInt = 50
     test_boxes: int = 0
-    localisation_size: int = 64
+    localisation_size: PositiveInt = 64
     zoom: float = 2.0
     filter_layer: str | None = None
     transformer_rate: float = 0.1
     annotation_size: int = 0
-    channel_dropout: float = 0.0
-    feature_dropout: float = 0.0
-    embedding_dropout: float = 0.0
-    state_dropout: float = 0.5
+    channel_dropout: FractionBelowOne = 0.0
+    feature_dropout: FractionBelowOne = 0.0
+    embedding_dropout: FractionBelowOne = 0.0
+    state_dropout: FractionBelowOne = 0.5
 
 
 SYSTEMS = {"soft": Soft, "hard": Hard, "show_and_tell": ShowAndTell, "areas": Areas}

@@ -1,21 +1,21 @@
-"""The record: one `tf.train.Example` an image, with all its captions. The one place that knows the keys."""
+"""The record format: one `tf.train.Example` per image, with all its captions.
 
-from dataclasses import dataclass
+This is the one place that knows the keys.
+"""
 
 import numpy as np
 import tensorflow as tf
 
-from keras_sat.data.phrase import Phrase
+from keras_sat.data.record import Phrase, Record
 
-FORMAT_VERSION = 1
-
-# Keys in the spelling of official.vision.data.tfrecord_lib (which takes 26 s to import) where that has one.
+# Keys are spelled as in official.vision.data.tfrecord_lib, where it has them. Importing that module
+# takes 26 s.
 SOURCE_ID = "image/source_id"
 HEIGHT = "image/height"
 WIDTH = "image/width"
 ENCODED = "image/encoded"
 CAPTIONS = "caption/text"
-# Keys PREFIX/values, /minimum, /scale, /shape.
+# Feature maps and the prefix of their keys: PREFIX/values, /minimum, /scale and /shape.
 MAPS = {
     "features": "feature",
     "region_features": "region",
@@ -30,30 +30,8 @@ OBJECT_CAPTIONS = "object/captions"
 OBJECT_SPANS = "object/spans"
 
 
-@dataclass(frozen=True)
-class Record:
-    """An image as it is stored.
-
-    `features`: (values [h, w, D] uint8 or float16, minimum [h·w], scale [h·w]) or None; `region_features`: the same of a
-    larger picture; `mirrored_features`: of the mirror image; `cropped_features`: of cut-outs, [crops, h, w, D] and
-    [crops·h·w]. `proposals`: (boxes float32 [m, 4], scores float32 [m]) or None.
-    """
-
-    source_id: str
-    captions: tuple[str, ...]
-    encoded: bytes = b""
-    height: int = 0
-    width: int = 0
-    phrases: tuple[Phrase, ...] = ()
-    features: tuple | None = None
-    region_features: tuple | None = None
-    mirrored_features: tuple | None = None
-    cropped_features: tuple | None = None
-    proposals: tuple | None = None
-
-
 def serialize(record):
-    """The record's bytes. Deterministic: equal records give equal bytes."""
+    """The bytes of a `Record`. Equal records give equal bytes."""
     features = {
         SOURCE_ID: _bytes([record.source_id.encode()]),
         HEIGHT: _ints([record.height]),
@@ -63,117 +41,140 @@ def serialize(record):
     if record.encoded:
         features[ENCODED] = _bytes([record.encoded])
     if record.phrases:
-        features[OBJECT_BOXES] = _floats(np.ravel([phrase.box for phrase in record.phrases]))
-        features[OBJECT_WORDS] = _bytes([phrase.noun.encode() for phrase in record.phrases])
-        features[OBJECT_CAPTIONS] = _ints([phrase.caption for phrase in record.phrases])
-        features[OBJECT_SPANS] = _ints(
-            np.ravel([(phrase.start, phrase.end) for phrase in record.phrases])
-        )
+        features |= _phrase_features(record.phrases)
     if record.proposals is not None:
         boxes, scores = record.proposals
-        features[PROPOSED_BOXES], features[PROPOSED_SCORES] = (
-            _floats(np.ravel(boxes)),
-            _floats(scores),
-        )
+        features[PROPOSED_BOXES] = _floats(np.ravel(boxes))
+        features[PROPOSED_SCORES] = _floats(scores)
     for name, prefix in MAPS.items():
-        if (stored := getattr(record, name)) is not None:
-            values, minimum, scale = stored
-            features[f"{prefix}/values"] = _bytes([values.tobytes()])
-            features[f"{prefix}/shape"] = _ints(values.shape)
-            if minimum is not None:
-                features[f"{prefix}/minimum"], features[f"{prefix}/scale"] = (
-                    _floats(minimum),
-                    _floats(scale),
-                )
+        stored = getattr(record, name)
+        if stored is not None:
+            features |= _map_features(prefix, *stored)
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
 
+def _phrase_features(phrases):
+    boxes = [phrase.box for phrase in phrases]
+    spans = [(phrase.start, phrase.end) for phrase in phrases]
+    return {
+        OBJECT_BOXES: _floats(np.ravel(boxes)),
+        OBJECT_WORDS: _bytes([phrase.noun.encode() for phrase in phrases]),
+        OBJECT_CAPTIONS: _ints([phrase.caption for phrase in phrases]),
+        OBJECT_SPANS: _ints(np.ravel(spans)),
+    }
+
+
+def _map_features(prefix, values, minimum, scale):
+    features = {
+        f"{prefix}/values": _bytes([values.tobytes()]),
+        f"{prefix}/shape": _ints(values.shape),
+    }
+    if minimum is not None:
+        features[f"{prefix}/minimum"] = _floats(minimum)
+        features[f"{prefix}/scale"] = _floats(scale)
+    return features
+
+
 def deserialize(serialized):
-    """The inverse of `serialize` (float boxes come back in single precision)."""
+    """The inverse of `serialize`, except that the phrases' boxes come back in single precision."""
     found = tf.train.Example.FromString(serialized).features.feature
-    words = [word.decode() for word in found[OBJECT_WORDS].bytes_list.value]
-    boxes = np.reshape(found[OBJECT_BOXES].float_list.value, [-1, 4]).tolist()
-    spans = np.reshape(found[OBJECT_SPANS].int64_list.value, [-1, 2]).astype(int).tolist()
-    owners = found[OBJECT_CAPTIONS].int64_list.value
-    proposals = None
-    if PROPOSED_BOXES in found:
-        proposed, scores = (
-            np.float32(found[key].float_list.value) for key in (PROPOSED_BOXES, PROPOSED_SCORES)
-        )
-        proposals = np.reshape(proposed, [-1, 4]), scores
+    maps = {name: _stored_map(found, prefix) for name, prefix in MAPS.items()}
     return Record(
         source_id=found[SOURCE_ID].bytes_list.value[0].decode(),
         captions=tuple(caption.decode() for caption in found[CAPTIONS].bytes_list.value),
         encoded=b"".join(found[ENCODED].bytes_list.value),
         height=found[HEIGHT].int64_list.value[0],
         width=found[WIDTH].int64_list.value[0],
-        phrases=tuple(
-            Phrase(o, *span, word, tuple(box))
-            for o, span, word, box in zip(owners, spans, words, boxes)
-        ),
-        proposals=proposals,
-        **{name: _stored_map(found, prefix) for name, prefix in MAPS.items()},
+        phrases=_stored_phrases(found),
+        proposals=_stored_proposals(found),
+        **maps,
     )
+
+
+def _stored_phrases(found):
+    captions = found[OBJECT_CAPTIONS].int64_list.value
+    spans = np.reshape(found[OBJECT_SPANS].int64_list.value, [-1, 2]).astype(int).tolist()
+    nouns = found[OBJECT_WORDS].bytes_list.value
+    boxes = np.reshape(found[OBJECT_BOXES].float_list.value, [-1, 4]).tolist()
+    phrases = []
+    for caption, (start, end), noun, box in zip(captions, spans, nouns, boxes):
+        phrases.append(Phrase(caption, start, end, noun.decode(), tuple(box)))
+    return tuple(phrases)
+
+
+def _stored_proposals(found):
+    if PROPOSED_BOXES not in found:
+        return None
+    boxes = np.float32(found[PROPOSED_BOXES].float_list.value)
+    scores = np.float32(found[PROPOSED_SCORES].float_list.value)
+    return np.reshape(boxes, [-1, 4]), scores
 
 
 def _stored_map(found, prefix):
     if f"{prefix}/values" not in found:
         return None
     shape = tuple(found[f"{prefix}/shape"].int64_list.value)
-    raw = found[f"{prefix}/values"].bytes_list.value[0]
-    if len(raw) != np.prod(shape):
-        return np.frombuffer(raw, np.float16).reshape(shape), None, None
-    minimum, scale = (
-        np.float32(found[f"{prefix}/{key}"].float_list.value) for key in ("minimum", "scale")
-    )
-    return np.frombuffer(raw, np.uint8).reshape(shape), minimum, scale
+    values = found[f"{prefix}/values"].bytes_list.value[0]
+    if len(values) != np.prod(shape):
+        return np.frombuffer(values, np.float16).reshape(shape), None, None
+    minimum = np.float32(found[f"{prefix}/minimum"].float_list.value)
+    scale = np.float32(found[f"{prefix}/scale"].float_list.value)
+    return np.frombuffer(values, np.uint8).reshape(shape), minimum, scale
 
 
 def parse(serialized, shapes, quantisation):
-    """Captions and inputs as they are stored, in the graph.
+    """Captions and inputs in their stored form, in the graph.
 
     Args:
         serialized: scalar string tensor.
-        shapes: of the inputs to read, from `PreparedData.input_shapes`; the rest is not even parsed.
+        shapes: {name: shape} of the inputs to read, from `PreparedData.input_shapes`. Other inputs
+            are not parsed.
         quantisation: `uint8` or `float16`.
     Returns:
-        {"source_id": string [], "captions": string [M]} and of the feature maps (`MAPS`) among the inputs {"values": uint8
-        or float16 [h, w, D], and for uint8 "minimum" and "scale": float32 [h·w]}, of cut-outs each [crops, …]; "pixels":
-        string [], the encoded picture; "boxes": float32 [most, 4], padded with zeros.
+        A dictionary. "source_id": string []. "captions": string [M]. For each feature map of `MAPS`
+        among the inputs {"values": uint8 or float16 [h, w, D]} and for `uint8` also "minimum" and
+        "scale", float32 [h·w]; those of crops have a further dimension in front. "pixels": string
+        [], the encoded picture. "boxes": float32 [most, 4], padded with zeros.
     """
-    maps = {name: prefix for name, prefix in MAPS.items() if name in shapes}
-    spec = {
-        SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
-        CAPTIONS: tf.io.VarLenFeature(tf.string),
-    }
-    for name, prefix in maps.items():
-        *crops, height, width, _ = shapes[name]
-        spec[f"{prefix}/values"] = tf.io.FixedLenFeature([], tf.string)
-        if quantisation == "uint8":
-            spec |= {
-                f"{prefix}/{key}": tf.io.FixedLenFeature([*crops, height * width], tf.float32)
-                for key in ("minimum", "scale")
-            }
-    if "pixels" in shapes:
-        spec[ENCODED] = tf.io.FixedLenFeature([], tf.string)
-    if "boxes" in shapes:
-        spec[PROPOSED_BOXES] = tf.io.VarLenFeature(tf.float32)
-    found = tf.io.parse_single_example(serialized, spec)
+    found = tf.io.parse_single_example(serialized, _parsing_spec(shapes, quantisation))
     parsed = {"source_id": found[SOURCE_ID], "captions": tf.sparse.to_dense(found[CAPTIONS])}
-    for name, prefix in maps.items():
-        values = tf.io.decode_raw(found[f"{prefix}/values"], tf.as_dtype(quantisation))
-        parsed[name] = {"values": tf.reshape(values, shapes[name])}
-        if quantisation == "uint8":
-            parsed[name] |= {key: found[f"{prefix}/{key}"] for key in ("minimum", "scale")}
+    for name, prefix in MAPS.items():
+        if name in shapes:
+            values = tf.io.decode_raw(found[f"{prefix}/values"], tf.as_dtype(quantisation))
+            parsed[name] = {"values": tf.reshape(values, shapes[name])}
+            if quantisation == "uint8":
+                parsed[name]["minimum"] = found[f"{prefix}/minimum"]
+                parsed[name]["scale"] = found[f"{prefix}/scale"]
     if "pixels" in shapes:
         parsed["pixels"] = found[ENCODED]
     if "boxes" in shapes:
         boxes = tf.reshape(tf.sparse.to_dense(found[PROPOSED_BOXES]), [-1, 4])
-        parsed["boxes"] = tf.ensure_shape(
-            tf.pad(boxes, [[0, shapes["boxes"][0] - tf.shape(boxes)[0]], [0, 0]]), shapes["boxes"]
-        )
+        missing = shapes["boxes"][0] - tf.shape(boxes)[0]
+        padded = tf.pad(boxes, [[0, missing], [0, 0]])
+        parsed["boxes"] = tf.ensure_shape(padded, shapes["boxes"])
     return parsed
+
+
+def _parsing_spec(shapes, quantisation):
+    """What `tf.io.parse_single_example` is to read of a record; arguments as those of `parse`."""
+    spec = {
+        SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
+        CAPTIONS: tf.io.VarLenFeature(tf.string),
+    }
+    for name, prefix in MAPS.items():
+        if name in shapes:
+            *crops, height, width, _ = shapes[name]
+            spec[f"{prefix}/values"] = tf.io.FixedLenFeature([], tf.string)
+            if quantisation == "uint8":
+                regions = tf.io.FixedLenFeature([*crops, height * width], tf.float32)
+                spec[f"{prefix}/minimum"] = regions
+                spec[f"{prefix}/scale"] = regions
+    if "pixels" in shapes:
+        spec[ENCODED] = tf.io.FixedLenFeature([], tf.string)
+    if "boxes" in shapes:
+        spec[PROPOSED_BOXES] = tf.io.VarLenFeature(tf.float32)
+    return spec
 
 
 def _bytes(values):

@@ -1,18 +1,40 @@
-"""A prepared data set on disk: found, checked and described before anything is read from it."""
+"""A prepared data set on disk: found, checked and described before anything is read from it.
 
-import contextlib
+Free of TensorFlow.
+"""
+
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_sat.data.record import FORMAT_VERSION
 from keras_sat.utils.errors import UserError
 
 COMPLETED = "COMPLETED"
 
+# {input: what a data set without it lacks, and the way out}
+_LACKING = {
+    "pixels": "holds no pictures, for finetune.from_layer, decoding.mirror or a gallery; prepare "
+    "it with --set keep_pictures=true",
+    "mirrored_features": "has no features of flipped images, for data.mirror; prepare it with "
+    "--set mirror=true",
+    "cropped_features": "has no features of crops, for data.crops; prepare it with "
+    "--set mirror=true --set crops=4",
+    "boxes": "has no object proposals; prepare it with --set proposals.method=edgeboxes",
+    "region_features": "has no feature maps of larger pictures; prepare it with "
+    "--set proposals.image_size=PIXELS and a proposals.method",
+}
+
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The folder that `pipeline.prepare` made, with its manifest and statistics (see there)."""
+    """A data set that `pipeline.prepare` made.
+
+    Attributes:
+        folder: the data set's folder.
+        manifest: the content of manifest.json.
+        statistics: the content of statistics.json.
+    """
 
     folder: Path
     manifest: dict
@@ -25,6 +47,7 @@ class PreparedData:
 
     @property
     def quantisation(self):
+        """`uint8` or `float16`, the form of the stored feature maps."""
         return self.manifest["encoder"]["quantisation"]
 
     @property
@@ -33,14 +56,19 @@ class PreparedData:
 
     @property
     def input_shapes(self):
-        """{name: shape of an image's} of everything that the data set can feed to a model, see `input_pipeline`."""
-        encoder, proposals = self.manifest["encoder"], self.manifest.get("proposals")
+        """{name: shape per image} of all that a model can be fed, see `input_pipeline`.
+
+        Feature maps of flipped images and of crops exist in the training split only.
+        """
+        settings = self.manifest["settings"]
+        encoder = self.manifest["encoder"]
+        proposals = self.manifest.get("proposals")
         shapes = {"features": self.feature_shape}
-        if self.manifest["settings"].get("mirror"):  # in the training split
+        if settings.get("mirror"):
             shapes["mirrored_features"] = self.feature_shape
-        if crops := self.manifest["settings"].get("crops"):  # there, too
-            shapes["cropped_features"] = (crops, *self.feature_shape)
-        if self.manifest["settings"].get("keep_pictures", True):
+        if settings.get("crops"):
+            shapes["cropped_features"] = (settings["crops"], *self.feature_shape)
+        if settings.get("keep_pictures", True):
             shapes["pixels"] = (encoder["image_size"], encoder["image_size"], 3)
         if proposals:
             shapes["boxes"] = (proposals["most"], 4)
@@ -54,19 +82,9 @@ class PreparedData:
         Raises:
             UserError: it lacks one.
         """
-        mend = {
-            "pixels": "holds no pictures, for finetune.from_layer, decoding.mirror or a gallery; prepare it with --set "
-            "keep_pictures=true",
-            "mirrored_features": "has no features of mirror images, for data.mirror; prepare it with --set mirror=true",
-            "cropped_features": "has no features of cut-outs, for data.crops; prepare it with --set mirror=true "
-            "--set crops=4",
-            "boxes": "has no object proposals; prepare it with --set proposals.method=edgeboxes",
-            "region_features": "has no feature maps of larger pictures; prepare it with --set proposals.image_size=PIXELS "
-            "and a proposals.method",
-        }
         for name in names:
             if name not in self.input_shapes:
-                raise UserError(f"{self.folder}: {mend[name]}")
+                raise UserError(f"{self.folder}: {_LACKING[name]}")
 
     def shards(self, split):
         """The paths of a split's shards, in order.
@@ -75,95 +93,73 @@ class PreparedData:
             UserError: the data set has no such split, or a shard is missing or was cut short.
         """
         if split not in self.manifest["splits"]:
-            known = [name for name in ("train", "val", "test") if name in self.manifest["splits"]]
-            mend = {
-                "folder": f"prepare it with a larger --set shares.{split}=SHARE or a column `split`",
-                "flickr30k": f"prepare it with a larger --set shares.{split}=SHARE, or list it in Flickr30k Entities' files",
-                "scenes": f"prepare it with --source {','.join(f'{name}=NUMBER' for name in [*known, split])}",
-            }
-            mend = (
-                mend.get(self.manifest.get("dataset"), "its corpus lists none")
-                if split in ("val", "test")
-                else ""
-            )
-            raise UserError(
-                f"{self.folder}: has no split {split!r}, only {', '.join(known)}{mend and f'; {mend}'}"
-            )
+            raise UserError(f"{self.folder}: {self._split_fault(split)}")
         paths = []
         for shard in self.manifest["splits"][split]:
             path = self.folder / shard["name"]
-            size = path.stat().st_size if path.exists() else None
+            if not path.exists():
+                raise UserError(f"{path}: the shard is missing; prepare the data set again")
+            size = path.stat().st_size
             if size != shard["bytes"]:
-                state = (
-                    "is missing"
-                    if size is None
-                    else f"has {size} bytes instead of {shard['bytes']}"
+                raise UserError(
+                    f"{path}: the shard has {size} bytes instead of {shard['bytes']}; "
+                    "prepare the data set again"
                 )
-                raise UserError(f"{path}: the shard {state}; prepare the data set again")
             paths.append(str(path))
         return paths
 
-    @contextlib.contextmanager
-    def reading(self, *splits):
-        """Around code that reads these splits: a corrupt shard becomes a `UserError` that names it."""
-        import tensorflow as tf
-
-        try:
-            yield
-        except tf.errors.DataLossError:
-            for split in splits:
-                check_shards(self.shards(split))
-            raise
+    def _split_fault(self, split):
+        """What is wrong with asking for a split that does not exist, and the way out."""
+        known = [name for name in ("train", "val", "test") if name in self.manifest["splits"]]
+        fault = f"has no split {split!r}, only {', '.join(known)}"
+        if split not in ("val", "test"):
+            return fault
+        dataset = self.manifest.get("dataset")
+        larger_share = f"prepare it with a larger --set shares.{split}=SHARE"
+        if dataset == "folder":
+            return f"{fault}; {larger_share} or a column `split`"
+        if dataset == "flickr30k":
+            return f"{fault}; {larger_share}, or list it in Flickr30k Entities' files"
+        if dataset == "scenes":
+            source = ",".join(f"{name}=NUMBER" for name in [*known, split])
+            return f"{fault}; prepare it with --source {source}"
+        return f"{fault}; its corpus lists none"
 
     def images(self, split):
+        """How many images a split has."""
         return self.statistics[split]["images"]
 
 
 def open_prepared(folder):
     """Opens a prepared data set.
 
+    Args:
+        folder: its path.
+    Returns:
+        A `PreparedData`.
     Raises:
         UserError: missing, unfinished or unreadable folder, or one of another format version.
     """
-    from keras_sat.data.examples import FORMAT_VERSION
-
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(
-            f"{folder}: no such data set; make one: python -m pipeline.prepare --dataset … --output {folder}"
+            f"{folder}: no such data set; make one: "
+            f"python -m pipeline.prepare --dataset … --output {folder}"
         )
     if not (folder / COMPLETED).exists():
         raise UserError(
             f"{folder}: not a finished data set (no {COMPLETED}); run its pipeline.prepare again"
         )
     try:
-        manifest, statistics = (
-            json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "statistics")
-        )
+        manifest = json.loads((folder / "manifest.json").read_text())
+        statistics = json.loads((folder / "statistics.json").read_text())
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder}: cannot read its description ({error}); prepare the data set again"
         ) from error
     if manifest.get("format") != FORMAT_VERSION:
         raise UserError(
-            f"{folder}: record format {manifest.get('format')}, expected {FORMAT_VERSION}; prepare it again"
+            f"{folder}: record format {manifest.get('format')}, expected {FORMAT_VERSION}; "
+            "prepare it again"
         )
     return PreparedData(folder, manifest, statistics)
-
-
-def check_shards(paths):
-    """Reads the shards to the end.
-
-    Raises:
-        UserError: naming the first shard that is corrupt.
-    """
-    import tensorflow as tf
-
-    for path in paths:
-        try:
-            for _ in tf.data.TFRecordDataset(path):
-                pass
-        except tf.errors.DataLossError as error:
-            raise UserError(
-                f"{path}: corrupt shard ({error.message.splitlines()[0]}); prepare the data set again"
-            ) from error

@@ -1,7 +1,8 @@
 """Workers that each read files of their own (`data.sharding: files`).
 
-The workers' lengths of captions differ at a step, and noise is drawn for all words of a batch in one go: such workers do not
-draw what one device would draw for their rows, and some of their numbers are the same.
+At a step, the workers' captions differ in length, and noise is drawn for all words of a batch at
+once. So these workers do not draw the noise that one device would draw for their rows, and some of
+their random numbers coincide.
 """
 
 from dataclasses import dataclass
@@ -13,59 +14,77 @@ from keras_sat.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Part:
-    """What one of `count` workers has of a data set: some of its files, and as large a part of each batch as the others."""
+    """A worker's part of a data set: some of its files, and an equal share of each batch's rows.
+
+    Attributes:
+        index: the worker's number.
+        count: how many workers share the data set.
+    """
 
     index: int = 0
     count: int = 1
 
     def files(self, data, split):
-        """The paths of its shards: as equally many images for each worker as whole files allow.
+        """The paths of the worker's shards.
 
+        Whole shards are dealt out so that workers have about the same number of images.
+
+        Args:
+            data: a `PreparedData`.
+            split: its name.
         Raises:
             UserError: there are fewer files than workers.
         """
-        paths, chosen = data.shards(split), _deal(data, split, self.count)[self.index]
-        return [paths[number] for number in chosen]
+        paths = data.shards(split)
+        numbers = _deal(data, split, self.count)[self.index]
+        return [paths[number] for number in numbers]
 
     def longest(self, data, split):
-        """How many times the mean worker's images the worker with the most of them has: so much longer is an epoch."""
-        images = [
-            sum(_images(data, split, number) for number in files)
-            for files in _deal(data, split, self.count)
-        ]
+        """The largest number of images that a worker has, in units of the workers' mean.
+
+        An epoch takes longer by this factor than if the images were shared equally.
+        """
+        images = []
+        for numbers in _deal(data, split, self.count):
+            images.append(sum(_images(data, split, number) for number in numbers))
         return max(images) * self.count / sum(images)
 
-    def rows(self, rows_a_batch):
-        """How many rows of a batch are its own.
+    def rows(self, rows_per_batch):
+        """How many rows of a batch are the worker's.
 
         Raises:
-            UserError: the workers' would not be equally many.
+            UserError: the workers would not have equally many.
         """
-        if rows_a_batch % self.count:
+        if rows_per_batch % self.count:
             raise UserError(
-                f"data.batch_size: {self.count} workers cannot share its {rows_a_batch} rows equally; choose another, or "
-                "train with --set data.sharding=rows"
+                f"data.batch_size: {self.count} workers cannot share its {rows_per_batch} rows "
+                "equally; choose another, or train with --set data.sharding=rows"
             )
-        return rows_a_batch // self.count
+        return rows_per_batch // self.count
 
 
 WHOLE = Part()
 
 
 def _deal(data, split, count):
-    """The numbers of a split's files for each of so many workers: the largest first, each to whom has the fewest images."""
+    """The numbers of a split's files for each of `count` workers.
+
+    The largest file is dealt first, each to the worker that has the fewest images so far.
+    """
     shards = range(len(data.manifest["splits"][split]))
     if len(shards) < count:
         raise UserError(
-            f"{data.folder}: {count} workers cannot share its {len(shards)} files of {split}; prepare it with a smaller "
-            "--set shard_megabytes=…, or train with --set data.sharding=rows"
+            f"{data.folder}: {count} workers cannot share its {len(shards)} files of {split}; "
+            "prepare it with a smaller --set shard_megabytes=…, or train with "
+            "--set data.sharding=rows"
         )
-    files, images = [[] for _ in range(count)], [0] * count
+    files = [[] for _ in range(count)]
+    images = [0] * count
     for number in sorted(shards, key=lambda number: -_images(data, split, number)):
         worker = images.index(min(images))
         files[worker].append(number)
         images[worker] += _images(data, split, number)
-    return [sorted(each) for each in files]
+    return [sorted(numbers) for numbers in files]
 
 
 def _images(data, split, number):
@@ -73,7 +92,12 @@ def _images(data, split, number):
 
 
 def dealt(batches, devices):
-    """The batches of a worker with so many devices, each as an element for every one of them."""
+    """A worker's batches as one element per device.
+
+    Args:
+        batches: a tf.data.Dataset whose batches have a multiple of `devices` rows.
+        devices: how many devices the worker has.
+    """
     if devices == 1:
         return batches
 
@@ -85,14 +109,20 @@ def dealt(batches, devices):
 
 
 def not_empty(batch, rows):
-    """The batch; where it has no rows, as a worker sees it whose files end before the others', `rows` empty captions."""
+    """The batch, or `rows` empty captions in place of a batch without rows.
+
+    A worker gets batches without rows when its files end before the others'.
+
+    Args:
+        batch: {name: tensor [B, …]}.
+        rows: int.
+    """
 
     def fill(tensor):
         shape = tf.shape(tensor)
         wanted = tf.where(tf.range(tf.size(shape)) == 0, rows, 1)
-        padded = tf.pad(
-            tensor, tf.stack([tf.zeros_like(shape), tf.where(shape == 0, wanted, 0)], axis=1)
-        )
+        missing = tf.where(shape == 0, wanted, 0)
+        padded = tf.pad(tensor, tf.stack([tf.zeros_like(shape), missing], axis=1))
         return tf.ensure_shape(padded, tensor.shape)
 
     return {name: fill(tensor) for name, tensor in batch.items()}

@@ -1,9 +1,8 @@
-"""How far captions say the same, in the graph."""
+"""How well captions agree, in the graph."""
 
 import tensorflow as tf
 
-from keras_sat.text.ids import caption_lengths
-from keras_sat.text.vocabulary import PAD
+from keras_sat.text.ids import PAD, caption_lengths
 
 LONGEST = 4  # words of an n-gram, as in BLEU and CIDEr
 
@@ -14,22 +13,26 @@ def agreement(captions, others):
     END is a word like any other, PAD is none.
 
     Args:
-        captions: int32 [B, K, T]. others: int32 [B, M, T′].
+        captions: int32 [B, K, T].
+        others: int32 [B, M, T′].
     Returns:
         float32 [B, K, M], 0–1.
     """
     total = 0.0
-    within, between = (
-        _same_ngrams(captions, captions),
-        _same_ngrams(captions[:, :, None], others[:, None]),
-    )
+    within = _same_ngrams(captions, captions)
+    between = _same_ngrams(captions[:, :, None], others[:, None])
     for n, (own, shared) in enumerate(zip(within, between), start=1):
-        # Clipped: the third of three equal n-grams is matched where the other caption has three, too.
+        # Clipped: the third of three equal n-grams matches where the other caption has three, too.
         nth = _count(tf.linalg.band_part(own, -1, 0))[:, :, None]  # [B, K, 1, T−n+1]
         matches = _count((nth > 0) & (nth <= _count(shared)))
-        ngrams = [tf.maximum(caption_lengths(each) - n + 1, 0) for each in (captions, others)]
-        total += 2 * matches / tf.maximum(ngrams[0][:, :, None] + ngrams[1][:, None], 1)
+        ngrams = _ngrams(captions, n)[:, :, None] + _ngrams(others, n)[:, None]  # [B, K, M]
+        total += 2 * matches / tf.maximum(ngrams, 1)
     return tf.cast(total / LONGEST, tf.float32)
+
+
+def _ngrams(captions, n):
+    """How many n-grams captions have, int32 [B, ·]."""
+    return tf.maximum(caption_lengths(captions) - n + 1, 0)
 
 
 def _same_ngrams(first, second):

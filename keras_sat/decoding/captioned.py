@@ -6,13 +6,20 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
-from keras_sat.text.vocabulary import normalize
+from keras_sat.text.tokeniser import normalize
 from keras_sat.utils.progress import progress_bar
 
 
 @dataclass(frozen=True)
 class Captioned:
-    """A generated caption: its words, log-probability, and attention [words, L] to regions [L, 4]."""
+    """A generated caption of an image.
+
+    source_id: the image's.
+    caption: its words, separated by spaces.
+    score: its log-probability.
+    attention: float32 [words, L].
+    boxes: float32 [L, 4], the regions.
+    """
 
     source_id: str
     caption: str
@@ -29,69 +36,88 @@ def caption_split(generate, model, data, split, vocabulary, limit=0, batch_size=
     """Generates a caption for each image of a split.
 
     Args:
-        generate: a `keras_sat.decoding.search.caption_function` of the model, a `Captioner` or an `Ensemble`.
-        data: a `PreparedData`. limit: only so many images (0 = all).
+        generate: a `keras_sat.decoding.search.caption_function` of the model.
+        model: a `Captioner` or an `Ensemble`.
+        data: a `PreparedData`.
+        split: train, val or test.
+        vocabulary: the model's.
+        limit: only so many images (0 = all).
+        batch_size: images per batch.
     Returns:
         A list of `Captioned`, in stored order.
     """
     captioned = []
     total = min(limit, data.images(split)) if limit else data.images(split)
+    inputs = tuple(model.input_shapes)
+    batches = input_pipeline.evaluation_batches(data, split, batch_size, limit, inputs)
     with progress_bar(total=total, desc=f"captioning {split}", unit=" images", leave=False) as bar:
-        for batch in input_pipeline.evaluation_batches(
-            data, split, batch_size, limit, tuple(model.input_shapes)
-        ):
-            ids = [name.decode() for name in batch["source_id"].numpy()]
+        for batch in batches:
+            ids = _ids(batch)
             captioned += to_captions(ids, generate(model.inputs_of(batch)), vocabulary)
             bar.update(len(ids))
     return captioned
 
 
 def to_captions(ids, generated, vocabulary):
-    """The `Captioned` of what `decoding` generated for images with these ids."""
+    """The `Captioned` of images with these ids, from what `keras_sat.decoding.search.generate` returned."""
     captions = vocabulary.decode(generated["captions"][:, 0]).numpy()
-    log_probs, attention = generated["log_probs"][:, 0].numpy(), generated["attention"].numpy()
-    rows = zip(ids, captions, log_probs, attention, generated["boxes"].numpy())
-    return [Captioned(i, c.decode(), float(p), a[: len(c.split())], b) for i, c, p, a, b in rows]
+    log_probs = generated["log_probs"][:, 0].numpy()
+    attention = generated["attention"].numpy()  # [B, T, L]
+    boxes = generated["boxes"].numpy()
+    captioned = []
+    for row, source_id in enumerate(ids):
+        caption = captions[row].decode()
+        words = len(caption.split())
+        captioned.append(
+            Captioned(source_id, caption, float(log_probs[row]), attention[row, :words], boxes[row])
+        )
+    return captioned
 
 
 def explain_captions(model, inputs, captioned, vocabulary):
-    """What a model can tell of generated captions beside its attention, by the method `explain` that some have.
+    """What a model can tell about generated captions beside its attention, by the method `explain` that some have.
 
     Args:
-        inputs: the model's, {name: [B, …]}. captioned: the B images' `Captioned`.
+        model: a `Captioner` or an `Ensemble`.
+        inputs: the model's, {name: [B, …]}.
+        captioned: the `Captioned` of the B images.
+        vocabulary: the model's.
     Returns:
         A dictionary for each image, {name: [a number for each word]}, such as {"gate": [0.9, 0.4]}.
     """
-    if not (explain := getattr(model, "explain", None)):
+    explain = getattr(model, "explain", None)
+    if explain is None:
         return [{} for _ in captioned]
-    ids = vocabulary.encode(
-        [each.caption for each in captioned], max(len(each.words) for each in captioned) + 1
-    )
-    facts = {
-        name: value[:, 0].numpy()
-        for name, value in explain({**inputs, "captions": ids.to_tensor()[:, None]}).items()
-    }
-    return [
-        {name: value[i, : len(each.words)] for name, value in facts.items()}
-        for i, each in enumerate(captioned)
-    ]
+    longest = max(len(each.words) for each in captioned) + 1
+    ids = vocabulary.encode([each.caption for each in captioned], longest)
+    told = explain({**inputs, "captions": ids.to_tensor()[:, None]})
+    told = {name: value[:, 0].numpy() for name, value in told.items()}  # [B, T]
+    explained = []
+    for row, each in enumerate(captioned):
+        explained.append({name: value[row, : len(each.words)] for name, value in told.items()})
+    return explained
 
 
 def explain_split(model, data, split, vocabulary, captioned, batch_size=64):
-    """{source id: what `explain_captions` tells} of some images of a split."""
-    wanted, explained = {each.source_id: each for each in captioned}, {}
-    for batch in input_pipeline.evaluation_batches(
-        data, split, batch_size, inputs=tuple(model.input_shapes)
-    ):
-        ids = [name.decode() for name in batch["source_id"].numpy()]
-        if rows := [row for row, name in enumerate(ids) if name in wanted]:
-            inputs = {
-                name: tf.gather(value, rows) for name, value in model.inputs_of(batch).items()
-            }
-            chosen = [wanted[ids[row]] for row in rows]
-            facts = explain_captions(model, inputs, chosen, vocabulary)
-            explained |= {each.source_id: fact for each, fact in zip(chosen, facts)}
+    """{source id: what `explain_captions` tells} for some images of a split."""
+    wanted = {each.source_id: each for each in captioned}
+    explained = {}
+    inputs = tuple(model.input_shapes)
+    for batch in input_pipeline.evaluation_batches(data, split, batch_size, inputs=inputs):
+        ids = _ids(batch)
+        rows = [row for row, name in enumerate(ids) if name in wanted]
+        if not rows:
+            continue
+        chosen = {name: tf.gather(value, rows) for name, value in model.inputs_of(batch).items()}
+        images = [wanted[ids[row]] for row in rows]
+        facts = explain_captions(model, chosen, images, vocabulary)
+        for image, fact in zip(images, facts):
+            explained[image.source_id] = fact
     return explained
+
+
+def _ids(batch):
+    return [name.decode() for name in batch["source_id"].numpy()]
 
 
 def normalised(captions):

@@ -1,7 +1,7 @@
-"""The CNN: pixels → annotations, and the quantised form in which annotations are stored.
+"""The CNN: pixels → feature map.
 
-Preparation, `caption` and the export all go through `keras_sat.pictures.decode` and the model that `build_encoder` returns, which
-holds its own preprocessing, so that training and inference cannot differ.
+The model that `build_encoder` returns holds its own preprocessing. Preparation, `caption` and the export all use it, so that
+training and inference cannot differ.
 """
 
 import functools
@@ -12,91 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_sat.pictures import proposals
-from keras_sat.pictures.decode import decode_image, decode_picture, fit
+from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
 from keras_sat.utils.errors import UserError, nearest
-
-
-def shown_picture(encoded, encoder):
-    """The picture on which boxes are to be drawn: as a whole where the CNN saw it squashed, else the crop that it saw.
-
-    Args:
-        encoded: scalar string tensor or bytes. encoder: the manifest's section.
-    Returns:
-        uint8 [H, W, 3], RGB.
-    """
-    if encoder["resize"] == "crop":
-        return decode_image(encoded, encoder["image_size"], "crop").numpy()
-    return decode_picture(encoded).numpy()
-
-
-# A captioner's inputs that the CNN makes, and what it makes them of.
-PICTURES = {"features": "pixels", "region_features": "region_pixels"}
-
-
-def picture_sizes(encoder, regions=None):
-    """{name: height and width in pixels} of what the CNN sees of a picture; arguments as those of `picture_inputs`."""
-    larger = {"region_pixels": regions["image_size"]} if regions and regions["image_size"] else {}
-    return {"pixels": encoder["image_size"], **larger}
-
-
-def picture_inputs(encoded, names, encoder, regions=None, given=None):
-    """One encoded picture as what a captioner's inputs are made of.
-
-    Args:
-        encoded: scalar string tensor or bytes.
-        names: of `pixels` (uint8 [S, S, 3]), `region_pixels` (uint8 [S', S', 3], the larger picture), `boxes` (float32
-            [most, 4], padded with zeros) and `scores` (float32 [m], of the boxes that are no padding).
-        encoder, regions: the sections `encoder` and `proposals` of the manifest.
-        given: (boxes, scores) of the whole picture from a file, in place of those that would be sought.
-    Returns:
-        {name: NumPy array}.
-    Raises:
-        tf.errors.InvalidArgumentError: where the bytes are no picture. UserError: no boxes given where none are sought.
-    """
-    sizes = picture_sizes(encoder, regions)
-    shown = list(sizes)[
-        -1
-    ]  # the larger picture, where there is one, is the one on which boxes are sought
-    wanted = {name for name in sizes if name in names} | (
-        {shown} if "boxes" in names and not given else set()
-    )
-    found = {name: decode_image(encoded, sizes[name], encoder["resize"]).numpy() for name in wanted}
-    if "boxes" in names:
-        if given:
-            boxes, scores = given
-            if encoder["resize"] == "crop":
-                height, width, _ = decode_picture(encoded).shape
-                boxes, scores = proposals.cropped(boxes, scores, height, width)
-        elif regions["method"] == "file":
-            raise UserError(
-                "its captioner was trained on boxes from a file and needs such boxes for this picture too"
-            )
-        else:
-            boxes, scores = proposals.propose(found[shown], regions["method"], regions["most"])
-        found |= {"boxes": proposals.pad_boxes(boxes, regions["most"]), "scores": scores}
-    return {name: found[name] for name in names}
-
-
-_LEAST_CROP = 0.5  # of the picture's area
-_STRETCH = 1.25  # the most by which the ratio of its sides is changed
-
-
-def random_crop(encoded, encoder, seed):
-    """A random cut-out of an encoded picture, as the CNN takes a picture: uint8 [S, S, 3]. Equal seeds, equal places.
-
-    Args:
-        encoded: bytes. encoder: as in `picture_inputs`. seed: of `numpy.random.default_rng`.
-    """
-    draw, pixels = np.random.default_rng(seed), decode_picture(encoded).numpy()
-    area, stretch = draw.uniform(_LEAST_CROP, 1), _STRETCH ** draw.uniform(-1, 1)
-    shape = np.array(pixels.shape[:2])
-    size = np.maximum(1, np.minimum(1, np.sqrt([area * stretch, area / stretch])) * shape).astype(
-        int
-    )
-    top, left = draw.integers(0, shape - size, endpoint=True)
-    cut = pixels[top : top + size[0], left : left + size[1]]
-    return fit(cut, encoder["image_size"], encoder["resize"]).numpy()
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")
@@ -162,8 +79,6 @@ def build_encoder(config, seed=1, layer=None):
 
 
 def _scenes_cnn(config, seed):
-    from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
-
     cnn = build_scenes_cnn(seed)
     if config.pixels != cnn.input_shape[1]:
         raise UserError(
@@ -236,30 +151,6 @@ def weights_fingerprint(encoder):
     return digest.hexdigest()[:16]
 
 
-def quantise(regions, quantisation):
-    """Annotations in the form in which they are stored.
-
-    Args:
-        regions: float32 [..., L, D].
-        quantisation: `uint8` (a minimum and a scale a region) or `float16`.
-    Returns:
-        (values, minimum, scale), tensors: uint8 [..., L, D], float32 [..., L], float32 [..., L]; or float16 [..., L, D],
-        None, None.
-    """
-    if quantisation == "float16":
-        return tf.cast(regions, tf.float16), None, None
-    minimum = tf.reduce_min(regions, axis=-1)
-    scale = (tf.reduce_max(regions, axis=-1) - minimum) / 255
-    steps = (regions - minimum[..., None]) / tf.where(scale > 0, scale, 1)[..., None]
-    return tf.cast(tf.round(steps), tf.uint8), minimum, scale
-
-
-def dequantise(values, minimum=None, scale=None):
-    """The float32 annotations [..., L, D] of what `quantise` returned, as NumPy arrays or tensors."""
-    values = tf.cast(values, tf.float32)
-    return values if minimum is None else values * scale[..., None] + minimum[..., None]
-
-
 def unfreeze(encoder, from_layer, batch_norm):
     """Lets an encoder's layers learn from one on, in Keras' order.
 
@@ -287,8 +178,6 @@ def unfreeze(encoder, from_layer, batch_norm):
 
 def load_encoder(path):
     """Reads the `encoder.keras` of a prepared data set or a run."""
-    from keras_sat.encoder import scenes_cnn  # noqa: F401  registers its layers
-
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:

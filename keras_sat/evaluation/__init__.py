@@ -1,1 +1,1 @@
-"""Scores of generated captions, and of where the captioner looked."""
+"""Scores of generated captions and of their attention."""

@@ -1,40 +1,45 @@
-"""Attribute binding: does the caption give each thing its own attributes, or another one's?
+"""Attribute binding: does the caption give each object its own attributes, or another one's?
 
-A bag of attributes ("red, blue, striped, ring, star") is enough for high n-gram scores; which of them belong together is
-what attention is needed for.
+A bag of attributes ("red, blue, striped, ring, star") is enough for high n-gram scores. Attention
+is needed to tell which of them belong together.
 """
+
+_ARTICLES = ("a", "an", "the")
 
 
 def misbound(words, phrases, references):
-    """Whether a caption's attribute words are given to the wrong thing, as a list of verdicts.
+    """Judges whether a caption gives attributes to the wrong object.
 
-    Judged is every word in front of a noun whose things have known phrases: right, if a true caption of the image says it
-    of that noun; wrong, if the true captions say it of other nouns only. (Words that none of them uses are not judged.)
+    Every attribute in front of a noun that a phrase of the image names is judged. It is right if a
+    true caption of the image says it of that noun, and wrong if the true captions say it of other
+    nouns only. Words that no true caption says of anything are not judged.
 
     Args:
-        words: of the caption. phrases: `Phrase`s of the image. references: its true captions; all normalised.
+        words: the caption's.
+        phrases: the image's `Phrase`s.
+        references: the image's true captions. They and `words` are normalised.
+    Returns:
+        A list with one verdict per judged word, True if it is misbound.
     """
-    return list(_judge(words, _said(phrases, references)))
-
-
-def _said(phrases, references):
-    """{noun: words that the true captions put in front of it}."""
-    said = {}
-    for phrase in phrases:
-        said.setdefault(phrase.noun, set()).update(
-            references[phrase.caption].split()[phrase.start : phrase.end - 1]
-        )
-    return said
-
-
-def _judge(words, said):
-    """For each attribute word that can be judged, whether it is misbound. A phrase begins behind the noun before it."""
-    of_any = set().union(*said.values())
-    attributes = []
+    attributes_of = _true_attributes(phrases, references)
+    known = set().union(*attributes_of.values())
+    verdicts = []
+    attributes = []  # of the phrase so far; it begins after the noun before it
     for word in words:
-        if word in said:
-            yield from (attribute not in said[word] for attribute in attributes)
-        if word in of_any and word not in ("a", "an", "the"):
+        if word in attributes_of:
+            for attribute in attributes:
+                verdicts.append(attribute not in attributes_of[word])
+        if word in known and word not in _ARTICLES:
             attributes.append(word)
         else:
             attributes = []
+    return verdicts
+
+
+def _true_attributes(phrases, references):
+    """{noun: the words that the true captions put in front of it}."""
+    attributes = {}
+    for phrase in phrases:
+        words = references[phrase.caption].split()[phrase.start : phrase.end - 1]
+        attributes.setdefault(phrase.noun, set()).update(words)
+    return attributes

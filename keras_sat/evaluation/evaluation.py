@@ -1,9 +1,9 @@
-"""Everything that is measured of one system on one split."""
+"""Everything that is measured about one system on one split."""
 
 from dataclasses import dataclass
 
+from keras_sat.evaluation import scorers
 from keras_sat.evaluation.resampling import interval, mean_score, resample
-from keras_sat.evaluation.scorers import score
 from keras_sat.utils.errors import UserError
 
 
@@ -11,8 +11,12 @@ from keras_sat.utils.errors import UserError
 class Evaluation:
     """A system's captions and how good they are.
 
-    captions: {image id: caption}, in the order of the ids. references: {image id: (caption, …)}. scores: {name: `Score`},
-    their images in that order. facts: {name: number} that are no sums over images. samples: what `resample` makes of scores.
+    Attributes:
+        captions: {image id: caption}, in the order of the ids.
+        references: {image id: (caption, …)}.
+        scores: {name: `Score`}, whose images are in the order of the captions.
+        facts: {name: number}, for numbers that are no sums over images.
+        samples: {name: float64 [samples]}, the result of `resample(scores)`.
     """
 
     captions: dict
@@ -33,47 +37,52 @@ class Evaluation:
 
     def each(self):
         """{name: {image id: the image's score, NaN where there is nothing to judge}}."""
-        return {
-            name: dict(zip(self.captions, score.each.tolist()))
-            for name, score in self.scores.items()
-        }
+        scores = {}
+        for name, score in self.scores.items():
+            scores[name] = dict(zip(self.captions, score.each.tolist()))
+        return scores
 
     def differences(self, other):
-        """{name: (difference to the other's score, low, high)}, paired: over the same resampled corpora.
+        """The differences of the scores to another `Evaluation`'s, where both have them.
 
+        They are paired: both systems are scored on the same resampled corpora.
+
+        Returns:
+            {name: (difference, low, high)}.
         Raises:
             UserError: the two systems captioned different images.
         """
         if self.captions.keys() != other.captions.keys():
-            strange = min(self.captions.keys() ^ other.captions.keys())
+            image = min(self.captions.keys() ^ other.captions.keys())
             raise UserError(
-                f"image {strange}: not captioned by all systems; those side by side must share their images"
+                f"image {image}: not captioned by all systems; "
+                "those side by side must share their images"
             )
-        return {
-            name: (
-                score.value - other.scores[name].value,
-                *interval(self.samples[name] - other.samples[name]),
-            )
-            for name, score in self.scores.items()
-            if name in other.scores
-        }
+        differences = {}
+        for name, score in self.scores.items():
+            if name in other.scores:
+                low, high = interval(self.samples[name] - other.samples[name])
+                differences[name] = (score.value - other.scores[name].value, low, high)
+        return differences
 
 
 def evaluation_of(captions, references, metrics, values, facts):
-    """The `Evaluation` of captions.
+    """Scores captions.
 
     Args:
-        captions: {image id: caption}. references: {image id: [caption, …]}. metrics: see `scorers.score`.
-        values: {name: {image id: [number, …]}}, further scores that are means over all these numbers.
+        captions: {image id: caption}.
+        references: {image id: [caption, …]}.
+        metrics: see `scorers.score`.
+        values: {name: {image id: [number, …]}}, further scores: the means over all these numbers.
         facts: {name: number}.
+    Returns:
+        The `Evaluation`.
     """
     captions = dict(sorted(captions.items()))
-    scores = score(captions, references, metrics)
-    means = {
-        name: mean_score([of_image.get(image, []) for image in captions])
-        for name, of_image in values.items()
-    }
-    scores |= {name: mean for name, mean in means.items() if mean}
-    return Evaluation(
-        captions, {image: references[image] for image in captions}, scores, facts, resample(scores)
-    )
+    scores = scorers.score(captions, references, metrics)
+    for name, of_image in values.items():
+        mean = mean_score([of_image.get(image, []) for image in captions])
+        if mean:
+            scores[name] = mean
+    references = {image: references[image] for image in captions}
+    return Evaluation(captions, references, scores, facts, resample(scores))

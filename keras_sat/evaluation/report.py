@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 
 from keras_sat.evaluation import resampling
 from keras_sat.evaluation.scorers import LABELS
@@ -38,8 +39,6 @@ _DECIMALS = {  # of what is not in percent
     "regions": 0,
     "epoch_seconds": 0,
 }
-
-
 HEADLINE = (
     "bleu1",
     "bleu4",
@@ -50,106 +49,163 @@ HEADLINE = (
     "truth",
     "generated",
     "pointing",
+    "attention_entropy",
+    "attention_change",
+    "regions",
+    "epoch_seconds",
 )
-HEADLINE += ("attention_entropy", "attention_change", "regions", "epoch_seconds")
 
 
 def table(systems, names=tuple(ROWS), systems_as="columns"):
-    """A Markdown table of scores, in percent or what the label says, with their 95% confidence intervals.
+    """A Markdown table of scores with their 95% confidence intervals.
 
     Args:
-        systems: {title: `Evaluation`}. names: of the scores to show. systems_as: `columns` or `rows`.
+        systems: {title: `Evaluation`}.
+        names: of the scores to show.
+        systems_as: `columns` or `rows`.
+    Returns:
+        The text. Numbers are in percent or in what the score's label says.
     """
-    return recorded_table(
-        {title: described(each) for title, each in systems.items()}, names, systems_as
-    )
+    recorded = {title: described(evaluation) for title, evaluation in systems.items()}
+    return recorded_table(recorded, names, systems_as)
 
 
 def recorded_table(systems, names=tuple(ROWS), systems_as="columns"):
-    """As `table`, of {title: {"scores": {name: number}, "intervals": {name: (low, high)}}}; intervals may be missing."""
-    numbers = {
-        title: {
-            name: (value, *each.get("intervals", {}).get(name, ()))
-            for name, value in each["scores"].items()
-        }
-        for title, each in systems.items()
-    }
+    """The same table as `table`, of systems as they are written to JSON.
+
+    Args:
+        systems: {title: {"scores": {name: number}, "intervals": {name: (low, high)}}}. Intervals
+            may be missing.
+        names: see `table`.
+        systems_as: see `table`.
+    """
+    numbers = {}
+    for title, system in systems.items():
+        intervals = system.get("intervals", {})
+        numbers[title] = {}
+        for name, value in system["scores"].items():
+            numbers[title][name] = (value, *intervals.get(name, ()))
     return _markdown(numbers, names, systems_as)
 
 
 def differences(systems, names=tuple(ROWS), systems_as="columns"):
-    """A Markdown table of what the systems have more than the first of them; bold where the interval excludes zero.
+    """A Markdown table of the differences between each system's scores and the first system's.
 
+    They are bold where the confidence interval excludes zero.
+
+    Args:
+        systems: {title: `Evaluation`}.
+        names: see `table`.
+        systems_as: see `table`.
     Raises:
-        UserError: they did not caption the same images.
+        UserError: the systems captioned different images.
     """
     first, *others = systems
-    numbers = {f"{other} − {first}": systems[other].differences(systems[first]) for other in others}
+    numbers = {}
+    for other in others:
+        numbers[f"{other} − {first}"] = systems[other].differences(systems[first])
     return _markdown(numbers, names, systems_as, sign="+")
 
 
 def _markdown(systems, names, systems_as, sign=""):
-    """Of {title: {score name: (value, low, high) or (value,)}}."""
-    names = [name for name in names if any(name in numbers for numbers in systems.values())]
+    """A Markdown table.
+
+    Args:
+        systems: {title: {score name: (value, low, high) or (value,)}}.
+        names: see `table`.
+        systems_as: see `table`.
+        sign: "+" writes the sign of positive numbers, too.
+    """
     lines = [["", *(title.replace("|", "\\|") for title in systems)]]
-    lines += [
-        [ROWS[name], *(_cell(name, numbers.get(name), sign) for numbers in systems.values())]
-        for name in names
-    ]
+    for name in names:
+        if any(name in numbers for numbers in systems.values()):
+            cells = [_cell(name, numbers.get(name), sign) for numbers in systems.values()]
+            lines.append([ROWS[name], *cells])
     if systems_as == "rows":
         lines = list(zip(*lines))
-    texts = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([texts[0], "|---" * len(lines[0]) + "|", *texts[1:]])
+    header, *rows = ["| " + " | ".join(line) + " |" for line in lines]
+    rule = "|---" * len(lines[0]) + "|"
+    return "\n".join([header, rule, *rows])
 
 
 def _cell(name, numbers, sign):
     if not numbers:
         return ""
     value, *ends = formatted(name, numbers, sign)
-    if sign and (numbers[1] > 0 or numbers[2] < 0):
+    if not ends:
+        return value
+    _, low, high = numbers
+    if sign and (low > 0 or high < 0):
         value = f"**{value}**"
-    return f"{value} ({ends[0]} to {ends[1]})" if ends else value
+    return f"{value} ({ends[0]} to {ends[1]})"
 
 
 def formatted(name, numbers, sign=""):
-    """Numbers of the score of this name as texts: in percent, or what its label says."""
-    factor, decimals = (1, _DECIMALS[name]) if name in _DECIMALS else (100, 1)
-    return [f"{factor * number:{sign}.{decimals}f}" for number in numbers]
+    """Numbers of a score as texts, in percent or in what the score's label says.
+
+    Args:
+        name: the score's.
+        numbers: a sequence.
+        sign: "+" writes the sign of positive numbers, too.
+    """
+    if name in _DECIMALS:
+        return [f"{number:{sign}.{_DECIMALS[name]}f}" for number in numbers]
+    return [f"{100 * number:{sign}.1f}" for number in numbers]
 
 
 def write(folder, split, title, evaluation, about=()):
-    """Writes a system's SPLIT.json and SPLIT_images.csv; `about`: what else the first shall tell, {name: JSON's value}."""
+    """Writes a system's SPLIT.json and SPLIT_images.csv.
+
+    Args:
+        folder: where to write.
+        split: the split's name.
+        title: the system's.
+        evaluation: its `Evaluation`.
+        about: {name: JSON value}, what else SPLIT.json is to hold.
+    """
     write_text(folder / f"{split}_images.csv", _images({title: evaluation}))
     write_text(folder / f"{split}.json", to_json(described(evaluation) | dict(about)))
 
 
 def read_scores(folder):
-    """{split: {score name: number}} of the SPLIT.json in a folder.
+    """Reads the scores from all SPLIT.json in a folder.
 
+    Returns:
+        {split: {score name: number}}.
     Raises:
-        UserError: one that cannot be read.
+        UserError: a file cannot be read.
     """
     scores = {}
     for path in sorted(folder.glob("*.json")):
-        if not path.stem.endswith("_captions"):
-            try:
-                scores[path.stem] = json.loads(path.read_text(encoding="utf-8"))["scores"]
-            except (OSError, ValueError, LookupError, TypeError) as error:
-                raise UserError(
-                    f"{path}: cannot be read ({error}); evaluate the run again"
-                ) from error
+        if path.stem.endswith("_captions"):
+            continue
+        try:
+            scores[path.stem] = json.loads(path.read_text(encoding="utf-8"))["scores"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); evaluate the run again") from error
     return scores
 
 
 def write_comparison(folder, systems, names=tuple(ROWS), systems_as="columns"):
-    """Writes table.md, table.json and images.csv of {title: `Evaluation`} on the same images; returns the Markdown text."""
+    """Writes table.md, table.json and images.csv of systems that captioned the same images.
+
+    Args:
+        folder: where to write.
+        systems: {title: `Evaluation`}.
+        names: see `table`.
+        systems_as: see `table`.
+    Returns:
+        The text of table.md.
+    """
     first, *others = systems
     text = table(systems, names, systems_as)
     everything = {"systems": {title: described(each) for title, each in systems.items()}}
     if others:
         text += f"\n\n{differences(systems, names, systems_as)}"
-        more = {other: systems[other].differences(systems[first]) for other in others}
-        everything |= {"differences_to": first, "differences": more}
+        everything["differences_to"] = first
+        everything["differences"] = {}
+        for other in others:
+            everything["differences"][other] = systems[other].differences(systems[first])
     write_text(folder / "table.md", text + "\n")
     write_text(folder / "table.json", to_json(everything))
     write_text(folder / "images.csv", _images(systems))
@@ -157,7 +213,7 @@ def write_comparison(folder, systems, names=tuple(ROWS), systems_as="columns"):
 
 
 def described(evaluation):
-    """What is measured of an `Evaluation`, for JSON."""
+    """The results in an `Evaluation`, for JSON."""
     return {
         "images": len(evaluation.captions),
         "scores": evaluation.values,
@@ -167,20 +223,25 @@ def described(evaluation):
 
 
 def to_json(value):
-    """A JSON file's text."""
+    """The text of a JSON file."""
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def _images(systems):
-    """CSV, a line an image and system: its caption, how many references it has, its scores (empty: nothing to judge)."""
+    """CSV with one line per system and image: its caption, number of references, and scores.
+
+    A score is empty where there is nothing to judge.
+    """
     names = [name for name in ROWS if any(name in each.scores for each in systems.values())]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["system", "image", "caption", "references", *names])
     for title, evaluation in systems.items():
-        each = evaluation.each()
+        scores = evaluation.each()
         for image, caption in evaluation.captions.items():
-            scores = (each[name][image] if name in each else float("nan") for name in names)
-            written = ("" if score != score else f"{score:.6g}" for score in scores)
-            writer.writerow([title, image, caption, len(evaluation.references[image]), *written])
+            line = [title, image, caption, len(evaluation.references[image])]
+            for name in names:
+                number = scores[name][image] if name in scores else math.nan
+                line.append("" if math.isnan(number) else f"{number:.6g}")
+            writer.writerow(line)
     return text.getvalue()

@@ -1,10 +1,11 @@
-"""How sure a score is: the bootstrap over images.
+"""Confidence intervals of scores: the bootstrap over images.
 
-All scores here are functions of sums over the images (BLEU of n-gram counts, METEOR of match statistics, the others of
-values and their number), so a resampled corpus is scored by weighing each image's summands anew: nothing is counted twice.
+All scores here are functions of sums over the images: BLEU of n-gram counts, METEOR of match
+statistics, the others of values and their number. So a resampled corpus is scored by weighting each
+image's statistics, and nothing has to be counted again.
 
-Reference: Efron & Tibshirani 1993, "An introduction to the bootstrap"; for scores of corpora Koehn 2004, "Statistical
-significance tests for machine translation evaluation", EMNLP.
+Reference: Efron & Tibshirani 1993, "An introduction to the bootstrap"; for scores of corpora Koehn
+2004, "Statistical significance tests for machine translation evaluation", EMNLP.
 """
 
 from collections.abc import Callable
@@ -20,8 +21,11 @@ LEVEL = 0.95
 class Score:
     """A score of a corpus.
 
-    value: the corpus' score. statistics: float64 [images, K], what is summed over images. of_sums: from sums [..., K] to
-    scores [...]; an image's own statistics give the image's score, NaN where there is nothing to judge.
+    Attributes:
+        value: the corpus' score.
+        statistics: float64 [images, K], whose sums over images determine the score.
+        of_sums: function from sums [..., K] to scores [...]. An image's own statistics give the
+            image's score, NaN where there is nothing to judge.
     """
 
     value: float
@@ -35,10 +39,12 @@ class Score:
 
 
 def mean_score(values):
-    """The `Score` that is the mean of all values; values: a list of numbers for each image, perhaps none.
+    """The mean of all values of all images.
 
+    Args:
+        values: a list of numbers for each image, which may be empty.
     Returns:
-        None where no image has any.
+        A `Score`, or None if no image has a value.
     """
     statistics = np.array([(sum(each), len(each)) for each in values], np.float64)
     sums = statistics.sum(axis=0)
@@ -53,28 +59,30 @@ def _mean(sums):
 def resample(scores, samples=SAMPLES, seed=1):
     """Scores of corpora that are drawn from the images with replacement.
 
-    The draws depend on the number of images and the seed alone: two systems on the same images meet the same corpora, so
-    that the differences of what this returns for each are those of a paired bootstrap.
+    The draws depend on the number of images and the seed alone. Two systems on the same images are
+    scored on the same corpora, so the differences of their samples are those of a paired bootstrap.
 
     Args:
         scores: {name: `Score`} of the same images.
+        samples: how many corpora to draw.
+        seed: of the random generator.
     Returns:
         {name: float64 [samples]}.
     """
     matrix = np.concatenate([score.statistics for score in scores.values()], axis=1)
     images = len(matrix)
     generator = np.random.default_rng(seed)
-    drawn = (
-        np.bincount(generator.integers(images, size=images), minlength=images)
-        for _ in range(samples)
-    )
-    sums = np.stack([counts @ matrix for counts in drawn])  # [samples, ΣK]
+    sums = []
+    for _ in range(samples):
+        counts = np.bincount(generator.integers(images, size=images), minlength=images)
+        sums.append(counts @ matrix)
+    sums = np.stack(sums)  # [samples, ΣK]
     ends = np.cumsum([score.statistics.shape[1] for score in scores.values()])
     parts = np.split(sums, ends[:-1], axis=1)
     return {name: score.of_sums(part) for (name, score), part in zip(scores.items(), parts)}
 
 
 def interval(values):
-    """(low, high), between which the middle 95% of the values lie."""
+    """(low, high): the middle 95% of the values lie between them."""
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Captions in COCO's results format, `[{"image_id": …, "caption": "…"}, …]`, whichever program wrote them."""
+"""Captions in COCO's results format, `[{"image_id": …, "caption": "…"}, …]`, of any program."""
 
 import json
 from pathlib import Path
@@ -6,70 +6,61 @@ from pathlib import Path
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
 
+_FORM = 'expected [{"image_id": …, "caption": "…"}, …]'
+
 
 def write_results(path, captions):
-    """Writes {image id: caption}. Ids that are numbers become numbers, as COCO's own tools want them."""
-    numbers = all(
-        name.isascii() and name.isdecimal() and str(int(name)) == name for name in captions
-    )
-    results = [
-        {"image_id": int(name) if numbers else name, "caption": text}
-        for name, text in captions.items()
-    ]
+    """Writes captions.
+
+    Args:
+        path: the file.
+        captions: {image id: caption}. If all ids are numbers, they are written as numbers, as
+            COCO's own tools expect.
+    """
+    as_numbers = all(_is_number(image) for image in captions)
+    results = []
+    for image, caption in captions.items():
+        results.append({"image_id": int(image) if as_numbers else image, "caption": caption})
     write_text(path, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_results(path):
-    """{image id: caption}.
+def _is_number(name):
+    """Whether a number is written as this name: "007" is not."""
+    return name.isascii() and name.isdecimal() and str(int(name)) == name
 
+
+def read_results(path):
+    """Reads captions.
+
+    Returns:
+        {image id: caption}.
     Raises:
-        UserError: unreadable, malformed or empty, or one image has two captions.
+        UserError: the file is unreadable, malformed or empty, or an image has two captions.
     """
-    form = 'expected [{"image_id": …, "caption": "…"}, …]'
     try:
         results = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); {form}") from error
+        raise UserError(f"{path}: not JSON ({error}); {_FORM}") from error
     if not isinstance(results, list):
-        raise UserError(f"{path}: {form}, found {type(results).__name__}")
+        raise UserError(f"{path}: {_FORM}, found {type(results).__name__}")
     if not results:
-        raise UserError(f"{path}: holds no captions; {form}")
+        raise UserError(f"{path}: holds no captions; {_FORM}")
     captions = {}
     for place, result in enumerate(results, 1):
-        image, caption = (
-            (result.get(key) for key in ("image_id", "caption"))
-            if isinstance(result, dict)
-            else (None, None)
-        )
-        if not isinstance(image, str | int) or not isinstance(caption, str):
-            raise UserError(f"{path}: entry {place} is {json.dumps(result)[:80]}; {form}")
-        if captions.setdefault(str(image), caption) != caption:
+        if not _is_result(result):
+            raise UserError(f"{path}: entry {place} is {json.dumps(result)[:80]}; {_FORM}")
+        image = str(result["image_id"])
+        caption = result["caption"]
+        if captions.setdefault(image, caption) != caption:
             raise UserError(f"{path}: image {image} has two captions; keep one of them")
     return captions
 
 
-def check_split(path, captions, data, split, known):
-    """Checks that captions belong to images of a split.
-
-    Args:
-        captions: of `read_results(path)`. data: a `PreparedData`. known: the split's image ids.
-    Raises:
-        UserError: naming an image that does not, and the split that it belongs to, if any.
-    """
-    if not (strange := next((image for image in captions if image not in known), None)):
-        return
-    from keras_sat.data.input_pipeline import read_captions
-
-    others = [name for name in data.manifest["splits"] if name != split]
-    home = next(
-        (
-            name
-            for name in others
-            if any(strange == image for image, _ in read_captions(data, name))
-        ),
-        None,
-    )
-    mend = f"it belongs to {home}; say --split {home}" if home else "no split of it has this image"
-    raise UserError(f"{path}: image {strange} is not in the split {split} of {data.folder}: {mend}")
+def _is_result(result):
+    if not isinstance(result, dict):
+        return False
+    image = result.get("image_id")
+    caption = result.get("caption")
+    return isinstance(image, str | int) and isinstance(caption, str)

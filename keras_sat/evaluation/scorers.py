@@ -2,10 +2,17 @@
 
 import functools
 import subprocess
+from importlib import resources
 
 import numpy as np
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+from pycocoevalcap.spice.spice import Spice
+from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from keras_sat.evaluation.java import java_on_path
+from keras_sat.evaluation.meteor import meteor
 from keras_sat.evaluation.resampling import Score, mean_score
 from keras_sat.utils.errors import UserError
 
@@ -21,34 +28,43 @@ LABELS = {
     "cider": "CIDEr-D",
     "spice": "SPICE",
 }
-_SPICE_MODELS = "its models (384 MB) are not there; to download them: python -m pycocoevalcap.spice.get_stanford_models"
+_NO_SPICE_MODELS = (
+    "its models (384 MB) are not there; "
+    "to download them: python -m pycocoevalcap.spice.get_stanford_models"
+)
 
 
 def score(captions, references, metrics=METRICS, tokenise=True):
-    """Scores one caption an image.
+    """Scores captions, one per image.
 
-    BLEU and METEOR are those of the corpus, the others means over the images. CIDEr's word weights come from the references
-    of these images; they stay as they are when images are resampled.
+    BLEU and METEOR are scores of the corpus, the others means over the images. CIDEr's word weights
+    come from the references of these images. They do not change when images are resampled.
 
     Args:
-        captions: {image id: caption}. references: {image id: [caption, …]} with at least the same ids.
+        captions: {image id: caption}.
+        references: {image id: [caption, …]} with at least the same ids.
         metrics: names from `KNOWN`.
-        tokenise: by the Penn Treebank tokeniser (needs Java), as published scores are; False: words are split at spaces.
+        tokenise: use the Penn Treebank tokeniser, as for published scores; it needs Java.
+            Otherwise words are split at spaces.
     Returns:
-        {"bleu1": `Score`, …}, its images in the order of their ids; fractions of 1 (CIDEr-D: of 10 at most).
+        {"bleu1": `Score`, …}, whose images are in the order of their ids. The largest possible
+        value is 1, that of CIDEr-D 10.
     Raises:
-        UserError: no captions, an image without references, an unknown metric, no Java or no models where they are needed.
+        UserError: there are no captions, an image has no references, a metric is unknown, or there
+            is no Java or are no models for a metric that needs them.
     """
     check_metrics(metrics)
     if not captions:
         raise UserError("there are no captions to score")
-    if missing := [image for image in captions if not references.get(image)]:
-        raise UserError(f"image {missing[0]}: has no reference captions; is this the right split?")
+    for image in captions:
+        if not references.get(image):
+            raise UserError(f"image {image}: has no reference captions; is this the right split?")
     ids = sorted(captions)
     references = {image: list(references[image]) for image in ids}
     captions = {image: [captions[image]] for image in ids}
     if tokenise:
-        references, captions = _penn_treebank(references), _penn_treebank(captions)
+        references = _penn_treebank(references)
+        captions = _penn_treebank(captions)
     scores = {}
     for metric in metrics:
         scores |= _SCORERS[metric](references, captions)
@@ -56,82 +72,115 @@ def score(captions, references, metrics=METRICS, tokenise=True):
 
 
 def check_metrics(metrics):
-    """The metrics, if all of them can be computed; else a `UserError` that names the first that cannot."""
+    """Checks that metrics can be computed.
+
+    Args:
+        metrics: their names.
+    Returns:
+        The same, as a tuple.
+    Raises:
+        UserError: names the first metric that cannot be computed.
+    """
     for metric in metrics:
         if metric not in KNOWN:
             raise UserError(f"--metrics {metric}: unknown; known: {', '.join(KNOWN)}")
         if metric == "spice" and not spice_is_there():
-            raise UserError(f"--metrics spice: {_SPICE_MODELS}")
+            raise UserError(f"--metrics spice: {_NO_SPICE_MODELS}")
     return tuple(metrics)
 
 
 def default_metrics():
-    """What is computed unless said otherwise, and a note for the user of what is left out."""
-    return (KNOWN, "") if spice_is_there() else (METRICS, f"SPICE is left out: {_SPICE_MODELS}")
+    """(the metrics that are computed by default, a note on what they leave out)."""
+    if spice_is_there():
+        return KNOWN, ""
+    return METRICS, f"SPICE is left out: {_NO_SPICE_MODELS}"
 
 
 def spice_is_there():
-    """Whether SPICE's models are where pycocoevalcap looks for them (it would download them unasked)."""
-    from importlib import resources
+    """Whether SPICE's models are where pycocoevalcap looks for them.
 
+    If they are not, pycocoevalcap would download them without asking.
+    """
     library = resources.files("pycocoevalcap") / "spice" / "lib"
-    return all(
-        (library / f"stanford-corenlp-3.6.0{part}.jar").is_file() for part in ("", "-models")
-    )
+    names = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
+    return all((library / name).is_file() for name in names)
+
+
+def _penn_treebank(captions):
+    """{image id: [caption, …]}, tokenised."""
+    java_on_path()
+    lines = {}
+    for image, texts in captions.items():
+        # The tokeniser reads one caption per line: no kind of line break may be left in it.
+        lines[image] = [{"caption": " ".join(text.split())} for text in texts]
+    return PTBTokenizer().tokenize(lines)
+
+
+# ---- The scorers. Each takes tokenised references {image id: [caption, …]} and captions
+# {image id: [caption]}, and returns {score name: `Score`}.
 
 
 def _bleu(references, captions):
-    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
-
     scorer = BleuScorer(n=4)
     for image, caption in captions.items():
         scorer += caption[0], references[image]
     values, _ = scorer.compute_score(option="closest")
-    statistics = np.array([_bleu_summands(**counts) for counts in scorer.ctest], np.float64)
-    return {
-        f"bleu{n}": Score(values[n - 1], statistics, functools.partial(_bleu_of_sums, n))
-        for n in range(1, 5)
-    }
+    statistics = np.array([_bleu_statistics(**counts) for counts in scorer.ctest], np.float64)
+    scores = {}
+    for n in range(1, 5):
+        of_sums = functools.partial(_bleu_of_sums, n)
+        scores[f"bleu{n}"] = Score(values[n - 1], statistics, of_sums)
+    return scores
 
 
-def _bleu_summands(correct, guess, testlen, reflen):
-    closest = min((abs(length - testlen), length) for length in reflen)[1]
+def _bleu_statistics(correct, guess, testlen, reflen):
+    """A segment's ten numbers that are summed over a corpus.
+
+    Args:
+        correct: the matched n-grams for n = 1 … 4.
+        guess: the caption's n-grams for n = 1 … 4.
+        testlen: the caption's length.
+        reflen: the references' lengths, of which the closest one counts.
+    """
+    _, closest = min((abs(length - testlen), length) for length in reflen)
     return [*correct, *guess, testlen, closest]
 
 
 def _bleu_of_sums(n, sums):
-    """BLEU-n of sums [..., 10] over segments, with pycocoevalcap's guards against a division by zero.
+    """BLEU-n of a corpus, with pycocoevalcap's guards against a division by zero.
 
-    Reference: Papineni et al. 2002, "BLEU", section 2.3.
+    Args:
+        n: the longest n-grams that count.
+        sums: [..., 10], the sums of `_bleu_statistics`.
+    Reference:
+        Papineni et al. 2002, "BLEU", section 2.3.
     """
-    small, tiny = 1e-9, 1e-15
-    precisions = (sums[..., :n] + tiny) / (sums[..., 4 : 4 + n] + small)
+    small = 1e-9
+    tiny = 1e-15
+    correct = sums[..., :n]
+    guess = sums[..., 4 : 4 + n]
+    precisions = (correct + tiny) / (guess + small)
     ratio = (sums[..., 8] + tiny) / (sums[..., 9] + small)
-    return np.prod(precisions, axis=-1) ** (1 / n) * np.exp(np.minimum(0, 1 - 1 / ratio))
+    brevity_penalty = np.exp(np.minimum(0, 1 - 1 / ratio))
+    return np.prod(precisions, axis=-1) ** (1 / n) * brevity_penalty
 
 
 def _meteor(references, captions):
-    from keras_sat.evaluation.meteor import meteor
-
     java_on_path()
     return {"meteor": meteor(references, captions)}
 
 
 def _rouge(references, captions):
-    from pycocoevalcap.rouge.rouge import Rouge
-
-    return {"rouge": _mean_of(Rouge().compute_score(references, captions)[1])}
+    _, each = Rouge().compute_score(references, captions)
+    return {"rouge": _mean_of(each)}
 
 
 def _cider(references, captions):
-    from pycocoevalcap.cider.cider import Cider
-
-    return {"cider": _mean_of(Cider().compute_score(references, captions)[1])}
+    _, each = Cider().compute_score(references, captions)
+    return {"cider": _mean_of(each)}
 
 
 def _spice(references, captions):
-    from pycocoevalcap.spice.spice import Spice
-
     java_on_path()
     try:
         _, each = Spice().compute_score(references, captions)
@@ -143,19 +192,8 @@ def _spice(references, captions):
 
 
 def _mean_of(each):
+    """The `Score` of one value per image."""
     return mean_score([[value] for value in each])
 
 
 _SCORERS = {"bleu": _bleu, "meteor": _meteor, "rouge": _rouge, "cider": _cider, "spice": _spice}
-
-
-def _penn_treebank(captions):
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    java_on_path()
-    # One caption a line is what the tokeniser reads: no kind of line break may be left in it.
-    lines = {
-        image: [{"caption": " ".join(text.split())} for text in texts]
-        for image, texts in captions.items()
-    }
-    return PTBTokenizer().tokenize(lines)

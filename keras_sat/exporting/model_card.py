@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_sat.evaluation.report import read_scores, recorded_table
+from keras_sat.runs import loading
 from keras_sat.utils.version import packages
 
 LICENCE = (
@@ -23,7 +24,8 @@ def describe(run, serving):
     """The card as JSON has it.
 
     Args:
-        run: a `keras_sat.runs.run.Run` or `RunEnsemble`. serving: what else is to be recorded, {key: value}.
+        run: a `Run` or `RunEnsemble`.
+        serving: further facts to record, {key: value}.
     Raises:
         UserError: an evaluation cannot be read.
     """
@@ -31,9 +33,12 @@ def describe(run, serving):
         **serving,
         "runs": [_member(each) for each in run.members],
         "scores": read_scores(run.folder / "evaluation"),
-        "vocabulary": {"size": len(run.vocabulary()), "fingerprint": run.facts["vocabulary"]},
-        "encoder": run.facts["encoder"],
-        "proposals": run.facts["proposals"],
+        "vocabulary": {
+            "size": len(loading.load_vocabulary(run)),
+            "fingerprint": run.facts.vocabulary,
+        },
+        "encoder": run.facts.encoder,
+        "proposals": run.facts.proposals,
         "decoding": dataclasses.asdict(run.experiment.decoding),
         "packages": packages(),
         "licence": LICENCE,
@@ -42,36 +47,57 @@ def describe(run, serving):
 
 
 def _member(run):
-    return {**run.describe(), "scores": read_scores(run.folder / "evaluation")}
+    return {**loading.describe(run), "scores": read_scores(run.folder / "evaluation")}
 
 
 def to_markdown(card):
     """The card of `describe` as a page."""
-    encoder, runs = card["encoder"], card["runs"]
-    scored = {each["run"]: each["scores"] for each in runs} | (
-        {"ensemble": card["scores"]} if len(runs) > 1 else {}
-    )
-    scores = {
-        f"{name}, {split}": {"scores": values}
-        for name, splits in scored.items()
-        for split, values in splits.items()
-    }
     sections = {
-        "Training": _bullets(
-            f"`{each['run']}`: {each['model']['name']}, on `{each['data']['path']}` ({each['data']['fingerprint']})"
-            for each in runs
-        ),
-        "Input": f"JPEG, PNG, GIF (the first frame) or BMP of {card['max_pixels']:,} pixels at most. The CNN, "
-        f"{encoder['name']} ({encoder['weights']}), sees {encoder['image_size']} x {encoder['image_size']} pixels "
-        f"({encoder['resize']}).",
-        "Output": f"Captions of {card['vocabulary']['size']} words ({card['vocabulary']['fingerprint']}), decoded with\n\n"
-        + _bullets(f"{name}: {value}" for name, value in card["decoding"].items()),
-        "Scores, percent": recorded_table(scores) if scores else "Not evaluated.",
+        "Training": _bullets(_training(run) for run in card["runs"]),
+        "Input": _input(card),
+        "Output": _output(card),
+        "Scores, percent": _scores(card),
         "Licence": card["licence"],
         "Limits": _bullets(card["limits"]),
     }
-    title = f"# {card['name']}, version {card['version']}\n\nA captioner of pictures for TensorFlow Serving."
-    return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
+    page = [
+        f"# {card['name']}, version {card['version']}",
+        "A captioner of pictures for TensorFlow Serving.",
+    ]
+    page += [f"## {name}\n\n{text}" for name, text in sections.items()]
+    return "\n\n".join(page) + "\n"
+
+
+def _training(run):
+    data = run["data"]
+    return f"`{run['run']}`: {run['model']['name']}, on `{data['path']}` ({data['fingerprint']})"
+
+
+def _input(card):
+    encoder = card["encoder"]
+    size = encoder["image_size"]
+    return (
+        f"JPEG, PNG, GIF (the first frame) or BMP of {card['max_pixels']:,} pixels at most. The CNN, "
+        f"{encoder['name']} ({encoder['weights']}), sees {size} x {size} pixels ({encoder['resize']})."
+    )
+
+
+def _output(card):
+    vocabulary = card["vocabulary"]
+    settings = _bullets(f"{name}: {value}" for name, value in card["decoding"].items())
+    return f"Captions of {vocabulary['size']} words ({vocabulary['fingerprint']}), decoded with\n\n{settings}"
+
+
+def _scores(card):
+    """The table of what was evaluated, one column per run and split."""
+    scored = {run["run"]: run["scores"] for run in card["runs"]}
+    if len(card["runs"]) > 1:
+        scored["ensemble"] = card["scores"]
+    columns = {}
+    for name, splits in scored.items():
+        for split, values in splits.items():
+            columns[f"{name}, {split}"] = {"scores": values}
+    return recorded_table(columns) if columns else "Not evaluated."
 
 
 def _bullets(lines):

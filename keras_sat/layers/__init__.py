@@ -1,17 +1,22 @@
-"""One Keras layer a file. Shapes: B images, N hypotheses an image, T steps, L regions, D region size, V words.
+"""One Keras layer per file, and the loops and products that captioners are built of.
 
-Constructor arguments are plain values, so Keras writes every layer's `get_config` by itself.
+Shapes: B images, N hypotheses per image, T steps, L regions, D region size, E embedding size,
+H state size, V words.
 """
 
+from keras_sat.layers.additive_attention import AdditiveAttention
 from keras_sat.layers.areas import Grid, Proposals, SpatialTransformer
-from keras_sat.layers.attention import AdditiveAttention, UniformAttention
+from keras_sat.layers.deep_output import DeepOutput
 from keras_sat.layers.gru import GRU
 from keras_sat.layers.initializers import PAPER, PAPER_GATES
 from keras_sat.layers.interaction import Interaction
+from keras_sat.layers.linear_output import LinearOutput
+from keras_sat.layers.loop_constants import LoopConstants
 from keras_sat.layers.lstm import LSTM
-from keras_sat.layers.output import DeepOutput, LinearOutput, read_words
 from keras_sat.layers.product import product
-from keras_sat.layers.recurrence import LoopConstants, before_each, scan
+from keras_sat.layers.read_words import read_words
+from keras_sat.layers.recurrence import before_each, scan
+from keras_sat.layers.uniform_attention import UniformAttention
 from keras_sat.layers.word_embedding import WordEmbedding
 
 __all__ = [

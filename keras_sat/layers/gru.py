@@ -4,9 +4,10 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="keras_sat")
 class GRU(keras.layers.Layer):
-    """One step of a GRU whose input is [E y ; v]: words are known beforehand, pooled regions are not.
+    """One step of a GRU whose input is [E y ; v]. Words are known beforehand, pooled regions not.
 
-    The reset gate works on the product with the state (Keras' `reset_after`), so that all gates are one product:
+    The reset gate acts on the product with the state (Keras' `reset_after`), so that all gates are
+    one product:
 
         z, r = σ(W x + U h)      h̃ = tanh(W x + r ∘ U h)      h' = z ∘ h + (1 − z) ∘ h̃
 
@@ -30,12 +31,21 @@ class GRU(keras.layers.Layer):
     def _dense(self, name, **kwargs):
         return keras.layers.Dense(3 * self.units, name=name, dtype=self._dtype_policy, **kwargs)
 
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
     def project(self, words):
-        """Word vectors [..., E] to their share of the gates [..., 3H]."""
+        """Word vectors [..., E] to their part of the gates [..., 3H]."""
         return self._word(words)
 
     def call(self, projected, pooled, hidden):
-        """`pooled` [B, N, D] may be None: nothing but the words is fed."""
+        """The next state [B, N, H].
+
+        Args:
+            projected: of `project`, [B, N, 3H].
+            pooled: v [B, N, D], or None: the words are the only input.
+            hidden: the state [B, N, H].
+        """
         if pooled is not None:
             projected += self._pooled(pooled)
         z, r, new = tf.split(projected, 3, axis=-1)

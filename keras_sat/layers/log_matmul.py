@@ -1,22 +1,27 @@
-"""log Σ_r exp(x_r + C_rw) for many x: a matrix product with exp C where that is exact, a log-sum-exp where it is not."""
+"""log Σ_r exp(x_r + C_rw) for many x.
+
+A matrix product with exp C where that is exact, a log-sum-exp where it is not.
+"""
 
 import tensorflow as tf
 
 from keras_sat.layers.product import product
 
-# Within this range of an image's scores, what the exponential form loses to float32's underflow (e^−87) is less than 1e-9
-# of the smallest sum that can occur (e^−64).
+# Within this range of an image's scores, the exponential form loses less to float32's underflow
+# (e^−87) than 1e-9 of the smallest sum that can occur (e^−64).
 _EXPONENTIAL_RANGE = 64.0
 
 
 def prepare(scores):
-    """What `log_matmul` needs of a matrix of scores, once an image.
+    """What `log_matmul` needs of a matrix of scores, computed once per image.
 
     Args:
-        scores: float32 [B, R, W].
+        scores: C, float32 [B, R, W].
+
     Returns:
-        {"scores", "exponentials": [B, R, W], "top": [B, 1, 1], "wide": bool [B, 1, 1], images beyond the exponential form}.
-        Gradients go to the scores alone.
+        A dictionary: `scores`; `exponentials`, exp(C − top) [B, R, W]; `top`, the greatest score
+        [B, 1, 1]; and `wide`, bool [B, 1, 1], the images whose range is too large for the
+        exponential form. Only `scores` has a gradient.
     """
     constant = tf.stop_gradient(scores)
     top = tf.reduce_max(constant, axis=[1, 2], keepdims=True)
@@ -32,55 +37,73 @@ def prepare(scores):
 def log_matmul(x, prepared, transpose=False, constant=False):
     """y_bqw = log Σ_r exp(x_bqr + C_brw), without a tensor of Q × R × W.
 
-    Whether an image takes the exponential form depends on its own scores alone, so on no batch mate.
+    Whether an image takes the exponential form depends on its own scores alone, not on the other
+    images of the batch.
 
     Args:
         x: float32 [B, Q, R]; −1e9 leaves a region out.
-        prepared: of `prepare`. transpose: sum over w instead, x [B, Q, W] → [B, Q, R].
-        constant: the scores get no gradient.
+        prepared: of `prepare`.
+        transpose: sum over w instead, x [B, Q, W] → [B, Q, R].
+        constant: whether the scores get no gradient.
+
+    Returns:
+        float32 [B, Q, W], or [B, Q, R] with `transpose`.
     """
-    exponentials, top, wide = (prepared[name] for name in ("exponentials", "top", "wide"))
+    exponentials = prepared["exponentials"]
+    top = prepared["top"]
+    wide = prepared["wide"]
     some_wide = tf.reduce_any(wide)
 
     def log_sum_exp(x, scores):
         return _log_sum_exp(x, tf.linalg.matrix_transpose(scores) if transpose else scores)
 
     @tf.custom_gradient
-    def of(x, scores):
+    def compute(x, scores):
         highest = tf.reduce_max(x, axis=-1, keepdims=True)
         shares = tf.exp(x - highest)
         sums = product(shares, exponentials, transpose)  # [B, Q, W]
-        exact = tf.math.log(sums) + highest + top
-        y = tf.cond(some_wide, lambda: tf.where(wide, log_sum_exp(x, scores), exact), lambda: exact)
+        exponential_form = tf.math.log(sums) + highest + top
+        y = tf.cond(
+            some_wide,
+            lambda: tf.where(wide, log_sum_exp(x, scores), exponential_form),
+            lambda: exponential_form,
+        )
         sources = (x,) if constant else (x, scores)
 
         def gradient(upstream):
-            def exponential():
+            def of_exponential_form():
                 ratios = upstream / sums
                 by_x = shares * product(ratios, exponentials, not transpose)
                 if constant:
                     return (by_x,)
-                pair = (ratios, shares) if transpose else (shares, ratios)
-                return by_x, exponentials * tf.matmul(*pair, transpose_a=True)
+                if transpose:
+                    by_exponentials = tf.matmul(ratios, shares, transpose_a=True)
+                else:
+                    by_exponentials = tf.matmul(shares, ratios, transpose_a=True)
+                return by_x, exponentials * by_exponentials
 
-            def either():
+            def of_both_forms():
                 with tf.GradientTape() as tape:
                     tape.watch([x, scores])
                     y = log_sum_exp(x, scores)
                 slow = tape.gradient(y, sources, upstream)
-                return tuple(tf.where(wide, a, b) for a, b in zip(slow, exponential()))
+                fast = of_exponential_form()
+                return tuple(tf.where(wide, a, b) for a, b in zip(slow, fast))
 
-            gradients = tf.cond(some_wide, either, exponential)
+            gradients = tf.cond(some_wide, of_both_forms, of_exponential_form)
             return (*gradients, None) if constant else gradients
 
-        return tf.ensure_shape(y, exact.shape), gradient
+        return tf.ensure_shape(y, exponential_form.shape), gradient
 
-    return of(x, prepared["scores"])
+    return compute(x, prepared["scores"])
 
 
 @tf.custom_gradient
 def _log_sum_exp(x, scores):
-    """The same one q at a time, in both directions: only R × W numbers an image at any moment."""
+    """The same for any scores, one q at a time, in both directions.
+
+    At any moment there are only R × W numbers per image.
+    """
     queries = tf.transpose(x, [1, 0, 2])[..., None]  # [Q, B, R, 1]
     sums = tf.map_fn(
         lambda query: tf.reduce_logsumexp(query + scores, axis=1), queries

@@ -8,9 +8,14 @@ import tensorflow as tf
 class Noise:
     """Random draws that depend on (seed, step, name, row of the global batch) alone.
 
-    So a resumed run and a run on other devices draw the same: a replica that holds rows 4–7 of the global batch draws
-    what a single device draws for these rows. (TensorFlow's stateless generators fill a tensor front to back: a draw of
-    fewer rows is the beginning of a longer one. tests/test_noise.py holds it to that.)
+    So a resumed run and a run on other devices draw the same: a replica that holds rows 4–7 of the
+    global batch draws what a single device draws for these rows. (TensorFlow's stateless generators
+    fill a tensor front to back, so a draw of fewer rows is the beginning of a draw of more rows.
+    tests/test_noise.py checks this.)
+
+    Attributes:
+        training: whether this is a training step; true for every `Noise`, see `Silence`.
+        draws: whether there are random draws at all.
 
     Args:
         seed: int.
@@ -18,6 +23,7 @@ class Noise:
         rows: int32 [B], the rows of the global batch that this replica holds.
     """
 
+    training = True
     draws = True
 
     def __init__(self, seed, step, rows):
@@ -27,7 +33,7 @@ class Noise:
         self._rows = rows
 
     def uniform(self, name, shape):
-        """Uniform draws in [0, 1), float32 [B, *shape]; another name gives independent ones."""
+        """Uniform draws in [0, 1), float32 [B, *shape]; draws of another name are independent."""
         rows = tf.reduce_max(self._rows) + 1
         return tf.gather(tf.random.stateless_uniform([rows, *shape], self._fold(name)), self._rows)
 
@@ -39,84 +45,120 @@ class Noise:
         return tf.random.experimental.stateless_fold_in(self._seed, zlib.crc32(name.encode()))
 
     def dropout(self, name, inputs, rate):
-        """Inputs [B, …] with a share `rate` of them set to zero and the others scaled up by 1 / (1 − rate)."""
-        return _dropped(inputs, rate, lambda: self.uniform(name, tf.unstack(tf.shape(inputs))[1:]))
+        """Inputs [B, …], a fraction `rate` set to zero and the others scaled by 1 / (1 − rate)."""
+        if not rate:
+            return inputs
+        draws = self.uniform(name, tf.unstack(tf.shape(inputs))[1:])
+        return _dropped(inputs, rate, draws)
 
     def channel_dropout(self, name, maps, rate):
-        """`dropout` of maps [B, …, D] by channels: an image loses one everywhere or nowhere."""
-        return _dropped(
-            maps, rate, lambda: self.uniform(name, [*[1] * (maps.shape.rank - 2), maps.shape[-1]])
-        )
+        """`dropout` of whole channels of maps [B, …, D]: an image loses one at all places."""
+        if not rate:
+            return maps
+        places = [1] * (maps.shape.rank - 2)
+        draws = self.uniform(name, [*places, maps.shape[-1]])
+        return _dropped(maps, rate, draws)
 
     def at(self, places, shape):
-        """The noise of chosen elements: places int [P] in a flat tensor of this shape ([B, …]).
+        """The noise of chosen elements.
 
-        Its `dropout` of inputs [P, D] does what this one's does to those of [*shape, D].
+        Args:
+            places: integer [P], the places of the elements in a flattened tensor of this shape.
+            shape: int32 tensor, [B, …].
+
+        Returns:
+            A noise whose `dropout` of inputs [P, D] drops what this one's drops of [*shape, D].
         """
         return _NoiseAt(self, places, shape)
 
 
 class _NoiseAt:
+    training = True
+    draws = True
+
     def __init__(self, noise, places, shape):
-        self._noise, self._places, self._shape = noise, places, shape
+        self._noise = noise
+        self._places = places
+        self._shape = shape
 
     def dropout(self, name, inputs, rate):
-        def draws():
-            all = self._noise.uniform(name, [*tf.unstack(self._shape)[1:], inputs.shape[-1]])
-            return tf.gather(tf.reshape(all, [-1, inputs.shape[-1]]), self._places)
-
+        if not rate:
+            return inputs
+        size = inputs.shape[-1]
+        everywhere = self._noise.uniform(name, [*tf.unstack(self._shape)[1:], size])
+        draws = tf.gather(tf.reshape(everywhere, [-1, size]), self._places)
         return _dropped(inputs, rate, draws)
 
 
 def _dropped(inputs, rate, draws):
-    if not rate:
-        return inputs
     return tf.where(
-        draws() >= rate, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype)
+        draws >= rate, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros([], inputs.dtype)
     )
 
 
+class Silence:
+    """The absence of noise: every tensor passes unchanged.
+
+    Args:
+        training: whether this is a training step. It decides on what differs between training and
+            inference besides noise, such as the strides of `layers.Grid`. In inference the answer
+            for an image must not depend on the other images of its batch, to the last bit.
+    """
+
+    draws = False
+
+    def __init__(self, training):
+        self.training = training
+
+    def dropout(self, name, inputs, rate):
+        return inputs
+
+    def channel_dropout(self, name, maps, rate):
+        return maps
+
+    def at(self, places, shape):
+        return self
+
+
+SILENCE = Silence(training=False)
+SILENT_TRAINING = Silence(training=True)
+
+
 def image_seeds(summary):
-    """int32 [B], a number of each image that depends on its summary [B, S] alone, not on the batch it is in."""
-    # Rounded, since the CNN's last bits do depend on the batch.
+    """A number of each image that depends on its summary alone, not on the batch it is in.
+
+    Args:
+        summary: [B, S].
+
+    Returns:
+        int32 [B].
+    """
+    # Rounded, since the last bits of the CNN's output do depend on the batch.
     rounded = tf.cast(tf.round(summary * 16), tf.int32)
     factors = tf.random.stateless_uniform(tf.shape(summary)[-1:], [0, 0], None, None, tf.int32)
     return tf.reduce_sum(rounded * factors, axis=-1)
 
 
 def image_draws(seeds, shape):
-    """Uniform draws in [0, 1), float32 [B, *shape], each image's by its own seed: seeds integer [B, 2]."""
+    """Uniform draws in [0, 1) by a seed per image: seeds integer [B, 2] → float32 [B, *shape]."""
     return tf.map_fn(
         lambda seed: tf.random.stateless_uniform(shape, seed), seeds, fn_output_signature=tf.float32
     )
 
 
 def place(shares, draws):
-    """Where uniform draws [...] in [0, 1) fall among shares [..., M] of any sum, int32 [...]; never on a share of zero.
+    """The index that a uniform draw chooses, with probability proportional to its share.
 
-    Where all shares are zero, as behind the end of a caption that a recurrence left out, it is the last.
+    An index whose share is zero is never chosen, unless all shares are zero, as in the steps of a
+    caption that a recurrence left out: then it is the last index.
+
+    Args:
+        shares: [..., M], of any sum.
+        draws: [...], in [0, 1).
+
+    Returns:
+        int32 [...].
     """
     cumulative = tf.cumsum(shares, axis=-1)
-    return tf.reduce_sum(
-        tf.cast(cumulative[..., :-1] <= draws[..., None] * cumulative[..., -1:], tf.int32), axis=-1
-    )
-
-
-class Silence:
-    """No noise."""
-
-    draws = False
-
-    def dropout(self, name, inputs, rate):
-        return inputs
-
-    channel_dropout = dropout
-
-    def at(self, places, shape):
-        return self
-
-
-SILENCE = (
-    Silence()
-)  # of inference, where an image's answer must not depend on its batch mates, to the last bit
-UNCHANGED = Silence()  # of training
+    below = cumulative[..., :-1] <= draws[..., None] * cumulative[..., -1:]
+    return tf.reduce_sum(tf.cast(below, tf.int32), axis=-1)

@@ -2,20 +2,34 @@ import tensorflow as tf
 
 
 def product(x, matrix, transpose=False):
-    """x [B, Q, ·] by the matrix [B, R, W] or its transpose.
+    """Multiplies by a matrix per image, or by its transpose.
 
-    For Q > 1, TensorFlow's own product with a transposed matrix takes four times as long on CPUs, and so does its gradient
-    of the plain one.
+    For Q > 1, TensorFlow's own product with a transposed matrix takes four times as long on CPUs,
+    and so does its gradient of the plain product.
+
+    Args:
+        x: [B, Q, R], or [B, Q, W] where the matrix is transposed.
+        matrix: [B, R, W].
+        transpose: whether to multiply by the transpose.
+
+    Returns:
+        [B, Q, W], or [B, Q, R] where the matrix is transposed.
     """
 
     @tf.custom_gradient
-    def of(x, matrix):
+    def multiply(x, matrix):
         def gradient(upstream):
-            pair = (upstream, x) if transpose else (x, upstream)
-            return product(upstream, matrix, not transpose), tf.matmul(*pair, transpose_a=True)
+            by_x = product(upstream, matrix, not transpose)
+            if transpose:
+                by_matrix = tf.matmul(upstream, x, transpose_a=True)
+            else:
+                by_matrix = tf.matmul(x, upstream, transpose_a=True)
+            return by_x, by_matrix
 
         if transpose:
-            return tf.linalg.matrix_transpose(tf.matmul(matrix, x, transpose_b=True)), gradient
-        return tf.matmul(x, matrix), gradient
+            y = tf.linalg.matrix_transpose(tf.matmul(matrix, x, transpose_b=True))
+        else:
+            y = tf.matmul(x, matrix)
+        return y, gradient
 
-    return of(x, matrix)
+    return multiply(x, matrix)

@@ -1,15 +1,17 @@
 import keras
 import tensorflow as tf
 
-from keras_sat.text.vocabulary import START
+from keras_sat.text.ids import START
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")
 class WordEmbedding(keras.layers.Layer):
-    """Word vectors E y; START's is the zero vector, as in Xu et al.'s code, which has no start token.
+    """Word vectors E y; START's is the zero vector, as in Xu et al.'s code, which has no START.
 
     Args:
-        vocabulary_size: V. size: E. embeddings_initializer: of the table.
+        vocabulary_size: V.
+        size: E, the size of the vectors.
+        embeddings_initializer: of the table [V, E].
     """
 
     def __init__(self, vocabulary_size, size, embeddings_initializer="uniform", **kwargs):
@@ -17,6 +19,13 @@ class WordEmbedding(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size
         self.size = size
         self.embeddings_initializer = embeddings_initializer
+
+    def get_config(self):
+        return super().get_config() | {
+            "vocabulary_size": self.vocabulary_size,
+            "size": self.size,
+            "embeddings_initializer": self.embeddings_initializer,
+        }
 
     def build(self, input_shape):
         self.table = self.add_weight(

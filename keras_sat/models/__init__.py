@@ -1,4 +1,4 @@
-"""The captioners. Adding a system: one file here, its section in config.SYSTEMS, one line in CAPTIONERS."""
+"""The captioners. A new system is one file here, its settings in config.SYSTEMS, and one line in CAPTIONERS."""
 
 import keras
 import tensorflow as tf
@@ -21,16 +21,22 @@ def build_captioner(config, vocabulary_size, input_shapes, seed, cnn=None, finet
     """A captioner with its weights drawn from the seed.
 
     Args:
-        config: the `model` section of an experiment. The others as for `Captioner`.
+        config: the `model` section of an experiment.
+        vocabulary_size: V.
+        input_shapes: {name: shape of one image's input}.
+        seed: int, of the initial weights; it becomes Keras' global seed.
+        cnn: see `Captioner`.
+        finetune: see `Captioner`.
     """
     keras.utils.set_random_seed(seed)
-    kwargs = {"cnn": cnn, "finetune": finetune, "name": config.name}
-    model = CAPTIONERS[config.name](config, vocabulary_size, input_shapes, **kwargs)
-    empty = {
-        name: tf.zeros([1, *spec.shape[1:]], spec.dtype)
-        for name, spec in model.input_specs().items()
-    }
-    model({**empty, "captions": tf.zeros([1, 1, 2], tf.int32)})
+    system = CAPTIONERS[config.name]
+    model = system(
+        config, vocabulary_size, input_shapes, cnn=cnn, finetune=finetune, name=config.name
+    )
+    inputs = {"captions": tf.zeros([1, 1, 2], tf.int32)}
+    for name, spec in model.input_specs().items():
+        inputs[name] = tf.zeros([1, *spec.shape[1:]], spec.dtype)
+    model(inputs)
     return model
 
 

@@ -10,7 +10,7 @@ from keras_sat.models.captioner import Captioner
 class Ensemble:
     """Keeps the captioner's contract: at every step the members' distributions over the next word are averaged.
 
-    What is returned as attention and boxes is the first member's, and so is what it can `explain`.
+    Attention and boxes are the first member's, and so is what it can `explain`.
 
     Args:
         members: `Captioner`s of one vocabulary. Inputs of one name are the same for all of them.
@@ -18,11 +18,12 @@ class Ensemble:
 
     def __init__(self, members):
         self.members = tuple(members)
-        self.input_shapes = {
-            name: shape for member in self.members for name, shape in member.input_shapes.items()
-        }
+        self.input_shapes = {}
+        for member in self.members:
+            self.input_shapes |= member.input_shapes
 
-    inputs_of, input_specs = Captioner.inputs_of, Captioner.input_specs
+    inputs_of = Captioner.inputs_of
+    input_specs = Captioner.input_specs
 
     @property
     def explain(self):
@@ -30,21 +31,27 @@ class Ensemble:
         return getattr(self.members[0], "explain", None)
 
     def encode(self, inputs):
-        each = tuple(member.encode(inputs) for member in self.members)
-        return {"boxes": each[0]["boxes"], "summary": each[0]["summary"], "members": each}
+        members = tuple(member.encode(inputs) for member in self.members)
+        return {
+            "boxes": members[0]["boxes"],
+            "summary": members[0]["summary"],
+            "members": members,
+        }
 
     def initial_state(self, annotations, n):
-        return tuple(
-            member.initial_state(own, n)
-            for member, own in zip(self.members, annotations["members"])
-        )
+        pairs = zip(self.members, annotations["members"])
+        return tuple(member.initial_state(own, n) for member, own in pairs)
 
     def step(self, tokens, state, annotations):
-        steps = zip(self.members, state, annotations["members"])
-        log_probs, attention, state = zip(
-            *(member.step(tokens, own, images) for member, own, images in steps)
-        )
-        return _mean(log_probs), attention[0], state
+        log_probs = []
+        attention = []
+        states = []
+        for member, own_state, own in zip(self.members, state, annotations["members"]):
+            member_log_probs, member_attention, member_state = member.step(tokens, own_state, own)
+            log_probs.append(member_log_probs)
+            attention.append(member_attention)
+            states.append(member_state)
+        return _mean(log_probs), attention[0], tuple(states)
 
     def unroll(self, annotations, captions):
         pairs = zip(self.members, annotations["members"])

@@ -3,29 +3,33 @@
 import tensorflow as tf
 
 from keras_sat.layers.noise import SILENCE, image_draws, image_seeds, place
-from keras_sat.models.captioner import global_sum
 from keras_sat.models.losses import attention_entropy, word_log_probs
 from keras_sat.models.soft import SoftCaptioner
+from keras_sat.models.step import global_sum
 from keras_sat.text.ids import caption_mask
 
 
 class HardCaptioner(SoftCaptioner):
     """At each step one location s_t ~ Multinoulli(α_t) gives the context ẑ_t = β_t a_{s_t}.
 
-    Training follows the Monte Carlo estimate of the gradient (section 4.1 of the paper), of N sampled runs through a caption
+    Training follows the Monte Carlo estimate of the gradient (section 4.1 of the paper), from N sampled runs through a caption:
 
         1/N Σ_n [ ∂ log p(y|s̃ⁿ, a) + λ_r (R(s̃ⁿ) − b) ∂ log p(s̃ⁿ|a) + λ_e ∂ H[s̃ⁿ] ]
 
-    where R is log p(y|s̃ⁿ, a) or its mean over the words, and b a moving average of R. With some probability the context is
-    the expected one instead, as in soft attention. Captioning uses the expected context, the likeliest location or a sample;
-    a sampled location is a function of the image and the step, so a caption can be repeated.
+    R is log p(y|s̃ⁿ, a) or its mean over the words, b a moving average of R. With some probability the context is
+    the expected one instead, as in soft attention. In captioning the context is the expected one, that of the likeliest
+    location, or that of a sampled one. The sampled locations are a function of the image and the step, so captions are
+    reproducible.
 
-    Args: see `Captioner`; `config` is a `keras_sat.config.Hard`.
+    Args:
+        config: a `keras_sat.config.Hard`. The others as for `Captioner`.
     """
+
+    extra_meters = ("penalty", "entropy")
 
     def __init__(self, config, vocabulary_size, input_shapes, **kwargs):
         super().__init__(config, vocabulary_size, input_shapes, **kwargs)
-        # Moved by a mean over all replicas, it is the same on each of them.
+        # Updated by a mean over all replicas, it is the same on each of them.
         self.baseline = self.add_weight(
             "baseline",
             [],
@@ -40,13 +44,11 @@ class HardCaptioner(SoftCaptioner):
         if self.config.decode != "sample":
             return state
         seeds = tf.repeat(image_seeds(annotations["summary"])[:, None], n, axis=1)  # [B, N]
-        return (
-            *state,
-            tf.stack([seeds, tf.zeros_like(seeds)], axis=-1),
-        )  # the second number counts the steps
+        step = tf.zeros_like(seeds)
+        return state._replace(sampling=tf.stack([seeds, step], axis=-1))  # [B, N, 2]
 
-    def _draws(self, captions, noise):
-        """Of training: a uniform draw for each location, and whether the context is the expected one."""
+    def _training_draws(self, captions, noise):
+        """A uniform draw for each location, and whether the context is the expected one; [B, N, T] both."""
         if not noise.draws:
             return {}
         if self.config.expectation_per == "image":
@@ -54,36 +56,35 @@ class HardCaptioner(SoftCaptioner):
         else:
             expected = noise.shared("expected") < self.config.expectation
         draws = noise.uniform("locations", tf.unstack(tf.shape(captions))[1:])  # [B, N, T]
-        return {"draw": draws, "expected": tf.logical_or(expected, tf.zeros_like(draws, tf.bool))}
+        everywhere = tf.logical_or(expected, tf.zeros_like(draws, tf.bool))
+        return {"draw": draws, "expected": everywhere}
 
-    def _look(self, attention, inputs, more):
+    def _choose_context(self, attention, inputs, sampling):
         if "draw" in inputs:
-            soft = (
-                attention
-                if self.config.attention_gradient == "all"
-                else tf.stop_gradient(attention)
-            )
-            one_hot = tf.one_hot(place(attention, inputs["draw"]), tf.shape(attention)[-1])
-            return tf.where(inputs["expected"][..., None], soft, one_hot), more
-        if self.config.decode == "expectation":
-            return attention, more
+            return self._context_in_training(attention, inputs), sampling
+        if self.config.decode == "sample":
+            return _sampled_context(attention, sampling)
         if self.config.decode == "argmax":
-            return tf.one_hot(tf.argmax(attention, axis=-1), tf.shape(attention)[-1]), more
-        (seeds,) = more
-        draws = image_draws(seeds[:, 0], [])  # all hypotheses of an image are at the same step
-        locations = place(attention, tf.repeat(draws[:, None], tf.shape(attention)[1], axis=1))
-        return tf.one_hot(locations, tf.shape(attention)[-1]), [seeds + [0, 1]]
+            return _one_hot(tf.argmax(attention, axis=-1), attention), sampling
+        return attention, sampling
 
-    meter_names = (*SoftCaptioner.meter_names, "entropy")
+    def _context_in_training(self, attention, inputs):
+        """A sampled location, or where `expected` holds the whole attention; [B, N, L]."""
+        soft = attention
+        if self.config.attention_gradient != "all":
+            soft = tf.stop_gradient(attention)
+        sampled = _one_hot(place(attention, inputs["draw"]), attention)
+        return tf.where(inputs["expected"][..., None], soft, sampled)
 
-    def losses_of(self, inputs, captions_in_batch, noise=SILENCE):
-        """As `Captioner.losses_of`. The term `reinforce` has the value zero: only its gradient means something."""
-        if noise is SILENCE:
-            return super().losses_of(inputs, captions_in_batch)
-        config, samples = self.config, self.config.samples
+    def loss_terms(self, inputs, captions_in_batch, noise=SILENCE):
+        """As `Captioner.loss_terms`. The term `reinforce` has the value zero: only its gradient has a meaning."""
+        if not noise.training:
+            return super().loss_terms(inputs, captions_in_batch)
+        config = self.config
+        samples = config.samples
         captions = tf.repeat(inputs["captions"], samples, axis=1)  # [B, N·samples, T]
         total = captions_in_batch * samples
-        terms, (log_probs, attention) = super().losses_of(
+        terms, (log_probs, attention) = super().loss_terms(
             {**inputs, "captions": captions}, total, noise
         )
         if config.penalty == "arctic":
@@ -91,21 +92,21 @@ class HardCaptioner(SoftCaptioner):
         if config.attention_gradient == "reinforce":
             terms["penalty"] = tf.stop_gradient(terms["penalty"])
 
-        draws = self._draws(captions, noise)  # those of the forward pass
-        locations = place(attention, draws["draw"])[..., None]
-        chosen = tf.math.log(
-            tf.maximum(tf.gather(attention, locations, batch_dims=3)[..., 0], 1e-30)
-        )  # [B, N·samples, T]
-        sampled = tf.reduce_sum(
-            tf.where(draws["expected"], 0.0, chosen) * caption_mask(captions), axis=-1
-        )  # log p(s̃|a)
+        log_p = self._location_log_probs(attention, captions, noise)  # [B, N·samples]
         advantages = self._rewards(log_probs, captions) - self.baseline
-        reinforce = -config.reward_weight * tf.reduce_sum(advantages * sampled) / total
+        reinforce = -config.reward_weight * tf.reduce_sum(advantages * log_p) / total
         terms["reinforce"] = reinforce - tf.stop_gradient(reinforce)
-        terms["entropy"] = (
-            -config.entropy_weight * tf.reduce_sum(attention_entropy(attention, captions)) / total
-        )
+        entropy = tf.reduce_sum(attention_entropy(attention, captions))
+        terms["entropy"] = -config.entropy_weight * entropy / total
         return terms, (log_probs[:, ::samples], attention[:, ::samples])
+
+    def _location_log_probs(self, attention, captions, noise):
+        """log p(s̃|a) of each caption's sampled locations, [B, N]; steps with an expected context count zero."""
+        draws = self._training_draws(captions, noise)  # those of the forward pass
+        locations = place(attention, draws["draw"])[..., None]
+        chosen = tf.gather(attention, locations, batch_dims=3)[..., 0]  # [B, N, T]
+        log_p = tf.where(draws["expected"], 0.0, tf.math.log(tf.maximum(chosen, 1e-30)))
+        return tf.reduce_sum(log_p * caption_mask(captions), axis=-1)
 
     def _rewards(self, log_probs, captions):
         """R of each caption, [B, N]; zero for padding captions."""
@@ -115,12 +116,23 @@ class HardCaptioner(SoftCaptioner):
         return rewards
 
     def observe(self, captions, outputs):
-        """Of each caption the first sample's reward."""
-        return tf.reduce_sum(self._rewards(outputs[0], captions))
+        """The rewards of each caption's first sample, summed."""
+        log_probs, _ = outputs
+        return tf.reduce_sum(self._rewards(log_probs, captions))
 
     def after_update(self, observed, captions_in_batch):
-        """Moves the baseline by the rewards, once they have been used: it must not depend on them."""
+        """Updates the baseline by the rewards after they were used: it must not depend on them."""
         decay = self.config.baseline_decay
-        self.baseline.assign(
-            decay * self.baseline + (1 - decay) * global_sum(observed) / captions_in_batch
-        )
+        mean = global_sum(observed) / captions_in_batch
+        self.baseline.assign(decay * self.baseline + (1 - decay) * mean)
+
+
+def _sampled_context(attention, sampling):
+    """A location drawn by each image's own seed: (one-hot [B, N, L], the next step's sampling [B, N, 2])."""
+    draws = image_draws(sampling[:, 0], [])  # [B]; all hypotheses of an image are at the same step
+    draws = tf.repeat(draws[:, None], tf.shape(attention)[1], axis=1)  # [B, N]
+    return _one_hot(place(attention, draws), attention), sampling + [0, 1]
+
+
+def _one_hot(locations, attention):
+    return tf.one_hot(locations, tf.shape(attention)[-1])

@@ -8,16 +8,17 @@ import tensorflow as tf
 from keras_sat import layers
 from keras_sat.layers.noise import SILENCE
 from keras_sat.models.captioner import Captioner
-from keras_sat.text.ids import shift_right
-from keras_sat.text.vocabulary import PAD, START
+from keras_sat.text.ids import PAD, START, shift_right
 
 
 class ShowAndTellCaptioner(Captioner):
-    """The picture's summary, taken to the size of a word vector, is the first token; LSTM layers do the rest.
+    """The picture's summary, projected to the size of a word vector, is the first token of an LSTM.
 
-    So START's vector is the picture. There is no attention; what is returned for it is uniform, as in the summary.
+    So START's vector is the picture. There is no attention: the one returned is uniform, as in the summary.
+    The state is a tuple of (h, c), one per LSTM layer.
 
-    Args: see `Captioner`; `config` is a `keras_sat.config.ShowAndTell`.
+    Args:
+        config: a `keras_sat.config.ShowAndTell`. The others as for `Captioner`.
     """
 
     def __init__(self, config, vocabulary_size, input_shapes, **kwargs):
@@ -36,38 +37,31 @@ class ShowAndTellCaptioner(Captioner):
         return annotations | {"picture": self.picture(summary)}
 
     def initial_state(self, annotations, n):
-        zeros = tf.zeros(
-            [tf.shape(annotations["picture"])[0], n, self.config.state_size], self.compute_dtype
-        )
+        batch = tf.shape(annotations["picture"])[0]
+        zeros = tf.zeros([batch, n, self.config.state_size], self.compute_dtype)
         return tuple((zeros, zeros) for _ in self.lstms)
 
     def step(self, tokens, state, annotations):
-        hidden, states = self._embed(tokens, annotations), []
-        for lstm, each in zip(self.lstms, state):
-            hidden, each = _recur(lstm, lstm.project(hidden), each)
-            states.append(each)
-        return (
-            self.read_out(None, hidden, None),
-            self.attend(hidden, annotations["regions"]),
-            tuple(states),
-        )
+        hidden = self._embed(tokens, annotations)
+        states = []
+        for lstm, layer_state in zip(self.lstms, state):
+            hidden, layer_state = _recur(lstm, lstm.project(hidden), layer_state)
+            states.append(layer_state)
+        log_probs = self.read_out(None, hidden, None)
+        attention = self.attend(hidden, annotations["regions"])
+        return log_probs, attention, tuple(states)
 
     def unroll(self, annotations, captions, noise=SILENCE):
         tokens = shift_right(captions)
-        hidden = noise.dropout(
-            "words", self._embed(tokens, annotations), self.config.embedding_dropout
-        )
+        hidden = self._embed(tokens, annotations)
+        hidden = noise.dropout("words", hidden, self.config.embedding_dropout)
         states = self.initial_state(annotations, tf.shape(tokens)[1])
         for index, (lstm, state) in enumerate(zip(self.lstms, states)):
-            if index:
+            if index > 0:
                 hidden = noise.dropout(f"lstm {index}", hidden, self.config.lstm_dropout)
             kernels = lstm.loop_constants(lstm.project(hidden))
-            hidden = layers.scan(
-                functools.partial(_recur, lstm, kernels=kernels),
-                kernels.slots,
-                state,
-                captions != PAD,
-            )
+            step = functools.partial(_recur, lstm, kernels=kernels)
+            hidden = layers.scan(step, kernels.addends, state, captions != PAD)
             kernels.inputs = {"recurrent": layers.before_each(state[0], hidden)}
         log_probs = layers.read_words(self.read_out, captions, None, hidden, None, noise)
         return log_probs, self.attend(hidden, annotations["regions"])
@@ -75,12 +69,12 @@ class ShowAndTellCaptioner(Captioner):
     def _embed(self, tokens, annotations):
         """Word vectors [B, N, ·, E]; START's is the picture's."""
         words = self.embedding(tokens)
-        picture = tf.reshape(
-            annotations["picture"], [-1, *[1] * (words.shape.rank - 2), words.shape[-1]]
-        )
+        ones = [1] * (words.shape.rank - 2)
+        picture = tf.reshape(annotations["picture"], [-1, *ones, words.shape[-1]])
         return tf.where((tokens == START)[..., None], picture, words)
 
 
 def _recur(lstm, projected, state, kernels=None):
     state = lstm(projected, None, state, kernels)
-    return state[0], state
+    hidden, _ = state
+    return hidden, state

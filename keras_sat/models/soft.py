@@ -1,4 +1,6 @@
-"""Show, Attend and Tell with soft attention (Xu et al. 2015), and the variants of it that were published."""
+"""Show, Attend and Tell with soft attention (Xu et al. 2015), and its published variants."""
+
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -7,15 +9,28 @@ from keras_sat import layers
 from keras_sat.layers.noise import SILENCE
 from keras_sat.models.captioner import Captioner
 from keras_sat.models.losses import doubly_stochastic_penalty
-from keras_sat.text.ids import shift_right
-from keras_sat.text.vocabulary import PAD
+from keras_sat.text.ids import PAD, shift_right
+
+
+class AttendState(NamedTuple):
+    """The state of a captioner with an LSTM and attention.
+
+    hidden, cell: h and c, [B, N, H]. sampling: what the choice of a context carries from step to step, nested tensors.
+    """
+
+    hidden: tf.Tensor
+    cell: tf.Tensor
+    sampling: Any = ()
 
 
 class SoftCaptioner(Captioner):
     """At each step an expected context ẑ_t = Σ_i α_ti a_i, gated by β_t, feeds an LSTM.
 
-    Args: see `Captioner`; `config` is a `keras_sat.config.Soft`.
+    Args:
+        config: a `keras_sat.config.Soft`. The others as for `Captioner`.
     """
+
+    extra_meters = ("penalty",)
 
     def __init__(self, config, vocabulary_size, input_shapes, **kwargs):
         super().__init__(config, vocabulary_size, input_shapes, **kwargs)
@@ -30,13 +45,12 @@ class SoftCaptioner(Captioner):
             )
         else:
             self.attend = layers.UniformAttention()
-        self.initial_hidden, self.initial_cell = (
-            self._initial_network(kernel, name) for name in ("hidden", "cell")
-        )
-        gate_size = {"none": 0, "scalar": 1, "vector": self.region_size}[config.gate]
-        self.gate = gate_size and keras.layers.Dense(
-            gate_size, "sigmoid", kernel_initializer=kernel, name="gate"
-        )
+        self.initial_hidden = self._initial_network(kernel, "hidden")
+        self.initial_cell = self._initial_network(kernel, "cell")
+        self.gate = None
+        if config.gate != "none":
+            size = 1 if config.gate == "scalar" else self.region_size
+            self.gate = keras.layers.Dense(size, "sigmoid", kernel_initializer=kernel, name="gate")
         self.lstm = layers.LSTM(
             config.state_size,
             context_size=self.region_size,
@@ -56,32 +70,27 @@ class SoftCaptioner(Captioner):
 
     def _initial_network(self, kernel, name):
         """f(MLP(mean_i a_i)); its hidden layers are ReLU and as wide as a region, as in the authors' code."""
-        hidden = [(self.region_size, "relu")] * (self.config.initial_layers - 1)
-        return keras.Sequential(
-            [
-                keras.layers.Dense(units, activation, kernel_initializer=kernel)
-                for units, activation in [
-                    *hidden,
-                    (self.config.state_size, self.config.initial_activation),
-                ]
-            ],
-            name=f"initial_{name}",
+        network = keras.Sequential(name=f"initial_{name}")
+        for _ in range(self.config.initial_layers - 1):
+            network.add(keras.layers.Dense(self.region_size, "relu", kernel_initializer=kernel))
+        network.add(
+            keras.layers.Dense(
+                self.config.state_size, self.config.initial_activation, kernel_initializer=kernel
+            )
         )
+        return network
 
     def encode(self, inputs, noise=SILENCE):
         annotations = super().encode(inputs, noise)
-        annotations["regions"] = noise.dropout(
-            "regions", annotations["regions"], self.config.feature_dropout
-        )
+        rate = self.config.feature_dropout
+        annotations["regions"] = noise.dropout("regions", annotations["regions"], rate)
         annotations["keys"] = self.attend.keys(annotations["regions"])
         return annotations
 
     def initial_state(self, annotations, n):
-        summary = annotations["summary"]
-        return tuple(
-            tf.repeat(network(summary)[:, None], n, axis=1)
-            for network in (self.initial_hidden, self.initial_cell)
-        )
+        hidden = self.initial_hidden(annotations["summary"])[:, None]  # [B, 1, H]
+        cell = self.initial_cell(annotations["summary"])[:, None]
+        return AttendState(tf.repeat(hidden, n, axis=1), tf.repeat(cell, n, axis=1))
 
     def step(self, tokens, state, annotations):
         words = self.embedding(tokens)
@@ -90,60 +99,69 @@ class SoftCaptioner(Captioner):
         return self.read_out(words, hidden, context), attention, state
 
     def unroll(self, annotations, captions, noise=SILENCE):
-        words = noise.dropout(
-            "words", self.embedding(shift_right(captions)), self.config.embedding_dropout
-        )
+        words = self.embedding(shift_right(captions))
+        words = noise.dropout("words", words, self.config.embedding_dropout)
         kernels = self.lstm.loop_constants(self.lstm.project(words))
         state = self.initial_state(annotations, tf.shape(captions)[1])
         hidden, context, attention = layers.scan(
-            lambda step, state: self._recur(step, state, annotations, kernels),
-            {"words": kernels.slots, **self._draws(captions, noise)},
+            lambda inputs, state: self._recur(inputs, state, annotations, kernels),
+            {"words": kernels.addends, **self._training_draws(captions, noise)},
             state,
             captions != PAD,
         )
-        kernels.inputs = {"recurrent": layers.before_each(state[0], hidden), "context": context}
-        return layers.read_words(self.read_out, captions, words, hidden, context, noise), attention
+        recurrent = layers.before_each(state.hidden, hidden)
+        kernels.inputs = {"recurrent": recurrent, "context": context}
+        log_probs = layers.read_words(self.read_out, captions, words, hidden, context, noise)
+        return log_probs, attention
 
     def _recur(self, inputs, state, annotations, kernels=None):
-        """One step of the recurrence: attend with h_{t−1}, update the LSTM."""
-        hidden, cell, *more = state
-        attention = self.attend(hidden, annotations["keys"])  # [B, N, L]
-        weights, more = self._look(attention, inputs, more)
-        context = layers.product(
-            tf.cast(weights, self.compute_dtype), annotations["regions"]
-        )  # [B, N, D]
-        if self.gate:
-            context *= self.gate(hidden)
-        hidden, cell = self.lstm(inputs["words"], context, (hidden, cell), kernels)
-        return (hidden, context, attention), (hidden, cell, *more)
+        """One step of the recurrence: attend with h_{t−1}, choose the context, update the LSTM."""
+        attention = self.attend(state.hidden, annotations["keys"])  # [B, N, L]
+        weights, sampling = self._choose_context(attention, inputs, state.sampling)
+        weights = tf.cast(weights, self.compute_dtype)
+        context = layers.product(weights, annotations["regions"])  # [B, N, D]
+        if self.gate is not None:
+            context *= self.gate(state.hidden)
+        hidden, cell = self.lstm(inputs["words"], context, (state.hidden, state.cell), kernels)
+        return (hidden, context, attention), AttendState(hidden, cell, sampling)
 
     def explain(self, inputs):
-        """Further facts of each word of captions [B, N, T]: {"gate": β_t [B, N, T], the mean of a gate that is a vector}."""
-        if not self.gate:
+        """Further facts about each word of captions [B, N, T].
+
+        Returns:
+            {"gate": β_t [B, N, T]}, the mean of a gate that is a vector; empty without a gate.
+        """
+        if self.gate is None:
             return {}
-        annotations, gates = self.encode(inputs), []
+        annotations = self.encode(inputs)
         state = self.initial_state(annotations, tf.shape(inputs["captions"])[1])
+        gates = []
         for tokens in tf.unstack(shift_right(inputs["captions"]), axis=-1):
-            gates.append(
-                tf.reduce_mean(tf.cast(self.gate(state[0]), tf.float32), axis=-1)
-            )  # β_t reads h_{t−1}
+            gate = tf.cast(self.gate(state.hidden), tf.float32)  # β_t reads h_{t−1}
+            gates.append(tf.reduce_mean(gate, axis=-1))  # [B, N]
             _, _, state = self.step(tokens, state, annotations)
         return {"gate": tf.stack(gates, axis=-1)}
 
-    # What hard attention does otherwise
+    # What hard attention does differently
 
-    def _draws(self, captions, noise):
-        """Inputs of every step, [B, N, T, …], that `_look` needs."""
+    def _training_draws(self, captions, noise):
+        """Random inputs of every step, {name: [B, N, T, …]}, that `_choose_context` reads in training."""
         return {}
 
-    def _look(self, attention, inputs, more):
-        """The weights [B, N, L] with which regions enter the context, and what the state holds beside (h, c)."""
-        return attention, more
+    def _choose_context(self, attention, inputs, sampling):
+        """The weights with which the regions enter the context.
 
-    meter_names = (*Captioner.meter_names, "penalty")
+        Args:
+            attention: α_t, [B, N, L].
+            inputs: the step's part of what `unroll` loops over.
+            sampling: see `AttendState`.
+        Returns:
+            (weights [B, N, L], the next `sampling`).
+        """
+        return attention, sampling
 
-    def losses_of(self, inputs, captions_in_batch, noise=SILENCE):
-        terms, (log_probs, attention) = super().losses_of(inputs, captions_in_batch, noise)
+    def loss_terms(self, inputs, captions_in_batch, noise=SILENCE):
+        terms, (log_probs, attention) = super().loss_terms(inputs, captions_in_batch, noise)
         penalty = doubly_stochastic_penalty(attention, inputs["captions"], self.config.penalty)
         divisor = 1.0 if self.config.penalty == "arctic" else captions_in_batch
         terms["penalty"] = self.config.penalty_weight * penalty / divisor

@@ -1,4 +1,4 @@
-"""What a run saves: the model, the optimiser, the metrics' sums and how far it came, in one TensorFlow checkpoint."""
+"""What a run saves in one TensorFlow checkpoint: the model, the optimizer, the metrics' sums and the progress."""
 
 import dataclasses
 import json
@@ -9,10 +9,17 @@ import tensorflow as tf
 
 @dataclass
 class Progress:
-    """How far training came. `epoch` epochs are done and `batch` batches of the next; `waited` epochs without gain.
+    """How far training came.
 
-    `commit`: of the code that trained last, see `keras_sat.utils.version`. `workers`: how many trained (0: none yet). `teachers`:
-    their fingerprints.
+    vocabulary: its fingerprint.
+    commit: of the code that trained last, see `keras_sat.utils.version`.
+    workers: how many processes trained (0: none yet).
+    teachers: their fingerprints.
+    epoch: epochs that are complete.
+    batch: batches done of the epoch after them.
+    best: the best score so far of `train.select_by`, reached in epoch `best_epoch`.
+    waited: epochs since then.
+    seconds: of training, validation included.
     """
 
     vocabulary: str = ""
@@ -44,11 +51,14 @@ class Checkpoints:
     """checkpoints/last (all that resuming needs) and checkpoints/best (the model).
 
     Args:
-        folder: the run's `checkpoints`. model: prepared for training. progress: a `Progress`, kept up to date by `restore`.
+        folder: the run's `checkpoints`.
+        model: a compiled `Captioner`.
+        progress: a `Progress`, which `restore` updates.
     """
 
     def __init__(self, folder, model, progress):
-        saved, optimizer = _SavedProgress(progress), model.training.optimizer
+        saved = _SavedProgress(progress)
+        optimizer = model.training_step.optimizer
         self._iterations = optimizer.iterations
         everything = tf.train.Checkpoint(
             model=model, optimizer=optimizer, meters=model.metrics, progress=saved
@@ -57,7 +67,7 @@ class Checkpoints:
         best = tf.train.Checkpoint(model=model, progress=saved)
         self._best = tf.train.CheckpointManager(best, str(folder / "best"), max_to_keep=1)
 
-    # Numbered by what they hold: a resumed process must not write over the one that it has.
+    # Numbered by their updates: a resumed process must not overwrite the one that it starts from.
 
     def save_last(self):
         self._last.save(checkpoint_number=int(self._iterations.numpy()))
@@ -66,7 +76,7 @@ class Checkpoints:
         self._best.save(checkpoint_number=int(self._iterations.numpy()))
 
     def restore(self, folder):
-        """Goes back to the last checkpoint in the `checkpoints` of a run, if there is one; returns whether there was."""
+        """Restores the last checkpoint in the `checkpoints` of a run. Returns: whether there was one."""
         path = tf.train.latest_checkpoint(str(folder / "last"))
         if path:
             self._last.checkpoint.restore(path)

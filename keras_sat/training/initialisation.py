@@ -1,4 +1,4 @@
-"""What a new run starts from, beside the seed: the weights of another run, and the filter of a CNN's layer."""
+"""What a new run starts from beside the seed: the weights of another run, and the filter of one of the CNN's layers."""
 
 import tempfile
 
@@ -17,62 +17,71 @@ def initialise(model, run):
         UserError: the other run does not fit, or the filter's layer is no 3×3 convolution between the right sizes.
     """
     experiment = run.experiment
-    other = open_run(experiment.init_from) if experiment.init_from else None
+    other = None
+    if experiment.init_from:
+        other = open_run(experiment.init_from)
     layer = getattr(experiment.model, "filter_layer", None)
-    if layer and getattr(other and other.experiment.model, "areas", None) != "transformer":
+    if layer and not (other and _has_transformer(other)):
         _load_filter(model.areas, layer, run)
     if other:
-        _start_from(model, run, other)
+        _load_weights(model, run, other)
 
 
-def _start_from(model, run, other):
-    """All weights of the other run must find their place; the model may have more (a transformer, a CNN, a baseline)."""
-    if other.facts["vocabulary"] != run.facts["vocabulary"]:
+def _has_transformer(run):
+    return getattr(run.experiment.model, "areas", None) == "transformer"
+
+
+def _load_weights(model, run, other):
+    """All weights of the other run must find their place. The model may have more (a transformer, a CNN, a baseline)."""
+    if other.facts.vocabulary != run.facts.vocabulary:
         raise UserError(
             f"init_from: {other.folder} has another vocabulary than {run.folder}; train both on the same data set"
         )
-    mine, its = run.facts["encoder"], other.facts["encoder"]
-    if mine["name"] != its["name"] or (
-        mine["layer"] == its["layer"] and mine["weights"] != its["weights"]
-    ):
+    if _other_cnn(run.facts.encoder, other.facts.encoder):
         raise UserError(
-            f"init_from: {other.folder} saw its pictures through another CNN ({its['name']}) than {run.folder}"
+            f"init_from: {other.folder} saw its pictures through another CNN ({other.facts.encoder['name']}) than "
+            f"{run.folder}"
         )
     path = other.checkpoint()
     with tempfile.TemporaryDirectory() as folder:
-        mine = _shapes(tf.train.Checkpoint(model=model).write(f"{folder}/model"))
+        here = _shapes(tf.train.Checkpoint(model=model).write(f"{folder}/model"))
     for name, shape in _shapes(path).items():
-        if mine.get(name) != shape:
-            here = f"{mine[name]} here" if name in mine else "missing here"
+        if here.get(name) != shape:
+            found = f"{here[name]} here" if name in here else "missing here"
             raise UserError(
-                f"init_from: {other.folder} does not fit: its {name} has shape {shape}, {here}"
+                f"init_from: {other.folder} does not fit: its {name} has shape {shape}, {found}"
             )
     tf.train.Checkpoint(model=model).restore(path).expect_partial()
 
 
+def _other_cnn(encoder, other):
+    """Whether two encoders (sections of the manifest) differ in their CNN or in its weights."""
+    if encoder["name"] != other["name"]:
+        return True
+    return encoder["layer"] == other["layer"] and encoder["weights"] != other["weights"]
+
+
 def _shapes(path):
     """{weight: shape} of the model in a checkpoint."""
+    prefix = "model/"
     suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
-    return {
-        name.removeprefix("model/").removesuffix(suffix): shape
-        for name, shape in tf.train.list_variables(path)
-        if name.startswith("model/") and name.endswith(suffix)
-    }
+    shapes = {}
+    for name, shape in tf.train.list_variables(path):
+        if name.startswith(prefix) and name.endswith(suffix):
+            shapes[name.removeprefix(prefix).removesuffix(suffix)] = shape
+    return shapes
 
 
 def _load_filter(transformer, layer, run):
     settings = run.experiment.prepare
-    if settings.encoder.name != run.facts["encoder"]["name"]:
+    name = run.facts.encoder["name"]
+    if settings.encoder.name != name:
         raise UserError(
             f"model.filter_layer: prepare.encoder names {settings.encoder.name}, but the data set was made with "
-            f"{run.facts['encoder']['name']}; make them agree"
+            f"{name}; make them agree"
         )
-    weights = (
-        build_encoder(settings.encoder, settings.seed, layer=layer)
-        .layers[-1]
-        .get_layer(layer)
-        .get_weights()
-    )
+    encoder = build_encoder(settings.encoder, settings.seed, layer=layer)
+    weights = encoder.layers[-1].get_layer(layer).get_weights()
     kernel, *bias = weights or [np.zeros([])]
     if kernel.shape != transformer.filter.shape:
         raise UserError(

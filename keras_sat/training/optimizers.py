@@ -1,49 +1,53 @@
-"""The optimiser, the learning rate and the averaged weights that an experiment's `train` section describes."""
+"""The optimizer, the learning rate and the averaged weights that an experiment's `train` section describes."""
 
 import contextlib
 
 import keras
 import tensorflow as tf
+from official.modeling.optimization import LinearWarmup
 
 from keras_sat.utils.errors import UserError
 
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+}
 
-def build_optimizer(config, steps_an_epoch, slow_weights=()):
-    """A Keras optimiser; it clips the global norm after the replicas' gradients were added.
+
+def build_optimizer(config, steps_per_epoch, slow_weights=()):
+    """A Keras optimizer. It clips the global norm after the replicas' gradients were added.
 
     Args:
         config: a `keras_sat.config.Training`.
-        steps_an_epoch: updates an epoch, by which epochs become steps.
+        steps_per_epoch: updates per epoch, to convert epochs into steps.
         slow_weights: [(variables, factor on the learning rate)], of variables that have a rate of their own.
     """
-    common = {
-        "learning_rate": learning_rate(config, steps_an_epoch),
+    settings = {
+        "learning_rate": learning_rate(config, steps_per_epoch),
         "global_clipnorm": config.clip_norm or None,
         "use_ema": config.average > 0,
         "ema_momentum": config.average,
         "ema_overwrite_frequency": None,
     }
     if config.optimizer == "rmsprop":  # the constants of the authors' code for Flickr8k
-        common |= {"rho": 0.95, "momentum": 0.9, "epsilon": 1e-4, "centered": True}
-    base = {
-        "adam": keras.optimizers.Adam,
-        "sgd": keras.optimizers.SGD,
-        "rmsprop": keras.optimizers.RMSprop,
-    }[config.optimizer]
-    optimizer = _with_early_average(_with_rates(base, slow_weights))(**common)
+        settings |= {"rho": 0.95, "momentum": 0.9, "epsilon": 1e-4, "centered": True}
+    optimizer_class = _with_rates(_OPTIMIZERS[config.optimizer], slow_weights)
+    optimizer = _with_early_average(optimizer_class)(**settings)
     if config.precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer
 
 
 def _with_rates(base, slow_weights):
-    """The optimiser class `base`, except that these variables move only a given part of each step.
+    """The optimizer class `base`, except that some variables move only a given part of each step.
 
-    That is a learning rate of their own, since the steps of these optimisers are linear in the rate.
+    That is a learning rate of their own, since the steps of these optimizers are linear in the rate.
     """
-    factors = {
-        variable._unique_id: factor for variables, factor in slow_weights for variable in variables
-    }
+    factors = {}
+    for variables, factor in slow_weights:
+        for variable in variables:
+            factors[variable._unique_id] = factor
     if not factors:
         return base
 
@@ -59,9 +63,9 @@ def _with_rates(base, slow_weights):
 
 
 def _with_early_average(base):
-    """The optimiser class `base`, whose moving average is a short one at first: decay min(average, (1 + n) / (10 + n)).
+    """The optimizer class `base` with a moving average that is short at first: its decay is min(average, (1 + n) / (10 + n)).
 
-    As `tf.train.ExponentialMovingAverage` has it; the weights that training starts from would be in it for epochs otherwise.
+    That is `tf.train.ExponentialMovingAverage`'s rule. Otherwise the initial weights would count for epochs.
     """
 
     class WithEarlyAverage(base):
@@ -79,7 +83,7 @@ def _with_early_average(base):
 
 @contextlib.contextmanager
 def averaged(optimizer, variables):
-    """Inside the block the variables are their moving averages, where `train.average` keeps any."""
+    """Within the block the variables have their moving averages as values, where `train.average` keeps any."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     trained = [variable.numpy() for variable in variables] if optimizer.use_ema else []
     optimizer.finalize_variable_values(variables)
@@ -90,31 +94,32 @@ def averaged(optimizer, variables):
             variable.assign(value)
 
 
-def learning_rate(config, steps_an_epoch):
+def learning_rate(config, steps_per_epoch):
     """A Keras schedule over steps, or a plain number where the rate is constant or changed from outside (plateau)."""
-    base = config.learning_rate
+    rate = config.learning_rate
     if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(base, config.epochs * steps_an_epoch)
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps_per_epoch)
     elif config.schedule == "step":
-        epochs = range(max(config.decay_from, 2), config.epochs + 1)
-        rates = [
-            base * config.decay_rate ** max(0, epoch - config.decay_from + 1)
-            for epoch in (1, *epochs)
-        ]
-        boundaries = [(epoch - 1) * steps_an_epoch - 1 for epoch in epochs]
-        rate = (
-            keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
-            if boundaries
-            else rates[0]
-        )
-    else:
-        rate = base
+        rate = _step_schedule(config, steps_per_epoch)
     if not config.warmup_steps:
         return rate
     if config.schedule == "plateau":
         raise UserError(
             "train.warmup_steps: has no effect that could be kept with schedule `plateau`; set one of them off"
         )
-    from official.modeling.optimization import LinearWarmup
-
     return LinearWarmup(rate, config.warmup_steps, warmup_learning_rate=0.0)
+
+
+def _step_schedule(config, steps_per_epoch):
+    """× decay_rate at the start of each epoch from `decay_from` on."""
+    changes = range(
+        max(config.decay_from, 2), config.epochs + 1
+    )  # the first step has no change before it
+    rates = []
+    for epoch in (1, *changes):
+        decays = max(0, epoch - config.decay_from + 1)
+        rates.append(config.learning_rate * config.decay_rate**decays)
+    if not changes:
+        return rates[0]
+    boundaries = [(epoch - 1) * steps_per_epoch - 1 for epoch in changes]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)

@@ -1,4 +1,4 @@
-"""What a sampled caption is worth."""
+"""The reward of sampled captions."""
 
 import collections
 import copy
@@ -6,14 +6,14 @@ import copy
 import numpy as np
 from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_refs
 
-from keras_sat.text.vocabulary import PAD, UNKNOWN
+from keras_sat.text.ids import PAD, UNKNOWN
 
 
 class CiderReward(CiderScorer):
-    """CIDEr-D of captions against references of their images, all as ids, by the document frequencies of a corpus.
+    """CIDEr-D of captions against references of their images, all as ids, with the document frequencies of a corpus.
 
-    END is a word like any other, so that a caption which does not know how to end is worth less; PAD is none. The unknown
-    word of a caption is in no reference.
+    END counts as a word, so that a caption which does not end well is worth less; PAD does not. The unknown word of a
+    caption matches no reference.
 
     Args:
         corpus: for each image a list of captions, lists of ids.
@@ -24,28 +24,44 @@ class CiderReward(CiderScorer):
     def __init__(self, corpus):
         super().__init__()
         self._images = 0
-        self.document_frequency = (
-            collections.Counter()
-        )  # a defaultdict would keep every n-gram that is ever asked for
+        # A defaultdict would keep every n-gram that is ever looked up.
+        self.document_frequency = collections.Counter()
         for captions in corpus:
             self._images += 1
-            self.document_frequency.update(
-                {gram for counts in cook_refs(map(_as_text, captions)) for gram in counts}
-            )
+            self.document_frequency.update(_ngrams(captions))
 
     # pycocoevalcap sets it to the log of how many captions are scored.
     ref_len = property(lambda self: np.log(self._images), lambda self, value: None)
 
     def __call__(self, captions, references):
-        """captions int [B, K, T], references int [B, N, T′] → float32 [B, K], 1 being 100%; zero where there are none."""
-        scored = copy.copy(self)  # several devices may ask at once
-        scored.ctest, scored.crefs = [], []
+        """The reward of each caption.
+
+        Args:
+            captions: int [B, K, T].
+            references: int [B, N, T′].
+        Returns:
+            float32 [B, K], 1 being 100%; zero where there are no references.
+        """
+        scored = copy.copy(self)  # several devices may call this at once
+        scored.ctest = []
+        scored.crefs = []
         for samples, truths in zip(captions, references):
-            truths = cook_refs([text for text in map(_as_text, truths) if text])
-            for tested in cook_refs(map(_as_text, np.where(samples == UNKNOWN, -1, samples))):
-                scored.ctest.append(tested)
-                scored.crefs.append(truths or [{}])
-        return np.array(scored.compute_cider(), np.float32).reshape(captions.shape[:2])
+            truths = [_as_text(ids) for ids in truths]
+            cooked_truths = cook_refs([text for text in truths if text])
+            known = np.where(samples == UNKNOWN, -1, samples)
+            for cooked_sample in cook_refs(_as_text(ids) for ids in known):
+                scored.ctest.append(cooked_sample)
+                scored.crefs.append(cooked_truths or [{}])
+        rewards = np.array(scored.compute_cider(), np.float32)
+        return rewards.reshape(captions.shape[:2])
+
+
+def _ngrams(captions):
+    """The set of n-grams of an image's captions."""
+    grams = set()
+    for counts in cook_refs(_as_text(ids) for ids in captions):
+        grams.update(counts)
+    return grams
 
 
 def _as_text(ids):

@@ -6,10 +6,11 @@ from keras_sat.visualize.attention import attention_overlay, to_png
 
 
 class TensorBoard:
-    """Writes an epoch's results.
+    """Writes the results of an epoch.
 
     Args:
-        folder: the run's logs. pictures: [(validation `Record`, picture uint8 [H, W, 3] to draw on or None)] to show.
+        folder: the run's logs.
+        pictures: [(validation `Record`, picture uint8 [H, W, 3] to draw on or None)] to show.
     """
 
     def __init__(self, folder, pictures):
@@ -17,27 +18,38 @@ class TensorBoard:
         self._pictures = {record.source_id: (record, picture) for record, picture in pictures}
 
     def write(self, results, captioned):
-        """Args: results: the epoch's line of metrics.jsonl. captioned: `Captioned` of the validation images."""
+        """Writes an epoch.
+
+        Args:
+            results: the epoch's line of metrics.jsonl.
+            captioned: the `Captioned` of the validation images.
+        """
+        shown = [each for each in captioned if each.source_id in self._pictures]
         with self._writer.as_default(step=results["epoch"]):
             for name, value in results.items():
-                tf.summary.scalar(
-                    f"validation/{name[4:]}" if name.startswith("val_") else f"training/{name}",
-                    value,
-                )
-            shown = [each for each in captioned if each.source_id in self._pictures]
-            rows = [
-                f"| {e.source_id} | {e.caption} | {self._pictures[e.source_id][0].captions[0]} |"
-                for e in shown
-            ]
-            tf.summary.text(
-                "captions",
-                "\n".join(["| image | generated | a reference |", "|---|---|---|", *rows]),
-            )
+                tf.summary.scalar(_tag(name), value)
+            tf.summary.text("captions", self._table(shown))
             for each in shown:
-                if (image := self._pictures[each.source_id][1]) is not None:
-                    figure = attention_overlay(image, each.words, each.attention, each.boxes)
-                    tf.summary.image(
-                        f"attention/{each.source_id}",
-                        tf.io.decode_png(to_png(figure))[None, ..., :3],
-                    )
+                self._draw(each)
         self._writer.flush()
+
+    def _table(self, captioned):
+        lines = ["| image | generated | a reference |", "|---|---|---|"]
+        for each in captioned:
+            record, _ = self._pictures[each.source_id]
+            lines.append(f"| {each.source_id} | {each.caption} | {record.captions[0]} |")
+        return "\n".join(lines)
+
+    def _draw(self, captioned):
+        _, picture = self._pictures[captioned.source_id]
+        if picture is None:
+            return
+        figure = attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes)
+        image = tf.io.decode_png(to_png(figure))[..., :3]
+        tf.summary.image(f"attention/{captioned.source_id}", image[None])
+
+
+def _tag(name):
+    if name.startswith("val_"):
+        return f"validation/{name.removeprefix('val_')}"
+    return f"training/{name}"

@@ -1,6 +1,8 @@
-"""The training loop: epochs over batches, validation, checkpoints. What is learned stands in the models' `train_step`."""
+"""The training loop: epochs over batches, validation, checkpoints. The update itself is `keras_sat.models.step`."""
 
+import contextlib
 import json
+import math
 import signal
 import tempfile
 import time
@@ -9,8 +11,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_sat.data import input_pipeline
+from keras_sat.data.reading import reading
 from keras_sat.data.sharding import WHOLE, Part, dealt, not_empty
 from keras_sat.runs.checkpoints import Checkpoints, Progress
+from keras_sat.runs.loading import build_model, load_vocabulary
 from keras_sat.runs.run import open_run
 from keras_sat.training.initialisation import initialise
 from keras_sat.training.objectives import build_objective
@@ -25,48 +29,63 @@ from keras_sat.utils.version import code_version
 
 
 class Trainer:
-    """Trains a run, from its last checkpoint on where there is one.
+    """Trains a run, from its last checkpoint where there is one.
 
-    A resumed run goes on at the very batch: order and noise are functions of (seed, epoch, step), and all else is in the
-    checkpoint.
+    A resumed run continues with the next batch: order and noise are functions of (seed, epoch, step), and everything else
+    is in the checkpoint.
 
-    Of several workers each holds all of this; only the chief writes the run and reports, the others' files are dropped.
+    Of several workers each has all of this. Only the chief writes the run and reports; the others' files are dropped.
 
     Args:
-        run: a `keras_sat.runs.run.Run`. data: its `PreparedData`.
+        run: a `Run`.
+        data: its `PreparedData`.
         workers: `Workers` (default: this process, on all its GPUs).
     """
 
     def __init__(self, run, data, workers=None):
-        self.run, self.data = run, data
+        self.run = run
+        self.data = data
         self.experiment = run.experiment
         self.config = run.experiment.train
         if self.config.deterministic:
             tf.config.experimental.enable_op_determinism()
         self.workers = workers or Workers()
         self.strategy = self.workers.strategy
-        self.vocabulary = run.vocabulary()
-        # By files, an epoch is as long as that of the worker who has the most; any worker's part tells.
-        sharing = (
-            Part(count=self.workers.count) if self.experiment.data.sharding == "files" else WHOLE
-        )
-        self.steps_an_epoch = input_pipeline.count_batches(data, self.experiment.data, part=sharing)
+        self.vocabulary = load_vocabulary(run)
+        self.steps_per_epoch = self._count_steps()
         with self.strategy.scope():
-            self.model = run.build_model()
+            self.model = build_model(run)
             self.optimizer = build_optimizer(
-                self.config, self.steps_an_epoch, self.model.slow_weights()
+                self.config, self.steps_per_epoch, self.model.slow_weights()
             )
             self.optimizer.build(self.model.trainable_variables)
             self.objective = build_objective(run)
-            self.model.prepare_training(
-                self.config, self.optimizer, self.experiment.seed, self.objective
+            self.model.compile(
+                self.optimizer,
+                self.objective,
+                seed=self.experiment.seed,
+                accumulate=self.config.accumulate,
+                label_smoothing=self.config.label_smoothing,
+                weight_decay=self.config.weight_decay,
             )
         self.progress = Progress(vocabulary=self.vocabulary.fingerprint)
-        # Saving adds up the replicas' metrics, so every worker must take part in it.
-        self._dropped = None if self.workers.chief else tempfile.TemporaryDirectory()
-        self._output = Path(self._dropped.name) if self._dropped else run.folder
+        self._output = run.folder
+        if not self.workers.chief:
+            # Saving adds up the replicas' metrics, so every worker must take part in it.
+            self._dropped = tempfile.TemporaryDirectory()
+            self._output = Path(self._dropped.name)
         self.checkpoints = Checkpoints(self._output / "checkpoints", self.model, self.progress)
         self._interrupted = False
+
+    @property
+    def _by_files(self):
+        """Whether every worker reads files of its own."""
+        return self.experiment.data.sharding == "files"
+
+    def _count_steps(self):
+        # By files, an epoch is as long as that of the worker that has the most; any worker's part tells.
+        part = Part(count=self.workers.count) if self._by_files else WHOLE
+        return input_pipeline.count_batches(self.data, self.experiment.data, part=part)
 
     def fit(self):
         """Trains to the last epoch, or until patience or time end.
@@ -75,8 +94,8 @@ class Trainer:
             The final `Progress`.
         Raises:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
-            UserError: a corrupt shard, a loss that is not a number, other workers than those whose files were dealt out, or
-                teachers that cannot teach this run or are not what they were.
+            UserError: a corrupt shard; a loss that is not a number; another number of workers than the files were dealt
+                out to; teachers that cannot teach this run or have changed.
         """
         if not self.checkpoints.restore(self.run.folder / "checkpoints"):
             initialise(self.model, self.run)
@@ -85,44 +104,52 @@ class Trainer:
         self._truncate_metrics()
         if self._finished():
             return self.progress
-        self._count_workers()
-        self._know_teachers()
-        previous = {
-            number: signal.signal(number, self._interrupt)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._check_workers()
+        self._check_teachers()
+        with self._signals(), reading(self.data, "train", "val"):
+            with self.strategy.scope():
+                self.objective.prepare(self.data, self.vocabulary)
+            self._train_step = self._compiled_step()
+            self._validation = Validation(
+                self.model, self.data, self.vocabulary, self.experiment, self.strategy
+            )
+            self._board = TensorBoard(self._output / "logs", self._validation.pictures)
+            while not self._finished():
+                self._epoch()
+                if self.workers.any(self._interrupted):
+                    raise KeyboardInterrupt
+        return self.progress
+
+    @contextlib.contextmanager
+    def _signals(self):
+        """Within the block Ctrl-C and SIGTERM let training write a checkpoint first."""
+        previous = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, self._interrupt)
         try:
-            with self.data.reading("train", "val"):
-                with self.strategy.scope():
-                    self.objective.prepare(self.data, self.vocabulary)
-                self._function = self._train_function()
-                self._validation = Validation(
-                    self.model, self.data, self.vocabulary, self.experiment, self.strategy
-                )
-                self._board = TensorBoard(self._output / "logs", self._validation.pictures)
-                while not self._finished():
-                    self._epoch()
-                    if self.workers.any(self._interrupted):
-                        raise KeyboardInterrupt
+            yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        return self.progress
 
-    def _count_workers(self):
-        before, now = self.progress.workers, self.workers.count
-        if self.experiment.data.sharding == "files" and before not in (0, now):
+    def _interrupt(self, number, frame):
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def _check_workers(self):
+        before = self.progress.workers
+        now = self.workers.count
+        if self._by_files and before not in (0, now):
             raise UserError(
                 f"{self.run.folder}: data.sharding=files dealt the files out to {before} workers, and now there are {now}; "
                 f"go on with {before}, or train a new run"
             )
         self.progress.workers = now
 
-    def _know_teachers(self):
-        before, now = (
-            self.progress.teachers,
-            [open_run(folder).fingerprint() for folder in self.config.teachers],
-        )
+    def _check_teachers(self):
+        before = self.progress.teachers
+        now = [open_run(folder).fingerprint() for folder in self.config.teachers]
         if before not in ([], now):
             raise UserError(
                 f"{self.run.folder}: its teachers have been trained on since it was begun; bring their weights back, or "
@@ -130,93 +157,104 @@ class Trainer:
             )
         self.progress.teachers = now
 
-    def _batches(self, skip=0):
-        """The batches of the epoch that comes next, shared out to the devices."""
+    # Batches and steps
 
-        def read(shares, part=WHOLE):
-            return input_pipeline.training_batches(
+    def _batches(self, skip=0):
+        """The batches of the next epoch, distributed to the devices.
+
+        Args:
+            skip: how many of them are done already.
+        """
+
+        def read(devices, part=WHOLE):
+            batches = input_pipeline.training_batches(
                 self.data,
                 self.experiment.data,
                 self.vocabulary,
                 self.experiment.seed,
                 self.progress.epoch,
-                shares=shares * self.config.accumulate,
+                shares=devices * self.config.accumulate,
                 inputs=(*self.model.input_shapes, *self.objective.inputs),
                 part=part,
-            ).skip(skip)
+            )
+            return batches.skip(skip)
 
-        def own(context):
+        def read_own_files(context):
             devices = context.num_replicas_in_sync // context.num_input_pipelines
             part = Part(context.input_pipeline_id, context.num_input_pipelines)
             return dealt(read(devices, part), devices)
 
-        if self.experiment.data.sharding == "files":
-            return self.strategy.distribute_datasets_from_function(own)
-        return self.strategy.experimental_distribute_dataset(
-            read(self.strategy.num_replicas_in_sync)
-        )
+        if self._by_files:
+            return self.strategy.distribute_datasets_from_function(read_own_files)
+        batches = read(self.strategy.num_replicas_in_sync)
+        return self.strategy.experimental_distribute_dataset(batches)
 
-    def _train_function(self):
-        """`train_step` as one graph for batches of any size: a graph a size would be slow, and would round differently."""
+    def _compiled_step(self):
+        """`train_step` as one graph for batches of any size: a graph per size would be slow, and would round differently."""
         signature = [self._batches().element_spec]
 
         def learn(batch):
-            if self.experiment.data.sharding == "files":
+            if self._by_files:
                 batch = not_empty(batch, self.config.accumulate)
             return self.model.train_step(batch)
 
-        return tf.function(
-            lambda batch: self.strategy.run(learn, (batch,)),
-            input_signature=signature,
-            autograph=False,
-        )
+        def step(batch):
+            return self.strategy.run(learn, (batch,))
+
+        return tf.function(step, input_signature=signature, autograph=False)
+
+    # Epochs
 
     def _finished(self):
-        out_of_patience = self.config.patience and self.progress.waited >= self.config.patience
-        out_of_time = (
-            self.config.max_minutes and self.progress.seconds >= 60 * self.config.max_minutes
-        )
-        return self.progress.epoch >= self.config.epochs or out_of_patience or out_of_time
+        config = self.config
+        out_of_patience = config.patience and self.progress.waited >= config.patience
+        out_of_time = config.max_minutes and self.progress.seconds >= 60 * config.max_minutes
+        return self.progress.epoch >= config.epochs or out_of_patience or out_of_time
 
     def _epoch(self):
-        progress, started = self.progress, time.monotonic()
-        self._clock = saved = started
-        total = self.data.statistics["train"]["captions"]
-
-        def done():  # of workers with files of their own, the number of batches is but an estimate
-            return min(total, int(total * progress.batch / self.steps_an_epoch))
-
+        progress = self.progress
+        started = time.monotonic()
+        saved = started
+        self._clock = started
         with progress_bar(
-            total=total,
-            initial=done(),
+            total=self._captions,
+            initial=self._captions_done(),
             desc=f"epoch {progress.epoch + 1}/{self.config.epochs}",
             unit=" captions",
             disable=not self.workers.chief,
         ) as bar:
             for batch in self._batches(skip=progress.batch):
-                logs = self._function(batch)
+                metrics = self._train_step(batch)
                 progress.batch += 1
                 if progress.batch % 10 == 0:  # reading a metric waits for the device
-                    bar.set_postfix(
-                        {self.objective.shown: f"{float(logs[self.objective.shown]):.3f}"},
-                        refresh=False,
-                    )
-                bar.update(done() - bar.n)
+                    shown = self.objective.shown
+                    bar.set_postfix({shown: f"{float(metrics[shown]):.3f}"}, refresh=False)
+                bar.update(self._captions_done() - bar.n)
                 due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
                 if self.workers.any(self._interrupted or due):
-                    self._check_loss()
+                    self._results()
                     self._add_time()
                     saved = time.monotonic()
                     self.checkpoints.save_last()
                     if self.workers.any(self._interrupted):
                         raise KeyboardInterrupt
-        self._end_of_epoch(self._check_loss(), training_seconds=time.monotonic() - started)
+        self._end_of_epoch(self._results(), training_seconds=time.monotonic() - started)
 
-    def _check_loss(self):
-        """The epoch's metrics so far; they must be numbers before anything is saved."""
+    @property
+    def _captions(self):
+        """Captions per epoch."""
+        return self.data.statistics["train"]["captions"]
+
+    def _captions_done(self):
+        """Captions of this epoch so far, an estimate: with files of their own, workers' numbers of batches differ."""
+        done = int(self._captions * self.progress.batch / self.steps_per_epoch)
+        return min(self._captions, done)
+
+    def _results(self):
+        """The epoch's metrics so far, {name: float}; they must be numbers before anything is saved."""
         # From the metrics, not the last step: a run that was stopped at the epoch's end resumes with no step left.
         results = {metric.name: float(metric.result()) for metric in self.model.metrics}
-        if not all(value == value and abs(value) < float("inf") for value in results.values()):
+        if not all(math.isfinite(value) for value in results.values()):
             raise UserError(
                 f"{self.run.folder}: the loss is {results['loss']} in epoch {self.progress.epoch + 1}; lower "
                 "train.learning_rate or train.clip_norm (the last checkpoint is from before)"
@@ -227,20 +265,16 @@ class Trainer:
         progress = self.progress
         with averaged(self.optimizer, self.model.trainable_variables):
             scores, captioned = self._validation()
-            progress.epoch, progress.batch = progress.epoch + 1, 0
-            if gain := self._gain(scores[self.config.select_by]):
+            progress.epoch += 1
+            progress.batch = 0
+            gain = self._is_best(scores[self.config.select_by])
+            if gain:
                 self.checkpoints.save_best()
-        results |= {f"val_{name}": value for name, value in scores.items()}
-        if (
-            not gain
-            and self.config.schedule == "plateau"
-            and progress.epoch >= self.config.decay_from
-        ):
-            self.optimizer.learning_rate.assign(
-                self.optimizer.learning_rate * self.config.decay_rate
-            )
+        if not gain:
+            self._decay_on_plateau()
         self.model.reset_metrics()
         self._add_time()
+        results |= {f"val_{name}": value for name, value in scores.items()}
         line = {
             "epoch": progress.epoch,
             "step": int(self.optimizer.iterations.numpy()),
@@ -253,39 +287,45 @@ class Trainer:
             file.write(json.dumps(line) + "\n")
         self._board.write(line, captioned)
         self.checkpoints.save_last()
-        if not self.workers.chief:
-            return
+        if self.workers.chief:
+            self._report(line, gain)
+
+    def _decay_on_plateau(self):
+        config = self.config
+        if config.schedule == "plateau" and self.progress.epoch >= config.decay_from:
+            rate = self.optimizer.learning_rate
+            rate.assign(rate * config.decay_rate)
+
+    def _report(self, line, gain):
         print(
-            f"epoch {progress.epoch}: {self.objective.summary(line)}, "
+            f"epoch {line['epoch']}: {self.objective.summary(line)}, "
             f"BLEU-4 {100 * line['val_bleu4']:.1f}, CIDEr {100 * line['val_cider']:.1f}"
             f"{', best so far' if gain else ''}",
             flush=True,
         )
 
-    def _gain(self, score):
+    def _is_best(self, score):
         """Whether this epoch is the best so far by the metric that selects."""
         progress = self.progress
-        score = -score if self.config.select_by == "loss" else score
+        if self.config.select_by == "loss":
+            score = -score
         if progress.best is not None and score <= progress.best:
             progress.waited += 1
             return False
-        progress.best, progress.best_epoch, progress.waited = score, progress.epoch, 0
+        progress.best = score
+        progress.best_epoch = progress.epoch
+        progress.waited = 0
         return True
 
     def _add_time(self):
         now = time.monotonic()
-        self.progress.seconds, self._clock = self.progress.seconds + now - self._clock, now
+        self.progress.seconds += now - self._clock
+        self._clock = now
 
     def _truncate_metrics(self):
-        """Drops the lines of epochs that the checkpoint does not know: they will be run again."""
+        """Drops the lines of epochs that the checkpoint does not include: they will be run again."""
         path = self._output / "metrics.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(
-                path, "".join(lines[: self.progress.epoch])
-            )  # a line an epoch; one cut short is beyond these
-
-    def _interrupt(self, number, frame):
-        if self._interrupted:
-            raise KeyboardInterrupt
-        self._interrupted = True
+            # One line per epoch; a line that was cut short is beyond these.
+            write_text(path, "".join(lines[: self.progress.epoch]))

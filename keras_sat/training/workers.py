@@ -1,7 +1,7 @@
-"""Which devices train a run, and what the processes of one training settle among themselves.
+"""Which devices train a run, and how the processes of one training coordinate.
 
-One process trains on all GPUs of its machine. Several, on one machine or many, do where TF_CONFIG describes them as
-TensorFlow's documentation says; they see the same folders, and one of them, the chief, writes the run.
+One process trains on all GPUs of its machine. Several processes, on one machine or many, train together where TF_CONFIG
+describes them as TensorFlow's documentation says. They see the same folders, and one of them, the chief, writes the run.
 """
 
 import contextlib
@@ -16,30 +16,30 @@ class Workers:
     """The processes that train together: most often this one alone.
 
     Args:
-        strategy: a tf.distribute strategy; by default that of all workers of TF_CONFIG, else of all GPUs where there are
-            several. That of several workers must be made before TensorFlow does anything else, and waits for them all.
+        strategy: a tf.distribute strategy. By default that of all workers of TF_CONFIG, else of all GPUs where there are
+            several. A strategy of several workers must be made before TensorFlow does anything else, and waits for them
+            all.
     """
 
     def __init__(self, strategy=None):
         self.strategy = strategy or _strategy()
         self.several = _has_cluster(self.strategy)
-        self.count = (
-            sum(len(tasks) for tasks in _tasks(self.strategy).values()) if self.several else 1
-        )
+        self.count = _count_workers(self.strategy) if self.several else 1
         self.chief = not self.several or _is_chief(self.strategy.cluster_resolver)
 
     def any(self, flag):
-        """Whether `flag` holds for any worker. All of them must ask; it waits for the last."""
-        return self._count(tf.constant(flag, tf.int32)).numpy() > 0 if self.several else flag
+        """Whether `flag` holds for any worker. All of them must call this; it waits for the last."""
+        if not self.several:
+            return flag
+        return self._count(tf.constant(flag, tf.int32)).numpy() > 0
 
     @tf.function(autograph=False)
     def _count(self, flag):
-        return self.strategy.reduce(
-            tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: flag), axis=None
-        )
+        flags = self.strategy.run(lambda: flag)
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)
 
     def wait(self):
-        """Until all workers have come this far."""
+        """Waits until all workers have reached this point."""
         self.any(False)
 
     @contextlib.contextmanager
@@ -71,8 +71,9 @@ def _strategy():
             raise UserError(
                 f"TF_CONFIG: describes no cluster ({error}); unset it to train in this process alone"
             ) from error
-    many = len(tf.config.list_logical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
 
 
 def _has_cluster(strategy):
@@ -80,10 +81,10 @@ def _has_cluster(strategy):
     return multi_worker and bool(strategy.cluster_resolver.cluster_spec().jobs)
 
 
-def _tasks(strategy):
-    """{job: addresses} of those that train."""
+def _count_workers(strategy):
+    """How many processes of the cluster train."""
     jobs = strategy.cluster_resolver.cluster_spec().as_dict()
-    return {job: jobs[job] for job in ("chief", "worker") if job in jobs}
+    return len(jobs.get("chief", [])) + len(jobs.get("worker", []))
 
 
 def _is_chief(resolver):

@@ -1,1 +1,1 @@
-"""Errors, files, progress bars and versions. Imports nothing else of keras_sat."""
+"""Errors, files, progress bars, versions, extras. Imports nothing else of keras_sat."""

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, and the one place where commands turn them into one clear line."""
+"""Mistakes that a user can fix, and the one place where commands turn them into one clear line."""
 
 import difflib
 import functools
@@ -7,18 +7,21 @@ import sys
 
 
 class UserError(Exception):
-    """Bad input or surroundings. The message names the file or value and the way out."""
+    """Bad input or environment. The message names the file or value and the way out."""
 
 
 def nearest(word, known):
-    """The end of a message about an unknown word: the known one most like it, or all of them."""
+    """The end of a message about an unknown word: the most similar known word, or all of them."""
     match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.4)
     return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(known)}"
 
 
 def command(main):
-    """Decorates a command's `main()`: a `UserError` or a full disk ends it with one line and exit code 2,
-    Ctrl-C with exit code 130. Every other exception is a defect of ours and keeps its traceback."""
+    """Decorates a command's `main()`, so that a user's mistake ends it with one line.
+
+    A `UserError` or a full disk ends it with exit code 2, Ctrl-C with exit code 130. Every other
+    exception is a defect of the program and keeps its traceback.
+    """
 
     @functools.wraps(main)
     def run(*args, **kwargs):
@@ -38,19 +41,24 @@ def command(main):
 
 
 def explain(error):
-    """The one line for the user, or None where the exception is not the user's to mend.
+    """The one line for the user, or None if the exception is not for the user to fix.
 
-    Beam hands a worker's exception on as text, and TensorFlow has error classes of its own for a full disk,
-    so the text is searched, not only the type.
+    The text of the exception is searched, not only its type: Beam passes on a worker's exception as
+    text, and TensorFlow has its own error classes for a full disk.
     """
     if isinstance(error, UserError):
         return " ".join(str(error).split())
     text = f"{type(error).__name__}: {error}"
-    if raised_in_worker := re.search(r"UserError: (.*?)(?: \[while running|\n|$)", text):
+    raised_in_worker = re.search(r"UserError: (.*?)(?: \[while running|\n|$)", text)
+    if raised_in_worker:
         return raised_in_worker.group(1)
-    if full := re.search(
+    disk_full = re.search(
         r"(?:(/[^\s;]+); )?(?:No space left on device|File too large|Disk quota exceeded)", text
-    ):
-        where = full.group(1) or getattr(error, "filename", None) or "the disk"
-        return f"{where}: no space left; free some or choose another folder, then run the same command again"
+    )
+    if disk_full:
+        where = disk_full.group(1) or getattr(error, "filename", None) or "the disk"
+        return (
+            f"{where}: no space left; free some or choose another folder, "
+            "then run the same command again"
+        )
     return None

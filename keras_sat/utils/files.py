@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic(path):
-    """Gives a temporary path beside `path`, for a file or a folder.
+    """A context manager that gives a temporary path beside `path`, for a file or a folder.
 
-    At the end of the block it becomes `path`, after an error it is gone.
+    At the end of the block it is renamed to `path`; after an error it is deleted.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,5 +25,6 @@ def atomic(path):
 
 
 def write_text(path, text):
+    """Writes a text file in UTF-8, whole or not at all."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The progress bar of all long work: with a rate and an estimate, and few lines where the output is a file."""
+"""The progress bar of all long work, with a rate and an estimate of the remaining time."""
 
 import sys
 
@@ -6,7 +6,6 @@ from tqdm import tqdm
 
 
 def progress_bar(iterable=None, **kwargs):
-    """A tqdm bar; in a log file it writes a line every 30 seconds instead of ten a second."""
-    return tqdm(
-        iterable, mininterval=0.2 if sys.stderr.isatty() else 30, dynamic_ncols=True, **kwargs
-    )
+    """A tqdm bar. Where the output is a file, it writes one line every 30 seconds."""
+    seconds = 0.2 if sys.stderr.isatty() else 30
+    return tqdm(iterable, mininterval=seconds, dynamic_ncols=True, **kwargs)

@@ -1,1 +1,1 @@
-"""Pictures for people."""
+"""Figures and pages that show what a captioner does and how well."""

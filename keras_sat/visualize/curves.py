@@ -1,4 +1,4 @@
-"""Learning curves: how the captions and the likelihood of the validation images grow with the epochs."""
+"""Learning curves: the quality and likelihood of the validation captions over the epochs."""
 
 import itertools
 
@@ -10,23 +10,19 @@ from keras_sat.utils.files import atomic
 
 
 def save_curves(path, records):
-    """Draws the curves in records (see `keras_sat.evaluation.records`) to a PNG file."""
-    records = [each for each in records if each["curve"]]
+    """Draws the learning curves of systems.
+
+    Args:
+        path: a PNG file.
+        records: see `keras_sat.evaluation.records`. Those without a curve are left out.
+    """
+    records = [record for record in records if record["curve"]]
     colours = colormaps["tab10" if len(records) <= 10 else "tab20"].colors
-    rows = -(-len(records) // 3)
-    figure = Figure(figsize=(11, 4 + rows / 5), layout="constrained")
+    legend_rows = -(-len(records) // 3)
+    figure = Figure(figsize=(11, 4 + legend_rows / 5), layout="constrained")
     captions, words = figure.subplots(1, 2)
     for record, colour in zip(records, itertools.cycle(colours)):
-        curve = record["curve"]
-        epochs = [line["epoch"] for line in curve]
-        style = {"color": colour, "marker": ".", "label": record["system"]}
-        captions.plot(epochs, [100 * line["val_cider"] for line in curve], **style)
-        words.plot(epochs, [line["val_word_loss"] for line in curve], **style)
-        # Of samples of its own, a model's likelihood in training says nothing of how well it learned the captions.
-        if record["runs"][0]["train"].get("objective") != "cider":
-            words.plot(
-                epochs, [line["word_loss"] for line in curve], color=colour, linestyle="dotted"
-            )
+        _draw(captions, words, record, colour)
     captions.set_title("CIDEr-D of greedy captions, validation split, percent", fontsize=10)
     words.set_title(
         "nats a word: validation (solid), training with its dropout (dotted)", fontsize=10
@@ -35,8 +31,20 @@ def save_curves(path, records):
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(
-        *words.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
-    )
+    handles, labels = words.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
+
+
+def _draw(captions, words, record, colour):
+    """Draws one system: CIDEr-D to the axes `captions`, losses per word to the axes `words`."""
+    curve = record["curve"]
+    epochs = [line["epoch"] for line in curve]
+    style = {"color": colour, "marker": ".", "label": record["system"]}
+    captions.plot(epochs, [100 * line["val_cider"] for line in curve], **style)
+    words.plot(epochs, [line["val_word_loss"] for line in curve], **style)
+    # The likelihood of a model's own samples does not say how well it learned the true captions.
+    if record["runs"][0]["train"].get("objective") != "cider":
+        losses = [line["word_loss"] for line in curve]
+        words.plot(epochs, losses, color=colour, linestyle="dotted")

@@ -1,6 +1,6 @@
-"""gallery.html: the best, the worst and random captions of an evaluation, with what was attended to at each word.
+"""gallery.html: the best, worst and random captions of an evaluation, with their attention.
 
-One file that opens from disk and loads nothing: pictures and attention are in it.
+The page is one file, opens from disk and loads nothing: pictures and attention are in it.
 """
 
 import base64
@@ -14,13 +14,14 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from keras_sat.encoder.cnn import shown_picture
+from keras_sat.data.reading import read_records
+from keras_sat.encoder.inputs import shown_picture
 from keras_sat.evaluation.report import ROWS, formatted
 from keras_sat.utils.files import write_text
 from keras_sat.visualize.attention import BOXES, grid_of, notes
 from keras_sat.visualize.comparison import QUALITY
 
-EACH = 12  # images of a kind
+EACH = 12  # images of a kind: best, worst, random
 
 _SCORES = {  # with their names on a card
     **{name: ROWS[name] for name in QUALITY},
@@ -30,31 +31,55 @@ _SCORES = {  # with their names on a card
 }
 _PIXELS = 400  # the longer side of a picture
 
+_SECTION = "<section><h2>{heading}</h2><ul class=cards>{cards}</ul></section>"
+_TOTAL = "<div><dt>{label}</dt><dd>{value} <small>{interval}</small></dd></div>"
+_WORD = "<button type=button tabindex={tabindex} aria-pressed=false>{word}</button>"
+_SCORE = "<div><dt>{label}</dt><dd>{value}</dd></div>"
+_CARD = """<li class=card>
+<div class=stage><img alt="{caption}" {picture}><canvas></canvas><output></output></div>
+<div class=body>
+<div class=words role=group aria-label="generated caption">{words}</div>
+<ul class=references aria-label=references>{references}</ul>
+<dl class=scores>{scores}</dl>
+<div class=name>{name}</div>
+</div></li>"""
 
-def write_gallery(path, title, evaluation, captioned, pictures, explain=lambda captioned: {}):
+
+def _explain_nothing(captioned):
+    return {}
+
+
+def write_gallery(path, title, evaluation, captioned, pictures, explain=_explain_nothing):
     """Writes the page.
 
     Args:
-        evaluation: an `Evaluation`. captioned: its images' `Captioned`.
-        pictures: function from a set of image ids to {image id: uint8 [H, W, 3] as the captioner saw it}.
-        explain: function from a list of `Captioned` to {image id: {name: [a number for each word]}}, such as gates.
+        path: the file.
+        title: of the page.
+        evaluation: an `Evaluation`.
+        captioned: its images' `Captioned`.
+        pictures: function from a set of image ids to {image id: uint8 [H, W, 3]}, the pictures as
+            the captioner saw them.
+        explain: function from a list of `Captioned` to {image id: {name: [a number per word]}},
+            such as gates.
     """
     kinds = choose(evaluation)
-    chosen = {image for _, images in kinds for image in images}
+    chosen = set()
+    for _, images in kinds:
+        chosen.update(images)
     by_id = {each.source_id: each for each in captioned if each.source_id in chosen}
-    shown, explained = pictures(chosen), explain(list(by_id.values()))
-    each, attention = evaluation.each(), []
+    shown = pictures(chosen)
+    explained = explain(list(by_id.values()))
+    scores = evaluation.each()
     sections = []
+    attention = []  # of each card, for the page's script
     for heading, images in kinds:
         cards = []
         for image in images:
-            known = [name for name in _SCORES if name in each and not math.isnan(each[name][image])]
-            scores = {name: each[name][image] for name in known}
-            cards.append(_card(by_id[image], evaluation.references[image], scores, shown[image]))
+            known = _scores_of(image, scores)
+            references = evaluation.references[image]
+            cards.append(_card(by_id[image], references, known, shown[image]))
             attention.append(_attention(by_id[image], explained.get(image, {})))
-        sections.append(
-            f"<section><h2>{heading}</h2><ul class=cards>{''.join(cards)}</ul></section>"
-        )
+        sections.append(_SECTION.format(heading=heading, cards="".join(cards)))
     template = resources.files(__package__).joinpath("gallery.html").read_text(encoding="utf-8")
     page = Template(template).substitute(
         title=html.escape(title),
@@ -66,35 +91,47 @@ def write_gallery(path, title, evaluation, captioned, pictures, explain=lambda c
 
 
 def choose(evaluation, seed=1):
-    """[(heading, image ids)]: the best by the first score there is of CIDEr-D, SPICE, …, the worst, and random others."""
+    """Chooses the images to show.
+
+    The best and the worst are those by the first score of CIDEr-D, SPICE, … that was computed.
+
+    Args:
+        evaluation: an `Evaluation`.
+        seed: of the choice of random others.
+    Returns:
+        A list of (heading, image ids), without kinds that have no images.
+    """
     name = next(name for name in QUALITY if name in evaluation.scores)
     scores = evaluation.each()[name]
-    order = sorted(scores, key=lambda image: (-scores[image], image))
+    order = sorted(scores, key=lambda image: (-scores[image], image))  # the best first
     count = min(EACH, -(-len(order) // 3))
-    best, worst, others = (
-        order[:count],
-        order[count:][::-1][:count],
-        order[count : max(count, len(order) - count)],
-    )
+    best = order[:count]
+    worst = order[count:][::-1][:count]
+    others = order[count : max(count, len(order) - count)]
     picked = np.random.default_rng(seed).permutation(len(others))[:count]
-    kinds = {
-        f"The best by {ROWS[name]}": best,
-        f"The worst by {ROWS[name]}": worst,
-        "Random others": [others[place] for place in picked],
-    }
-    return [(heading, images) for heading, images in kinds.items() if images]
+    kinds = [
+        (f"The best by {ROWS[name]}", best),
+        (f"The worst by {ROWS[name]}", worst),
+        ("Random others", [others[place] for place in picked]),
+    ]
+    return [(heading, images) for heading, images in kinds if images]
 
 
 def stored_pictures(data, split):
-    """The function `pictures` of `write_gallery` for a split of a `PreparedData` that holds its pictures."""
-    from keras_sat.data.input_pipeline import read_records
+    """`write_gallery`'s argument `pictures`, for a data set that holds its pictures.
+
+    Args:
+        data: a `PreparedData`.
+        split: the split's name.
+    """
 
     def pictures(images):
-        records = (record for record in read_records(data, split) if record.source_id in images)
-        return {
-            record.source_id: shown_picture(record.encoded, data.manifest["encoder"])
-            for record in records
-        }
+        found = {}
+        for record in read_records(data, split):
+            if record.source_id in images:
+                encoder = data.manifest["encoder"]
+                found[record.source_id] = shown_picture(record.encoded, encoder)
+        return found
 
     return pictures
 
@@ -103,58 +140,71 @@ def _totals(evaluation):
     rows = []
     for name in _SCORES:
         if name in evaluation.scores:
-            text, *ends = formatted(name, (evaluation.values[name], *evaluation.intervals[name]))
-            rows.append(
-                f"<div><dt>{html.escape(ROWS[name])}</dt><dd>{text} <small>{' – '.join(ends)}</small></dd></div>"
-            )
+            numbers = (evaluation.values[name], *evaluation.intervals[name])
+            value, *ends = formatted(name, numbers)
+            label = html.escape(ROWS[name])
+            rows.append(_TOTAL.format(label=label, value=value, interval=" – ".join(ends)))
     return f"<dl class=totals>{''.join(rows)}</dl>"
 
 
+def _scores_of(image, scores):
+    """{name: the image's score}, of {name: {image: score}}, where there is something to judge."""
+    known = {}
+    for name in _SCORES:
+        if name in scores and not math.isnan(scores[name][image]):
+            known[name] = scores[name][image]
+    return known
+
+
 def _card(captioned, references, scores, picture):
-    words = (
-        f"<button type=button tabindex={-1 if place else 0} aria-pressed=false>{html.escape(word)}</button>"
-        for place, word in enumerate(captioned.words)
+    words = []
+    for place, word in enumerate(captioned.words):
+        tabindex = -1 if place else 0  # arrow keys reach the others
+        words.append(_WORD.format(tabindex=tabindex, word=html.escape(word)))
+    rows = []
+    for name, number in scores.items():
+        [value] = formatted(name, (number,))
+        rows.append(_SCORE.format(label=_SCORES[name], value=value))
+    return _CARD.format(
+        caption=html.escape(captioned.caption),
+        picture=_jpeg(picture),
+        words=" ".join(words),
+        references="".join(f"<li>{html.escape(text)}</li>" for text in references),
+        scores="".join(rows),
+        name=html.escape(captioned.source_id),
     )
-    listed = (f"<li>{html.escape(text)}</li>" for text in references)
-    rows = (
-        f"<div><dt>{_SCORES[name]}</dt><dd>{formatted(name, (value,))[0]}</dd></div>"
-        for name, value in scores.items()
-    )
-    return f"""<li class=card>
-<div class=stage><img alt="{html.escape(captioned.caption)}" {_jpeg(picture)}><canvas></canvas><output></output></div>
-<div class=body>
-<div class=words role=group aria-label="generated caption">{" ".join(words)}</div>
-<ul class=references aria-label=references>{"".join(listed)}</ul>
-<dl class=scores>{"".join(rows)}</dl>
-<div class=name>{html.escape(captioned.source_id)}</div>
-</div></li>"""
 
 
 def _jpeg(picture):
     """The attributes of an <img> that holds the picture."""
-    image, file = Image.fromarray(picture), io.BytesIO()
+    image = Image.fromarray(picture)
     image.thumbnail((_PIXELS, _PIXELS))
+    file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
     data = base64.b64encode(file.getvalue()).decode()
     return f'width={image.width} height={image.height} src="data:image/jpeg;base64,{data}"'
 
 
 def _attention(captioned, facts):
-    """What the page's script paints: of each word a grid's light, a byte a cell, or the strongest boxes with weights."""
-    grid, written = grid_of(captioned.boxes), notes(facts, len(captioned.words))
+    """What the page's script paints.
+
+    Returns:
+        {"grid", "notes", "words"}. Where the regions form a grid, "grid" is (height, width) and
+        a word has one byte per cell, its light, in base64. Otherwise "grid" is None and a word has
+        the strongest boxes with their weights, [[ymin, xmin, ymax, xmax, weight], …].
+    """
+    grid = grid_of(captioned.boxes)
     if grid:
-        light = captioned.attention / np.maximum(
-            captioned.attention.max(axis=-1, keepdims=True), 1e-9
-        )
+        strongest = captioned.attention.max(axis=-1, keepdims=True)
+        light = captioned.attention / np.maximum(strongest, 1e-9)
         cells = np.round(255 * np.clip(light, 0, 1)).astype(np.uint8)
-        return {
-            "grid": grid,
-            "notes": written,
-            "words": [base64.b64encode(each.tobytes()).decode() for each in cells],
-        }
-    strongest = np.argsort(captioned.attention, axis=-1)[:, -BOXES:]
-    rows = [
-        np.column_stack([captioned.boxes[at], w[at]])
-        for at, w in zip(strongest, captioned.attention)
-    ]
-    return {"grid": None, "notes": written, "words": [np.round(each, 3).tolist() for each in rows]}
+        words = [base64.b64encode(each.tobytes()).decode() for each in cells]
+    else:
+        words = [_strongest_boxes(captioned.boxes, weights) for weights in captioned.attention]
+    return {"grid": grid, "notes": notes(facts, len(captioned.words)), "words": words}
+
+
+def _strongest_boxes(boxes, weights):
+    strongest = np.argsort(weights)[-BOXES:]
+    rows = np.column_stack([boxes[strongest], weights[strongest]])
+    return np.round(rows, 3).tolist()

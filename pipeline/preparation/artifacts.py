@@ -1,4 +1,7 @@
-"""Files that components leave behind. Each appears by rename, whole; a chunk's sidecar, written last, says it is done."""
+"""Files that components leave behind, on any of TensorFlow's file systems.
+
+Each file appears whole, by a rename. A chunk's sidecar is written last and marks it as finished.
+"""
 
 import contextlib
 import hashlib
@@ -8,10 +11,16 @@ import uuid
 
 import tensorflow as tf
 
+_BLOCK = 1 << 20  # bytes that are read at once
+
 
 @contextlib.contextmanager
-def atomic(path):
-    """Gives a temporary path to write to; at the end of the block it becomes `path`, after an error it is gone."""
+def atomic_gfile(path):
+    """Gives a temporary path to write to.
+
+    At the end of the block it becomes `path`. After an error it is removed. The local counterpart
+    is `keras_sat.utils.files.atomic`.
+    """
     temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         yield temporary
@@ -22,7 +31,7 @@ def atomic(path):
 
 
 def write_text(path, text):
-    with atomic(path) as temporary, tf.io.gfile.GFile(temporary, "w") as file:
+    with atomic_gfile(path) as temporary, tf.io.gfile.GFile(temporary, "w") as file:
         file.write(text)
 
 
@@ -37,46 +46,63 @@ def read_json(path):
 
 
 def write_chunk(path, serialized, sidecar):
-    """A chunk's records (bytes each) and then its sidecar, a dictionary."""
-    with atomic(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
+    """Writes a chunk and then its sidecar.
+
+    Args:
+        path: the chunk's TFRecord file.
+        serialized: the bytes of each record.
+        sidecar: a dictionary that describes the chunk.
+    """
+    with atomic_gfile(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
         for record in serialized:
             writer.write(record)
     write_json(sidecar_of(path), sidecar)
 
 
 def read_records(path):
-    """The bytes of each record of a TFRecord file."""
+    """Yields the bytes of each record of a TFRecord file."""
     for record in tf.data.TFRecordDataset(path):
         yield record.numpy()
 
 
 def sidecar_of(path):
+    """The path of a chunk's sidecar."""
     return path.removesuffix(".tfrecord") + ".json"
 
 
+def name_of(path):
+    """A file's name without its folder."""
+    return path.rsplit("/", 1)[-1]
+
+
 def split_of(path):
-    """The split whose name a chunk's or shard's begins with."""
-    return path.rsplit("/", 1)[-1].split("-")[0]
+    """The split with whose name a chunk's or shard's name begins."""
+    return name_of(path).split("-")[0]
 
 
 def finished_chunks(folder):
     """{chunk file: sidecar} of the finished chunks, in order."""
-    names = sorted(
-        name for name in tf.io.gfile.listdir(folder) if re.fullmatch(r".*-of-\d+\.json", name)
-    )
-    return {
-        f"{folder}/{name.removesuffix('.json')}.tfrecord": read_json(f"{folder}/{name}")
-        for name in names
-    }
+    names = tf.io.gfile.listdir(folder)
+    sidecars = sorted(name for name in names if re.fullmatch(r".*-of-\d+\.json", name))
+    chunks = {}
+    for name in sidecars:
+        chunk = f"{folder}/{name.removesuffix('.json')}.tfrecord"
+        chunks[chunk] = read_json(f"{folder}/{name}")
+    return chunks
 
 
 def concatenate(paths, target):
-    """Joins TFRecord files (their bytes can be put in a row) to one; returns its {"bytes", "sha256"}."""
-    digest, size = hashlib.sha256(), 0
-    with atomic(target) as temporary, tf.io.gfile.GFile(temporary, "wb") as out:
+    """Joins TFRecord files, whose bytes may simply follow each other, to one.
+
+    Returns:
+        The new file's {"bytes", "sha256"}.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    with atomic_gfile(target) as temporary, tf.io.gfile.GFile(temporary, "wb") as out:
         for path in paths:
             with tf.io.gfile.GFile(path, "rb") as file:
-                while block := file.read(1 << 20):
+                while block := file.read(_BLOCK):
                     out.write(block)
                     digest.update(block)
                     size += len(block)

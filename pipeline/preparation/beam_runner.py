@@ -1,4 +1,4 @@
-"""Running a Beam job: which runner, a live line, and options passed straight through."""
+"""Running a Beam job: its runner, its options and a progress bar."""
 
 import argparse
 import threading
@@ -9,57 +9,61 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     _BeamArgumentParser,
 )
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from keras_sat.utils.errors import UserError, nearest
 from keras_sat.utils.progress import progress_bar
 from pipeline.preparation import artifacts
 
-# A worker a core, as threads of this process: while one reads, decodes and writes, another gives the CNN its pictures.
+# One worker per core, as threads of this process: while one worker reads, decodes and writes,
+# another one keeps the CNN busy.
 _DEFAULTS = ("--direct_num_workers=0",)
+_PERIOD = 2  # seconds between two updates of the progress bar
 
 
 def beam_options(flags):
-    """Beam's options from command-line flags, such as --runner=FlinkRunner or --direct_num_workers=2.
+    """Beam's options from command-line flags, such as --runner=FlinkRunner.
 
     Raises:
-        UserError: a flag that Beam does not know (Beam itself would pass over it).
+        UserError: Beam does not know a flag. Beam itself would ignore it.
     """
     parser = _BeamArgumentParser(allow_abbrev=False, usage=argparse.SUPPRESS)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     _, unknown = parser.parse_known_args(flags)
     if unknown:
-        known = [flag for action in parser._actions for flag in action.option_strings]
-        raise UserError(
-            f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], known)}; --help lists ours"
-        )
+        known = []
+        for action in parser._actions:
+            known += action.option_strings
+        flag = unknown[0].split("=")[0]
+        raise UserError(f"unknown option {unknown[0]}{nearest(flag, known)}; --help lists ours")
     return PipelineOptions([*_DEFAULTS, *flags])
 
 
-def run(build, options, description, folder=None, total=None):
+def run_job(build, options, description, folder=None, total=None):
     """Builds and runs one Beam pipeline and waits for its end.
 
     Args:
         build: called with the pipeline root.
-        options: `PipelineOptions`. Without a --runner the job runs here, in this process (FnApiRunner).
-        description: what the live line says.
-        folder: where the job's chunks appear; the live line counts the images of the finished ones.
-        total: images to expect, or None where that is not known yet.
+        options: `PipelineOptions`. Without a --runner the job runs in this process (FnApiRunner).
+        description: the progress bar's title.
+        folder: where the job's chunks appear; the bar counts the images of the finished ones.
+            Without a folder there is no bar.
+        total: the number of images to expect, or None if it is not known yet.
     """
-    runner = options.view_as(StandardOptions).runner
-    if not runner:
-        # By name: DirectRunner may hand the job to Prism, which downloads a binary.
-        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-        runner = FnApiRunner()
+    # The local runner is named because DirectRunner may choose Prism, which downloads a binary.
+    runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
-    with _LiveLine(description, folder, total):
+    with _ChunkProgress(description, folder, total):
         pipeline.run().wait_until_finish()
 
 
-class _LiveLine:
-    """A progress bar fed by the chunks that appear in a folder: local runners report only at the end."""
+class _ChunkProgress:
+    """A progress bar that counts the images of the finished chunks in a folder.
+
+    Beam's local runners report their progress only at the end.
+    """
 
     def __init__(self, description, folder, total):
         self._folder = folder
@@ -71,13 +75,12 @@ class _LiveLine:
 
     def _count(self):
         if self._folder:
-            self._bar.update(
-                sum(s["images"] for s in artifacts.finished_chunks(self._folder).values())
-                - self._bar.n
-            )
+            chunks = artifacts.finished_chunks(self._folder)
+            images = sum(sidecar["images"] for sidecar in chunks.values())
+            self._bar.update(images - self._bar.n)
 
     def _watch(self):
-        while not self._stop.wait(2):
+        while not self._stop.wait(_PERIOD):
             self._count()
 
     def __enter__(self):

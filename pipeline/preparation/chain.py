@@ -1,21 +1,20 @@
-"""The chain of components, from a source to a prepared data set. Loads TensorFlow and Beam; `prepare` is the command."""
+"""The chain of components, from a source to a prepared data set."""
 
-import collections
-import hashlib
 import json
 import shutil
 import time
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_sat.data.prepared import COMPLETED
-from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder, weights_fingerprint
+from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import (
     example_gen,
     example_validator,
+    manifest,
     schema_gen,
     statistics_gen,
     statistics_page,
@@ -29,172 +28,167 @@ from pipeline.preparation.artifacts import (
     write_text,
 )
 
-MOST_ERROR = 0.01  # relative, of stored features
+
+class Examples(NamedTuple):
+    """The checked chunks, and all that is known of the data set before the CNN runs.
+
+    Attributes:
+        chunks: {chunk file: sidecar} of the chunks that hold images.
+        failures: {split: [failure]} of ExampleGen.
+        reasons: {split: {reason: count}} of these failures.
+        counts: {split: {kind: {value: count}}} of StatisticsGen.
+        vocabulary: the `Vocabulary`.
+        statistics: {split: {statistic: value}}, see `statistics_gen.summarise`.
+        schema: the reviewed schema, or the inferred one.
+        anomalies: the anomalies of the statistics, all of them allowed.
+    """
+
+    chunks: dict
+    failures: dict
+    reasons: dict
+    counts: dict
+    vocabulary: Vocabulary
+    statistics: dict
+    schema: dict
+    anomalies: list
 
 
-def run(source, config, wanted, work, output, options):
-    """Builds the data set in the folder `work`, going on with what an earlier run left there, and renames it to `output`.
+def build_data_set(source, config, wanted, work, output, options):
+    """Builds the data set in a work folder and renames it to the output.
+
+    What an earlier, interrupted run left in the work folder is not computed again.
 
     Args:
-        source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. wanted: what the manifest must say of
-            source and settings. work, output: Paths on one file system. options: Beam's.
+        source: a `pipeline.sources.base.Source`.
+        config: a `keras_sat.config.Prepare`.
+        wanted: what the manifest must say of source and settings.
+        work: the work folder, a `Path`.
+        output: the data set's folder, a `Path` on the same file system.
+        options: Beam's options.
+
     Raises:
-        UserError: unusable source, schema, encoder or quantisation; anomalies.
+        UserError: the source, schema, encoder or quantisation is unusable, or there are anomalies.
     """
-    examples, features, final = (work / name for name in ("examples", "features", "final"))
+    examples_folder = work / "examples"
+    features_folder = work / "features"
+    final = work / "final"
     shutil.rmtree(final, ignore_errors=True)
-    for folder in (examples, features, final):
+    for folder in (examples_folder, features_folder, final):
         folder.mkdir(exist_ok=True)
     try:
-        read = _read(source, config, str(examples), work, options)
+        examples = _read(source, config, str(examples_folder), work, options)
     except UserError:
-        example_gen.forget_failures(str(examples), str(features))
+        example_gen.forget_failures(str(examples_folder), str(features_folder))
         raise
-    encoder = _encoder(work / "encoder.keras", lambda: build_encoder(config.encoder, config.seed))
-    encoders = {"features": str(work / "encoder.keras")}
-    if config.proposals.method != "none" and (size := config.proposals.image_size):
-        larger = work / f"encoder_{size}.keras"
-        _encoder(larger, lambda: enlarged(encoder, size))
-        encoders["region_features"] = str(larger)
-    start, before = time.monotonic(), _images(features)
-    transform.add_features(read.chunks, encoders, config, str(features), options)
-    rate = (_images(features) - before) / (time.monotonic() - start)
-    featured = finished_chunks(str(features))
-    shards = transform.write_shards(featured, str(final), config.shard_megabytes << 20, options)
-
-    manifest = _manifest(config, wanted, encoder, read.vocabulary, list(featured.values()), shards)
-    write_text(str(final / "vocabulary.txt"), read.vocabulary.to_text())
-    write_json(str(final / "manifest.json"), manifest)
-    statistics = {**read.statistics, "failures": read.reasons, "images_a_second": round(rate, 2)}
-    write_json(str(final / "statistics.json"), statistics)
-    page = statistics_page.page(config, read.statistics, read.reasons, read.counts)
-    write_text(str(final / "statistics.html"), page)
-    write_text(str(final / "schema.yaml"), schema_gen.to_yaml(read.schema))
-    write_json(str(final / "anomalies.json"), read.anomalies)
-    for split, found in read.failures.items():
-        if found:
-            write_text(
-                str(final / f"failures-{split}.jsonl"),
-                "".join(json.dumps(failure) + "\n" for failure in found),
-            )
+    encoder, encoders = _encoders(config, work)
+    start = time.monotonic()
+    before = _images(features_folder)
+    transform.add_features(examples.chunks, encoders, config, str(features_folder), options)
+    rate = (_images(features_folder) - before) / (time.monotonic() - start)
+    featured = finished_chunks(str(features_folder))
+    shard_bytes = config.shard_megabytes << 20
+    shards = transform.write_shards(featured, str(final), shard_bytes, options)
+    description = manifest.describe(
+        config, wanted, encoder, examples.vocabulary, list(featured.values()), shards
+    )
+    _write(final, config, examples, description, rate)
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
-    write_text(str(final / COMPLETED), manifest["fingerprint"] + "\n")
+    write_text(str(final / COMPLETED), description["fingerprint"] + "\n")
     final.rename(output)
     shutil.rmtree(work)
-    _report(output, manifest)
+    print(f"{output}: {manifest.in_one_line(description)}")
 
 
 def _read(source, config, folder, work, options):
-    """From the source to checked chunks in `folder`, and all that is known of them before the CNN runs."""
+    """Reads the source into checked chunks in `folder`, and returns the `Examples`."""
     reviewed = schema_gen.load(config.schema) if config.schema else None
-    example_gen.run(source, config, folder, options)
-    finished, failures = finished_chunks(folder), collections.defaultdict(list)
-    for path, sidecar in finished.items():
-        failures[split_of(path)] += sidecar["failures"]
-    chunks = {path: sidecar for path, sidecar in finished.items() if sidecar["images"]}
-    statistics_gen.run(list(chunks), str(work / "counts.json"), options)
-    counts = read_json(str(work / "counts.json"))
+    example_gen.generate_examples(source, config, folder, options)
+    chunks = {}
+    failures = {}
+    for path, sidecar in finished_chunks(folder).items():
+        failures.setdefault(split_of(path), []).extend(sidecar["failures"])
+        if sidecar["images"]:
+            chunks[path] = sidecar
+    counts_file = str(work / "counts.json")
+    statistics_gen.count_values(list(chunks), counts_file, options)
+    counts = read_json(counts_file)
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
-    statistics, reasons = (
-        statistics_gen.summarise(counts, vocabulary),
-        statistics_gen.count_failures(failures),
-    )
+    statistics = statistics_gen.summarise(counts, vocabulary)
+    reasons = statistics_gen.count_failures(failures)
     schema = reviewed or schema_gen.infer(statistics)
     anomalies = example_validator.validate(statistics, reasons, schema)
     write_json(str(work / "anomalies.json"), anomalies)
     example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
-    return SimpleNamespace(
+    return Examples(
         chunks=chunks,
-        counts=counts,
         failures=failures,
+        reasons=reasons,
+        counts=counts,
         vocabulary=vocabulary,
         statistics=statistics,
-        reasons=reasons,
         schema=schema,
         anomalies=anomalies,
     )
+
+
+def _encoders(config, work):
+    """(the encoder, {input: path of the saved encoder that makes it})."""
+    path = work / "encoder.keras"
+    encoder = _saved_encoder(path, build_encoder, config.encoder, config.seed)
+    paths = {"features": str(path)}
+    size = config.proposals.image_size
+    if config.proposals.method != "none" and size:
+        larger = work / f"encoder_{size}.keras"
+        _saved_encoder(larger, enlarged, encoder, size)
+        paths["region_features"] = str(larger)
+    return encoder, paths
+
+
+def _saved_encoder(path, build, *arguments):
+    """Loads an encoder, and before that builds and saves it if no earlier run has.
+
+    Args:
+        path: the encoder's file.
+        build: called with the arguments for the encoder.
+        arguments: those of `build`.
+    """
+    if not path.exists():
+        tf.config.experimental.enable_op_determinism()
+        temporary = path.with_name("encoder.tmp.keras")
+        build(*arguments).save(temporary)
+        temporary.rename(path)
+    return load_encoder(path)
 
 
 def _images(folder):
     return sum(sidecar["images"] for sidecar in finished_chunks(str(folder)).values())
 
 
-def _manifest(config, wanted, encoder, vocabulary, sidecars, shards):
-    """manifest.json: what was made from what. `sidecars` are those of the chunks with features."""
-    errors = {
-        name: _relative_error(config, [sidecar["maps"][name] for sidecar in sidecars])
-        for name in sidecars[0]["maps"]
+def _write(folder, config, examples, description, rate):
+    """Writes all files of a data set that describe it.
+
+    Args:
+        folder: where to write, a `Path`.
+        config: a `keras_sat.config.Prepare`.
+        examples: the `Examples`.
+        description: the manifest.
+        rate: images per second of the CNN.
+    """
+    statistics = {
+        **examples.statistics,
+        "failures": examples.reasons,
+        "images_a_second": round(rate, 2),
     }
-    total = sum(shard["bytes"] for each in shards.values() for shard in each)
-    manifest = {
-        **wanted,
-        "dataset": config.dataset,
-        "encoder": {
-            "name": config.encoder.name,
-            "layer": config.encoder.layer,
-            "weights": weights_fingerprint(encoder),
-            "image_size": config.encoder.pixels,
-            "resize": config.encoder.resize,
-            "quantisation": config.encoder.quantisation,
-            "relative_error": errors["features"],
-            "feature_shape": sidecars[0]["maps"]["features"]["shape"],
-        },
-        "proposals": _proposals(config.proposals, sidecars[0]["maps"]),
-        "vocabulary": {"size": len(vocabulary), "fingerprint": vocabulary.fingerprint},
-        "splits": shards,
-        "bytes_an_image": round(total / sum(sidecar["images"] for sidecar in sidecars)),
-    }
-    manifest["fingerprint"] = hashlib.sha256(
-        json.dumps(manifest, sort_keys=True).encode()
-    ).hexdigest()[:16]
-    return manifest
-
-
-def _relative_error(config, maps):
-    """Of storing feature maps, which are described by their part in the chunks' sidecars."""
-    norm = sum(each["squared_norm"] for each in maps)
-    error = (sum(each["squared_error"] for each in maps) / max(norm, 1e-30)) ** 0.5
-    if not error < MOST_ERROR:
-        raise UserError(
-            f"storing features as {config.encoder.quantisation} changes them by {error:.2%}, more than {MOST_ERROR:.0%}; "
-            "choose the other --quantisation"
-        )
-    return round(error, 6)
-
-
-def _proposals(config, maps):
-    """The manifest's section on boxes: None where there are none; `feature_shape` is that of the larger picture's map."""
-    if config.method == "none":
-        return None
-    shape = maps["region_features"]["shape"] if "region_features" in maps else None
-    return {
-        "method": config.method,
-        "most": config.most,
-        "image_size": config.image_size,
-        "feature_shape": shape,
-    }
-
-
-def _encoder(path, build):
-    """The encoder, from an earlier, interrupted run where there is one."""
-    if not path.exists():
-        tf.config.experimental.enable_op_determinism()
-        temporary = path.with_name("encoder.tmp.keras")
-        build().save(temporary)
-        temporary.rename(path)
-    return load_encoder(path)
-
-
-def _report(output, manifest):
-    counts = ", ".join(
-        f"{sum(shard['images'] for shard in shards)} {split}"
-        for split, shards in manifest["splits"].items()
-    )
-    encoder = manifest["encoder"]
-    print(
-        f"{output}: {counts} images, {manifest['vocabulary']['size']} words, features "
-        f"{'x'.join(map(str, encoder['feature_shape']))} as {encoder['quantisation']} (relative error "
-        f"{encoder['relative_error']:.2%}), {manifest['bytes_an_image']:,} bytes an image"
-    )
+    page = statistics_page.page(config, examples.statistics, examples.reasons, examples.counts)
+    write_text(str(folder / "vocabulary.txt"), examples.vocabulary.to_text())
+    write_json(str(folder / "manifest.json"), description)
+    write_json(str(folder / "statistics.json"), statistics)
+    write_text(str(folder / "statistics.html"), page)
+    write_text(str(folder / "schema.yaml"), schema_gen.to_yaml(examples.schema))
+    write_json(str(folder / "anomalies.json"), examples.anomalies)
+    for split, failures in examples.failures.items():
+        if failures:
+            lines = [json.dumps(failure) + "\n" for failure in failures]
+            write_text(str(folder / f"failures-{split}.jsonl"), "".join(lines))

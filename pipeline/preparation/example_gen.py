@@ -1,22 +1,26 @@
-"""ExampleGen: source → checked records, in chunk files.
+"""ExampleGen: from a source to checked records in chunk files.
 
-Only ids, paths and captions are shuffled. A chunk's images are those whose id's hash falls into it, so file names, order
-and bytes do not depend on the listing's order, on workers or on restarts; within a chunk the order is that of the hash,
-so the data set is mixed once and for all.
+Only ids, paths and captions are shuffled. The hash of an image's id decides its chunk. File names,
+order and bytes therefore do not depend on the order of the listing, on workers or on restarts. The
+same hash gives the order within a chunk, so that the data set is mixed once and for all.
 """
 
 import collections
 import dataclasses
 import hashlib
 import math
+from typing import NamedTuple
 
 import apache_beam as beam
 import tensorflow as tf
 from apache_beam.metrics import Metrics
 
-from keras_sat.pictures.decode import decode_picture, picture_fault
-from keras_sat.pictures.proposals import read_boxes_file
-from keras_sat.text.vocabulary import split
+from keras_sat.data.examples import deserialize, serialize
+from keras_sat.data.record import Record
+from keras_sat.pictures.boxes import read_boxes_file
+from keras_sat.pictures.decode import decode_picture
+from keras_sat.pictures.headers import picture_fault
+from keras_sat.text.tokeniser import split as split_words
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import artifacts, beam_runner
 from pipeline.sources.base import SPLITS, UNSPLIT, Item, stable_hash
@@ -28,25 +32,24 @@ NO_CAPTION = "no caption"
 IN_NO_SPLIT = "in no split"
 
 
-def run(source, config, folder, options):
-    """Writes `folder`/SPLIT-i-of-n.tfrecord and a sidecar each.
+def generate_examples(source, config, folder, options):
+    """Writes the chunks `folder`/SPLIT-i-of-n.tfrecord with a sidecar each.
 
-    The sidecar: {"images": int, "failures": [{"id", "stage", "error"}], "contents": {id: hash of its pixels}}, and where
-    leaks were taken out, "leaked": [their hashes]. `error` is `reason: detail`; a failure with a "caption" left only that
-    caption out.
+    The sidecar is {"images": int, "failures": [{"id", "stage", "error"}], "contents": {id: hash of
+    its pixels}}. If leaks were removed, their hashes are in "leaked". `error` is `reason: detail`.
+    A failure with a "caption" left out only that caption.
 
     Args:
-        source: a `pipeline.sources.Source`. config: a `keras_sat.config.Prepare`. options: Beam's.
+        source: a `pipeline.sources.base.Source`.
+        config: a `keras_sat.config.Prepare`.
+        folder: where the chunks are written.
+        options: Beam's options.
+
     Raises:
-        UserError: no image at all, more unusable ones than `config.max_failures` allows, or pictures to be stored smaller
-            than the CNN takes them.
+        UserError: there is no image, more of them are unusable than `config.max_failures` allows,
+            or pictures would be stored smaller than the CNN takes them.
     """
-    needed = max(config.encoder.pixels, config.proposals.image_size or 0)
-    needed = math.ceil(needed * 256 / 224) if config.encoder.resize == "crop" else needed
-    if config.picture_size and config.picture_size < needed:
-        raise UserError(
-            f"picture_size: {config.picture_size} is less than the {needed} pixels that the CNN takes; raise it"
-        )
+    _check_picture_size(config)
 
     def build(pipeline):
         items = (
@@ -56,7 +59,7 @@ def run(source, config, folder, options):
             | "List" >> beam.FlatMap(source.list_items)
             | "Id" >> beam.Map(lambda item: (item.id.encode(errors="surrogateescape"), item))
             | "ById" >> beam.GroupByKey()
-            | "Merge" >> beam.FlatMapTuple(lambda _, parts: merge(list(parts)))
+            | "Merge" >> beam.FlatMapTuple(lambda _, parts: merge(parts))
         )
         counts = (
             items
@@ -65,290 +68,390 @@ def run(source, config, folder, options):
         )
         (
             items
-            | "Assign" >> beam.Map(_assign, beam.pvalue.AsDict(counts), config.chunk_images)
+            | "Assign" >> beam.Map(_assign_chunk, beam.pvalue.AsDict(counts), config.chunk_images)
             | "Chunks" >> beam.GroupByKey()
             | "Load" >> beam.ParDo(LoadChunk(source, config, folder))
         )
 
-    beam_runner.run(build, options, "reading", folder)
-    _keep_apart(folder, options)
+    beam_runner.run_job(build, options, "reading", folder)
+    _remove_leaks(folder, options)
     _check_failures(artifacts.finished_chunks(folder), config)
 
 
+def _check_picture_size(config):
+    needed = max(config.encoder.pixels, config.proposals.image_size or 0)
+    if config.encoder.resize == "crop":
+        needed = math.ceil(needed * 256 / 224)
+    if config.picture_size and config.picture_size < needed:
+        raise UserError(
+            f"picture_size: {config.picture_size} is less than the {needed} pixels "
+            "that the CNN takes; raise it"
+        )
+
+
 def merge(parts):
-    """One `Item` of what several places say of an image, and items with a fault for what of it is not taken."""
-    parts = sorted(
-        parts, key=lambda part: (part.order, part.split, part.path, part.captions, part.fault)
-    )
-    yield from (part for part in parts if part.fault)
-    parts = [part for part in parts if not part.fault]
-    splits = [split for split in SPLITS if split in {part.split for part in parts}]
-    paths = sorted({part.path for part in parts if part.path})
-    split = (
-        splits[-1]
-        if splits
-        else max([part.otherwise for part in parts if part.otherwise], default=UNSPLIT)
-    )
+    """Merges what several places of a corpus say of one image.
+
+    Args:
+        parts: `Item`s of one id.
+
+    Yields:
+        The merged `Item`, and `Item`s with a fault for what is left out of it.
+    """
+    good = []
+    for part in sorted(parts, key=_merge_order):
+        if part.fault:
+            yield part
+        else:
+            good.append(part)
+    if not good:
+        return
+    id = good[0].id
+    found = {part.split for part in good}
+    splits = [split for split in SPLITS if split in found]
+    paths = sorted({part.path for part in good if part.path})
+    if splits:
+        split = splits[-1]
+    else:
+        split = max([part.otherwise for part in good if part.otherwise], default=UNSPLIT)
     if len(paths) > 1:
-        yield Item(parts[0].id, split, fault=f"duplicate id: {', '.join(paths)}")
+        yield Item(id, split, fault=f"duplicate id: {', '.join(paths)}")
         return
     for other in splits[:-1]:
-        yield Item(parts[0].id, other, fault=f"{TWO_SPLITS}: kept in {split} only")
+        yield Item(id, other, fault=f"{TWO_SPLITS}: kept in {split} only")
     captions = {}
-    for part in parts:
-        if part.captions and captions.setdefault(part.order, part.captions) is not part.captions:
-            yield Item(
-                part.id,
-                split,
-                captions=part.captions,
-                fault=f"duplicate caption id: {part.order[-1]}",
-            )
-    if parts:
-        yield Item(parts[0].id, split, "".join(paths), sum(captions.values(), ()))
+    for part in good:
+        if not part.captions:
+            continue
+        if part.order in captions:
+            fault = f"duplicate caption id: {part.order[-1]}"
+            yield Item(id, split, captions=part.captions, fault=fault)
+        else:
+            captions[part.order] = part.captions
+    yield Item(id, split, "".join(paths), sum(captions.values(), ()))
 
 
-def _assign(item, counts, chunk_images):
+def _merge_order(item):
+    return item.order, item.split, item.path, item.captions, item.fault
+
+
+def _assign_chunk(item, counts, chunk_images):
+    """(the name of the item's chunk, the item)."""
     chunks = -(-counts[item.split] // chunk_images)
-    return f"{item.split}-{stable_hash(item.id) % chunks:05d}-of-{chunks:05d}", item
+    number = stable_hash(item.id) % chunks
+    return f"{item.split}-{number:05d}-of-{chunks:05d}", item
+
+
+def _chunk_order(item):
+    return stable_hash(item.id), item.id, item.fault, item.captions
+
+
+class Loaded(NamedTuple):
+    """A loaded and checked image.
+
+    Attributes:
+        record: its `Record`.
+        failures: the failures of single captions, which the record lacks.
+        content: the hash of its pixels.
+    """
+
+    record: Record
+    failures: list
+    content: str
 
 
 class LoadChunk(beam.DoFn):
     """Loads and checks the images of one chunk and writes it, unless an earlier run has."""
 
     def __init__(self, source, config, folder):
-        self._source, self._config, self._folder = source, config, folder
+        self._source = source
+        self._config = config
+        self._folder = folder
 
     def setup(self):
+        self._boxes = None
         proposals = self._config.proposals
-        self._boxes = read_boxes_file(proposals.file, proposals.most) if proposals.file else None
+        if proposals.file:
+            self._boxes = read_boxes_file(proposals.file, proposals.most)
 
     def process(self, element):
-        from keras_sat.data.examples import serialize
-
         name, items = element
         path = f"{self._folder}/{name}.tfrecord"
         if tf.io.gfile.exists(artifacts.sidecar_of(path)):
             return
-        records, failures, contents = [], [], {}
-        for item in sorted(
-            items, key=lambda item: (stable_hash(item.id), item.id, item.fault, item.captions)
-        ):
+        records = []
+        failures = []
+        contents = {}
+        for item in sorted(items, key=_chunk_order):
             try:
-                record, dropped, content = self._load(item)
-                failures += dropped
-                if self._boxes is not None:
-                    record = dataclasses.replace(record, proposals=self._boxes_of(item.id))
+                loaded = self._load(item)
+                failures += loaded.failures
+                record = self._with_boxes(loaded.record)
                 records.append(serialize(record))
-                contents[item.id] = content
-                Metrics.counter("ExampleGen", "captions").inc(len(record.captions))
+                contents[item.id] = loaded.content
+                _count("captions", len(record.captions))
             except (UserError, OSError, tf.errors.OpError, UnicodeEncodeError) as error:
                 left_out = item.captions[0] if item.fault and item.captions else None
                 failures.append(_failure(item.id, _reason(error), left_out))
-            Metrics.counter("ExampleGen", "images_read").inc()
+            _count("images_read")
         for failure in failures:
-            Metrics.counter("ExampleGen", f"failed: {failure['error'].partition(':')[0]}").inc()
-        Metrics.counter("ExampleGen", "images_kept").inc(len(records))
-        artifacts.write_chunk(
-            path, records, {"images": len(records), "failures": failures, "contents": contents}
-        )
+            _count(f"failed: {_reason_of(failure)}")
+        _count("images_kept", len(records))
+        sidecar = {"images": len(records), "failures": failures, "contents": contents}
+        artifacts.write_chunk(path, records, sidecar)
 
-    def _boxes_of(self, name):
-        if name not in self._boxes:
+    def _with_boxes(self, record):
+        """The record with its boxes from the file of boxes, if there is one."""
+        if self._boxes is None:
+            return record
+        if record.source_id not in self._boxes:
             raise UserError(f"no boxes: not in {self._config.proposals.file}")
-        return self._boxes[name]
+        return dataclasses.replace(record, proposals=self._boxes[record.source_id])
 
     def _load(self, item):
-        """(the checked record, failures of single captions, hash of the pixels)."""
+        """The item as `Loaded`.
+
+        Raises:
+            UserError: it cannot be used.
+            OSError: its picture cannot be read.
+            tf.errors.OpError: its picture cannot be decoded.
+            UnicodeEncodeError: its id is not UTF-8.
+        """
         if item.fault:
             raise UserError(item.fault)
         if item.split == UNSPLIT:
             raise UserError(f"{IN_NO_SPLIT}: the corpus lists it in none")
         record = self._source.load(item)
         record.source_id.encode()
-        picture = self._picture(record.encoded)
+        picture = self._decode(record.encoded)
         content = hashlib.sha256(str(picture.shape).encode() + picture.tobytes())
-        if (size := self._config.picture_size) and min(picture.shape[:2]) > size:
+        size = self._config.picture_size
+        if size and min(picture.shape[:2]) > size:
             picture = _shrunk(picture, size)
-            record = dataclasses.replace(
-                record, encoded=tf.io.encode_jpeg(picture, quality=95).numpy()
-            )
-        kept, dropped = {}, []
-        for index, (caption, error) in enumerate(
-            check_captions(record.captions, self._config.max_words)
-        ):
-            if error:
-                dropped.append(_failure(item.id, error, record.captions[index]))
-            else:
-                kept[index] = caption
-        if not kept:
-            raise UserError(
-                f"{NO_CAPTION}: {'; '.join(f['error'] for f in dropped) or 'the corpus has none for it'}"
-            )
-        places = {index: place for place, index in enumerate(kept)}
-        phrases = [
-            dataclasses.replace(p, caption=places[p.caption])
-            for p in record.phrases
-            if p.caption in places
-        ]
-        record = dataclasses.replace(
-            record,
-            captions=tuple(kept.values()),
-            phrases=tuple(phrases),
-            height=picture.shape[0],
-            width=picture.shape[1],
-        )
-        return record, dropped, content.hexdigest()[:16]
+            encoded = tf.io.encode_jpeg(picture, quality=95).numpy()
+            record = dataclasses.replace(record, encoded=encoded)
+        height, width, _ = picture.shape
+        record = dataclasses.replace(record, height=height, width=width)
+        record, failures = _with_usable_captions(record, self._config.max_words)
+        return Loaded(record, failures, content.hexdigest()[:16])
 
-    def _picture(self, encoded):
-        """Decoded pixels, once the header says that they can be had."""
-        if fault := picture_fault(encoded, self._config.max_pixels).numpy().decode():
+    def _decode(self, encoded):
+        """The pixels, decoded only if the picture's header allows it."""
+        fault = picture_fault(encoded, self._config.max_pixels).numpy().decode()
+        if fault:
             raise UserError(fault)
         return decode_picture(encoded).numpy()
+
+
+def _count(name, number=1):
+    Metrics.counter("ExampleGen", name).inc(number)
 
 
 def _shrunk(picture, size):
     """uint8 [H, W, 3] with its shorter side of `size` pixels."""
     scale = size / min(picture.shape[:2])
-    smaller = tf.image.resize(
-        picture, [round(side * scale) for side in picture.shape[:2]], antialias=True
-    )
+    shape = [round(side * scale) for side in picture.shape[:2]]
+    smaller = tf.image.resize(picture, shape, antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8).numpy()
+
+
+def _with_usable_captions(record, max_words):
+    """(the record with only its usable captions and their phrases, failures of the others).
+
+    Raises:
+        UserError: no caption is usable.
+    """
+    captions = []
+    places = {}  # {index of a caption in the corpus: its index among the usable ones}
+    failures = []
+    for index, (caption, error) in enumerate(check_captions(record.captions, max_words)):
+        if error:
+            failures.append(_failure(record.source_id, error, record.captions[index]))
+        else:
+            places[index] = len(captions)
+            captions.append(caption)
+    if not captions:
+        errors = "; ".join(failure["error"] for failure in failures)
+        raise UserError(f"{NO_CAPTION}: {errors or 'the corpus has none for it'}")
+    phrases = []
+    for phrase in record.phrases:
+        if phrase.caption in places:
+            phrases.append(dataclasses.replace(phrase, caption=places[phrase.caption]))
+    record = dataclasses.replace(record, captions=tuple(captions), phrases=tuple(phrases))
+    return record, failures
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
 def _count_words(captions):
-    return split(captions).row_lengths()
+    return split_words(captions).row_lengths()
 
 
 def check_captions(captions, max_words):
-    """[(caption with single spaces, None) or (None, why it cannot be used)]."""
-    clean = [
-        " ".join(caption.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
-        for caption in captions
-    ]
+    """Checks captions as they are found in a corpus; bytes that are not UTF-8 are surrogates.
+
+    Args:
+        captions: the captions of one image.
+        max_words: the most words that a caption may have.
+
+    Returns:
+        [(caption with single spaces, None) or (None, why it cannot be used)].
+    """
+    clean = []
+    for caption in captions:
+        text = caption.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        clean.append(" ".join(text.split()))
+    numbers = _count_words(clean).numpy() if clean else []
     checked = []
-    for caption, found, words in zip(captions, clean, _count_words(clean).numpy() if clean else []):
-        error = None
+    for caption, text, words in zip(captions, clean, numbers):
         if any("\ud800" <= character <= "\udfff" for character in caption):
-            error = "caption not UTF-8: save the captions file as UTF-8"
+            checked.append((None, "caption not UTF-8: save the captions file as UTF-8"))
         elif not words:
-            error = "caption empty: no words"
+            checked.append((None, "caption empty: no words"))
         elif words > max_words:
             error = f"caption too long: {words} words, max_words is {max_words}"
-        checked.append((None, error) if error else (found, None))
+            checked.append((None, error))
+        else:
+            checked.append((text, None))
     return checked
 
 
 def _reason(error):
+    """An exception as `reason: detail`."""
     if isinstance(error, FileNotFoundError):
         return f"{MISSING}: {error.filename or error}"
     if isinstance(error, tf.errors.OpError):
-        # The one line of TensorFlow's message that is about the picture: above it the call stack, below it the graph.
-        return f"not decodable: {error.message.partition('[[{{node')[0].strip().splitlines()[-1]}"
+        # One line of TensorFlow's message is about the picture. The lines above it are the call
+        # stack, what follows it is about the graph.
+        about_picture = error.message.partition("[[{{node")[0]
+        return f"not decodable: {about_picture.strip().splitlines()[-1]}"
     if isinstance(error, UnicodeEncodeError):
         return "id not UTF-8: rename the picture"
-    return str(error) if isinstance(error, UserError) else f"not readable: {error}"
+    if isinstance(error, UserError):
+        return str(error)
+    return f"not readable: {error}"
 
 
 def _failure(id, error, caption=None):
+    """A failure as sidecars hold it."""
     failure = {"id": id, "stage": "ExampleGen", "error": " ".join(error.split())[:300]}
-    failure |= {} if caption is None else {"caption": caption[:200]}
-    # What is not UTF-8 can be read, but not be written as it is.
-    return {
-        key: text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        for key, text in failure.items()
-    }
+    if caption is not None:
+        failure["caption"] = caption[:200]
+    # Bytes that are not UTF-8 can be read, but must be escaped to be written.
+    for key, text in failure.items():
+        encoded = text.encode(errors="surrogateescape")
+        failure[key] = encoded.decode(errors="backslashreplace")
+    return failure
 
 
-def _keep_apart(folder, options):
-    """Pictures of equal content in two splits stay only in the later of train, val, test: what is measured on is kept."""
+def _reason_of(failure):
+    return failure["error"].partition(":")[0]
 
-    def contents(chunk):
-        for id, content in artifacts.read_json(artifacts.sidecar_of(chunk))["contents"].items():
-            yield content, (id, chunk)
 
-    def leaks(_, places):
-        places = sorted(places)
-        kept = max((artifacts.split_of(chunk) for _, chunk in places), key=SPLITS.index)
-        other = min(id for id, chunk in places if artifacts.split_of(chunk) == kept)
-        for id, chunk in places:
-            if artifacts.split_of(chunk) != kept:
-                yield chunk, (id, f"{LEAK}: also {other} in {kept}, kept there")
+def _remove_leaks(folder, options):
+    """Removes pictures of equal content from all splits but one.
+
+    They stay in the latest of train, val and test, so that the images that are measured on are
+    kept.
+    """
 
     def build(pipeline):
         (
             pipeline
             | beam.Create(list(artifacts.finished_chunks(folder)))
             | beam.Reshuffle()
-            | "Contents" >> beam.FlatMap(contents)
+            | "Contents" >> beam.FlatMap(_contents_of)
             | "ByContent" >> beam.GroupByKey()
-            | "Leaks" >> beam.FlatMapTuple(leaks)
+            | "Leaks" >> beam.FlatMapTuple(_find_leaks)
             | "ByChunk" >> beam.GroupByKey()
-            | "Rewrite" >> beam.MapTuple(_rewrite)
+            | "Rewrite" >> beam.MapTuple(_remove_from_chunk)
         )
 
-    beam_runner.run(build, options, "comparing")
+    beam_runner.run_job(build, options, "comparing")
 
 
-def _rewrite(chunk, leaks):
-    """The chunk once more, without these images. Killed between its two files, the old sidecar names the leak again."""
-    from keras_sat.data.examples import deserialize
+def _contents_of(chunk):
+    """Yields (content, (id, chunk)) of each image of a chunk."""
+    sidecar = artifacts.read_json(artifacts.sidecar_of(chunk))
+    for id, content in sidecar["contents"].items():
+        yield content, (id, chunk)
 
-    leaks, sidecar = dict(leaks), artifacts.read_json(artifacts.sidecar_of(chunk))
-    records = [
-        record
-        for record in artifacts.read_records(chunk)
-        if deserialize(record).source_id not in leaks
-    ]
-    sidecar["failures"] += [_failure(id, error) for id, error in sorted(leaks.items())]
-    sidecar["leaked"] = sidecar.get("leaked", []) + [
-        sidecar["contents"][id] for id in sorted(leaks)
-    ]
-    sidecar["contents"] = {
-        id: content for id, content in sidecar["contents"].items() if id not in leaks
-    }
-    artifacts.write_chunk(chunk, records, {**sidecar, "images": len(records)})
+
+def _find_leaks(_, places):
+    """Yields (chunk, (id, error)) of each image to remove among those of equal content."""
+    places = sorted(places)
+    kept = max((artifacts.split_of(chunk) for _, chunk in places), key=SPLITS.index)
+    other = min(id for id, chunk in places if artifacts.split_of(chunk) == kept)
+    for id, chunk in places:
+        if artifacts.split_of(chunk) != kept:
+            yield chunk, (id, f"{LEAK}: also {other} in {kept}, kept there")
+
+
+def _remove_from_chunk(chunk, leaks):
+    """Rewrites a chunk without the leaked images [(id, error)].
+
+    If the job is killed after the chunk's file is replaced and before its sidecar is, the old
+    sidecar reports the leak again.
+    """
+    leaks = dict(leaks)
+    leaked = sorted(leaks)
+    records = []
+    for serialized in artifacts.read_records(chunk):
+        if deserialize(serialized).source_id not in leaks:
+            records.append(serialized)
+    sidecar = artifacts.read_json(artifacts.sidecar_of(chunk))
+    contents = sidecar["contents"]
+    sidecar["images"] = len(records)
+    sidecar["failures"] += [_failure(id, leaks[id]) for id in leaked]
+    sidecar["leaked"] = sidecar.get("leaked", []) + [contents[id] for id in leaked]
+    sidecar["contents"] = {id: content for id, content in contents.items() if id not in leaks}
+    artifacts.write_chunk(chunk, records, sidecar)
+
+
+def _of_images(failures):
+    """The failures that left out an image or a line, not only a caption."""
+    return [failure for failure in failures if "caption" not in failure]
 
 
 def _check_failures(chunks, config):
-    images = sum(sidecar["images"] for sidecar in chunks.values())
-    failures = [
-        failure
-        for sidecar in chunks.values()
-        for failure in sidecar["failures"]
-        if "caption" not in failure
-    ]
+    images = 0
+    failures = []
+    for sidecar in chunks.values():
+        images += sidecar["images"]
+        failures += _of_images(sidecar["failures"])
     counted = [failure for failure in failures if not failure["error"].startswith(IN_NO_SPLIT)]
-    if not images and not counted:
+    total = images + len(counted)
+    if not total:
+        reasons = f" ({_reasons(failures)})" if failures else ""
+        raise UserError(f"{config.source}: no image found{reasons}")
+    if len(counted) > config.max_failures * total:
         raise UserError(
-            f"{config.source}: no image found{f' ({_reasons(failures)})' if failures else ''}"
-        )
-    if len(counted) > config.max_failures * (images + len(counted)):
-        raise UserError(
-            f"{len(counted)} of {images + len(counted)} images and lines are unusable, more than max_failures "
-            f"{config.max_failures:g} allows ({_reasons(counted)}); the first: {counted[0]['id']}: {counted[0]['error']}"
+            f"{len(counted)} of {total} images and lines are unusable, more than max_failures "
+            f"{config.max_failures:g} allows ({_reasons(counted)}); "
+            f"the first: {counted[0]['id']}: {counted[0]['error']}"
         )
 
 
 def _reasons(failures):
-    counts = collections.Counter(failure["error"].partition(":")[0] for failure in failures)
+    counts = collections.Counter(_reason_of(failure) for failure in failures)
     return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
 
 
 def forget_failures(folder, others):
-    """Lets the next call read the chunks again in which an image failed, and those with the pictures that leaked.
+    """Removes the sidecars of chunks with a failed image or with one of the pictures that leaked.
+
+    The next call then reads these chunks again.
 
     Args:
-        others: a folder with what was made of these chunks, under the same names.
+        folder: the folder of the chunks.
+        others: the folder of what was made of the chunks, under the same names.
     """
     chunks = artifacts.finished_chunks(folder)
-    leaked = {content for sidecar in chunks.values() for content in sidecar.get("leaked", [])}
+    leaked = set()
+    for sidecar in chunks.values():
+        leaked.update(sidecar.get("leaked", []))
     for path, sidecar in chunks.items():
-        failed = any("caption" not in failure for failure in sidecar["failures"])
-        if failed or leaked & set(sidecar["contents"].values()):
-            for name in (
-                artifacts.sidecar_of(path),
-                f"{others}/{artifacts.sidecar_of(path).rsplit('/', 1)[-1]}",
-            ):
+        if _of_images(sidecar["failures"]) or leaked & set(sidecar["contents"].values()):
+            note = artifacts.sidecar_of(path)
+            for name in (note, f"{others}/{artifacts.name_of(note)}"):
                 if tf.io.gfile.exists(name):
                     tf.io.gfile.remove(name)

@@ -1,8 +1,12 @@
-"""SchemaGen: what a data set is expected to be, to be reviewed by a person and given back with `--set schema=FILE`.
+"""SchemaGen: what a data set is expected to be.
 
-splits:
-  train: {images: [5400, 6600], captions_an_image: [5, 5], words_a_caption: [1, 78], …}     least and most
-failures: {picture missing: 0, …}     the most of each reason, over all splits; reasons not named here are not limited
+A person may review the inferred schema and give it back with `--set schema=FILE`. It is YAML:
+
+splits:    {train: {images: [5400, 6600], captions_an_image: [5, 5], …}}
+failures:  {picture missing: 0, …}
+
+`splits` gives the least and the most of each statistic. `failures` gives the most of each reason,
+over all splits. Reasons that it does not name are not limited.
 """
 
 import yaml
@@ -12,27 +16,33 @@ from pipeline.preparation.example_gen import LEAK, MISSING, NO_CAPTION, TWO_SPLI
 from pipeline.preparation.statistics_gen import RANGES
 from pipeline.sources.base import SPLITS
 
-# What no corpus should have, whatever its size: without a reviewed schema, one of them is an anomaly.
+# What no corpus should have, whatever its size. Without a reviewed schema, one such failure is an
+# anomaly.
 NEVER = (LEAK, TWO_SPLITS, MISSING, NO_CAPTION)
 
 
 def infer(statistics):
-    """A schema that these statistics keep, with room for a corpus that grows: the start of a review.
+    """A schema that these statistics satisfy, with room for a growing corpus.
 
     Args:
-        statistics: of `statistics_gen.summarise`.
+        statistics: what `statistics_gen.summarise` returns.
     """
     splits = {}
     for split in SPLITS:
         if split in statistics:
-            found = statistics[split]
-            images, (_, most_words) = found["images"], found["words_a_caption"]
-            splits[split] = {key: found[key] for key in RANGES} | {
-                "images": [images * 9 // 10, images * 11 // 10 + 1],
-                "words_a_caption": [1, 2 * most_words],
-                "unknown_share": [0.0, max(0.1, 2 * found["unknown_share"])],
-            }
+            splits[split] = _bounds(statistics[split])
     return {"splits": splits, "failures": dict.fromkeys(NEVER, 0)}
+
+
+def _bounds(found):
+    """{statistic: [least, most]} for one split's statistics."""
+    images = found["images"]
+    _, most_words = found["words_a_caption"]
+    bounds = {key: found[key] for key in RANGES}
+    bounds["images"] = [images * 9 // 10, images * 11 // 10 + 1]
+    bounds["words_a_caption"] = [1, 2 * most_words]
+    bounds["unknown_share"] = [0.0, max(0.1, 2 * found["unknown_share"])]
+    return bounds
 
 
 def to_yaml(schema):
@@ -43,44 +53,40 @@ def load(path):
     """Reads a schema.
 
     Raises:
-        UserError: a file that is none, naming the key.
+        UserError: the file is not a schema; the message names the key.
     """
     try:
         with open(path, encoding="utf-8") as file:
             schema = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot read the schema ({error})") from error
-    if (
-        not isinstance(schema, dict)
-        or set(schema) != {"splits", "failures"}
-        or not _sections(schema)
-    ):
+    if not _has_sections(schema):
         raise UserError(
-            f"{path}: a schema has the sections `splits` and `failures`, see pipeline/schema_gen.py"
+            f"{path}: a schema has the sections `splits` and `failures`, "
+            "see pipeline/preparation/schema_gen.py"
         )
-    known = {*RANGES, "images", "unknown_share"}
     for split, expected in schema["splits"].items():
         for key, bounds in expected.items():
-            if split not in SPLITS or key not in known:
-                raise UserError(
-                    f"{path}: splits.{split}.{key}: unknown; splits: {', '.join(SPLITS)}; keys: {', '.join(known)}"
-                )
-            if (
-                not isinstance(bounds, list)
-                or len(bounds) != 2
-                or not all(isinstance(each, int | float) for each in bounds)
-            ):
-                raise UserError(
-                    f"{path}: splits.{split}.{key}: expected [least, most], got {bounds!r}"
-                )
+            _check_bounds(path, split, key, bounds)
     for reason, most in schema["failures"].items():
         if not isinstance(most, int):
             raise UserError(f"{path}: failures.{reason}: expected a number, got {most!r}")
     return schema
 
 
-def _sections(schema):
-    return all(
-        isinstance(each, dict)
-        for each in (schema["splits"], schema["failures"], *schema["splits"].values())
-    )
+def _has_sections(schema):
+    if not isinstance(schema, dict) or set(schema) != {"splits", "failures"}:
+        return False
+    if not isinstance(schema["splits"], dict) or not isinstance(schema["failures"], dict):
+        return False
+    return all(isinstance(expected, dict) for expected in schema["splits"].values())
+
+
+def _check_bounds(path, split, key, bounds):
+    known = {*RANGES, "images", "unknown_share"}
+    where = f"{path}: splits.{split}.{key}"
+    if split not in SPLITS or key not in known:
+        raise UserError(f"{where}: unknown; splits: {', '.join(SPLITS)}; keys: {', '.join(known)}")
+    is_pair = isinstance(bounds, list) and len(bounds) == 2
+    if not is_pair or not all(isinstance(each, int | float) for each in bounds):
+        raise UserError(f"{where}: expected [least, most], got {bounds!r}")

@@ -1,6 +1,6 @@
-"""Transform: records → records with CNN features and object proposals, chunk by chunk, then chunks → shards.
+"""Transform: adds CNN features and object proposals to records, then joins chunks to shards.
 
-No picture or feature is shuffled: what travels between workers are file names.
+No picture or feature is shuffled. Only file names travel between workers.
 """
 
 import dataclasses
@@ -9,35 +9,53 @@ import zlib
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
-from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
-from keras_sat.encoder import scenes_cnn  # noqa: F401  registers its layers, also where a worker loads the encoder
-from keras_sat.encoder.cnn import (
-    PICTURES,
-    dequantise,
-    picture_inputs,
-    quantise,
-    random_crop,
-)
+from keras_sat.data.examples import deserialize, serialize
+from keras_sat.data.quantisation import dequantise, quantise
+from keras_sat.encoder import scenes_cnn  # noqa: F401  registers its layers for the workers
+from keras_sat.encoder.inputs import PICTURES, picture_inputs, random_crop
 from pipeline.preparation import artifacts, beam_runner
 from pipeline.sources.base import SPLITS
 
 _CNN_BATCH = 32
 
 
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """A chunk on its way through the CNNs.
+
+    Attributes:
+        path: the chunk's file.
+        records: its `Record`s.
+        maps: {name of an encoder: its pictures uint8 [n, S, S, 3], or its features [n, h, w, D]
+            once the CNN has run}. There are more pictures than records if other views of the
+            records' pictures follow.
+    """
+
+    path: str
+    records: list
+    maps: dict
+
+
 def add_features(chunks, encoders, config, folder, options):
     """Runs the CNN over chunks of ExampleGen; each becomes a chunk of the same name in `folder`.
 
-    Its sidecar: {"images", "records" (bytes), "maps": {input: {"shape", "squared_error", "squared_norm" (of the
-    quantisation)}}}.
+    Its sidecar is {"images", "records" (their bytes), "maps": {input: {"shape", "squared_error",
+    "squared_norm"}}}. The errors are those of the quantisation.
 
     Args:
-        chunks: {chunk file: sidecar}. config: a `keras_sat.config.Prepare`.
-        encoders: {"features": the saved encoder}, and "region_features" where the proposals ask for a larger picture.
+        chunks: {chunk file: sidecar}.
+        encoders: {"features": the saved encoder's path}, and "region_features" if the proposals ask
+            for a larger picture.
+        config: a `keras_sat.config.Prepare`.
+        folder: where the new chunks are written.
+        options: Beam's options.
     """
-    done = {path.rsplit("/", 1)[-1] for path in artifacts.finished_chunks(folder)}
-    waiting = [path for path in chunks if path.rsplit("/", 1)[-1] not in done]
+    done = {artifacts.name_of(path) for path in artifacts.finished_chunks(folder)}
+    waiting = [path for path in chunks if artifacts.name_of(path) not in done]
+    images = sum(sidecar["images"] for sidecar in chunks.values())
 
     def build(pipeline):
         pictures = (
@@ -56,118 +74,166 @@ def add_features(chunks, encoders, config, folder, options):
             )
         pictures | "Write" >> beam.Map(_write, config, folder)
 
-    beam_runner.run(
-        build, options, "features", folder, sum(sidecar["images"] for sidecar in chunks.values())
-    )
+    beam_runner.run_job(build, options, "features", folder, images)
 
 
-def _decode(chunk, config, encoders):
-    """{"chunk", "records" with their proposals, and by name the pictures of which features are to be made}.
-
-    Other views of training pictures follow them: all mirror images, then all first cut-outs, and so on.
-    """
-    from keras_sat.data.examples import deserialize
-
+def _decode(path, config, encoders):
+    """The `Chunk` of a file, with the records' proposals and the pictures of each encoder."""
     encoder = {"image_size": config.encoder.pixels, "resize": config.encoder.resize}
-    regions = None if config.proposals.method == "none" else dataclasses.asdict(config.proposals)
-    names = [PICTURES[name] for name in encoders] + (["boxes", "scores"] if regions else [])
-    records = list(map(deserialize, artifacts.read_records(chunk)))
-    images = [
-        picture_inputs(record.encoded, names, encoder, regions, record.proposals)
-        for record in records
-    ]
-    if regions:
-        proposals = [(image["boxes"][: len(image["scores"])], image["scores"]) for image in images]
-        records = [
-            dataclasses.replace(record, proposals=each) for record, each in zip(records, proposals)
-        ]
+    names = [PICTURES[name] for name in encoders]
+    regions = None
+    if config.proposals.method != "none":
+        regions = dataclasses.asdict(config.proposals)
+        names += ["boxes", "scores"]
+    records = [deserialize(serialized) for serialized in artifacts.read_records(path)]
+    inputs = []
+    for index, record in enumerate(records):
+        found = picture_inputs(record.encoded, names, encoder, regions, record.proposals)
+        if regions:
+            boxes = found["boxes"][: len(found["scores"])]
+            records[index] = dataclasses.replace(record, proposals=(boxes, found["scores"]))
+        inputs.append(found)
     sizes = {"features": config.encoder.pixels, "region_features": config.proposals.image_size}
-    pictures = {
-        name: np.reshape([image[PICTURES[name]] for image in images], [-1, size, size, 3]).astype(
-            np.uint8
-        )
-        for name, size in sizes.items()
-        if name in encoders
-    }
-    if artifacts.split_of(chunk) == "train":
-        views = [pictures["features"], *[pictures["features"][:, :, ::-1]] * config.mirror]
-        for number in range(config.crops):
-            crops = [
-                random_crop(record.encoded, encoder, _seed(config, record, number))
-                for record in records
-            ]
-            views.append(np.stack(crops)[:, :, :: 1 if number % 2 else -1])
-        pictures["features"] = np.concatenate(views)
-    return {"chunk": chunk, "records": records, **pictures}
+    pictures = {}
+    for name in encoders:
+        size = sizes[name]
+        stacked = np.reshape([found[PICTURES[name]] for found in inputs], [-1, size, size, 3])
+        pictures[name] = stacked.astype(np.uint8)
+    if artifacts.split_of(path) == "train":
+        pictures["features"] = _with_views(pictures["features"], records, config, encoder)
+    return Chunk(path, records, pictures)
 
 
-def _seed(config, record, number):
-    return [config.seed, zlib.crc32(record.source_id.encode()), number]
+def _with_views(pictures, records, config, encoder):
+    """The pictures, followed by all their horizontal flips, all first crops, all second crops, …
+
+    The first crop, the third one and so on are flipped as well.
+
+    Args:
+        pictures: uint8 [n, S, S, 3].
+        records: the n `Record`s.
+        config: a `keras_sat.config.Prepare`.
+        encoder: as in `keras_sat.encoder.cnn.random_crop`.
+
+    Returns:
+        uint8 [n · views, S, S, 3].
+    """
+    views = [pictures]
+    if config.mirror:
+        views.append(pictures[:, :, ::-1])
+    for number in range(config.crops):
+        crops = []
+        for record in records:
+            seed = [config.seed, zlib.crc32(record.source_id.encode()), number]
+            crops.append(random_crop(record.encoded, encoder, seed))
+        stacked = np.stack(crops)
+        views.append(stacked[:, :, ::-1] if number % 2 == 0 else stacked)
+    return np.concatenate(views)
 
 
 def _take(chunk, name):
-    """What the CNN is to see, beside all else: nothing is shuffled before the chunk is written."""
-    return {key: value for key, value in chunk.items() if key != name}, chunk[name]
+    """(the chunk without these pictures, the pictures): the key and the input of the CNN.
+
+    The chunk travels along with the pictures, so that nothing is shuffled before it is written.
+    """
+    others = {key: pictures for key, pictures in chunk.maps.items() if key != name}
+    return dataclasses.replace(chunk, maps=others), chunk.maps[name]
 
 
 def _put(element, name):
+    """The chunk with the features that the CNN made of its pictures."""
     chunk, prediction = element
-    return chunk | {name: prediction.inference}
+    return dataclasses.replace(chunk, maps=chunk.maps | {name: prediction.inference})
 
 
 class EncoderHandler(TFModelHandlerNumpy):
-    """The saved encoder as one graph for any number of pictures: Keras would trace one anew for each and in each thread."""
+    """The saved encoder as one graph for any number of pictures.
+
+    Keras would trace a graph for each number of pictures and in each thread.
+    """
 
     def load_model(self):
         model = super().load_model()
-        return tf.function(
-            lambda pictures: model(pictures, training=False),
-            input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)],
-        )
+        spec = tf.TensorSpec(model.input_shape, tf.uint8)
+        return tf.function(lambda pictures: model(pictures, training=False), input_signature=[spec])
 
 
 def _infer(encoder, batch, inference_args, model_id=None):
-    """A chunk is one element, so that its bytes do not depend on how Beam bundles; the CNN sees it in fixed batches."""
-    from apache_beam.ml.inference.base import PredictionResult
+    """Yields the features of each chunk's pictures.
 
-    for images in batch:
-        parts = [
-            encoder(images[i : i + _CNN_BATCH]).numpy()
-            for i in range(0, len(images) or 1, _CNN_BATCH)
-        ]
+    A chunk is one element, and the CNN sees it in batches of a fixed size. Its bytes therefore do
+    not depend on how Beam bundles elements.
+    """
+    for pictures in batch:
+        parts = []
+        for first in range(0, max(len(pictures), 1), _CNN_BATCH):
+            parts.append(encoder(pictures[first : first + _CNN_BATCH]).numpy())
         yield PredictionResult(None, np.concatenate(parts))
 
 
 def _write(chunk, config, folder):
-    from keras_sat.data.examples import MAPS, serialize
+    """Writes a chunk with features and its sidecar."""
+    count = len(chunk.records)
+    made = _by_field(chunk.maps, count)
+    maps = {}
+    for name in chunk.maps:
+        shape = list(made[name].shape[1:])
+        maps[name] = {"shape": shape, "squared_error": 0.0, "squared_norm": 0.0}
+    serialized = []
+    for index, record in enumerate(chunk.records):
+        changes = {}
+        if not config.keep_pictures:
+            changes["encoded"] = b""
+        for name, features in made.items():
+            stored = _quantised(features[index], config.encoder.quantisation)
+            changes[name] = stored
+            if name in maps:
+                error, norm = _squared_error(features[index], stored)
+                maps[name]["squared_error"] += error
+                maps[name]["squared_norm"] += norm
+        serialized.append(serialize(dataclasses.replace(record, **changes)))
+    size = sum(len(each) for each in serialized)
+    sidecar = {"images": count, "records": size, "maps": maps}
+    artifacts.write_chunk(f"{folder}/{artifacts.name_of(chunk.path)}", serialized, sidecar)
 
-    serialized, count = [], len(chunk["records"])
-    made = {name: chunk[name] for name in MAPS if name in chunk}
-    maps = {
-        name: {"shape": list(each.shape[1:]), "squared_error": 0.0, "squared_norm": 0.0}
-        for name, each in made.items()
-    }
-    if len(made["features"]) > count:
-        made["features"], made["mirrored_features"], *crops = np.split(
-            made["features"], len(made["features"]) // count
-        )
+
+def _by_field(maps, count):
+    """The feature maps by the record's field that holds them.
+
+    Args:
+        maps: {name: features}; those of the encoder hold all views, see `_with_views`.
+        count: the number of records.
+
+    Returns:
+        {field: [count, h, w, D]}; `cropped_features` is [count, crops, h, w, D].
+    """
+    made = dict(maps)
+    views = len(maps["features"]) // count if count else 1
+    if views > 1:
+        whole, mirrored, *crops = np.split(maps["features"], views)
+        made["features"] = whole
+        made["mirrored_features"] = mirrored
         if crops:
             made["cropped_features"] = np.stack(crops, axis=1)
-    for index, record in enumerate(chunk["records"]):
-        changes = {} if config.keep_pictures else {"encoded": b""}
-        for name, features in made.items():
-            regions = features[index].reshape(-1, features.shape[-1])
-            stored = quantise(regions, config.encoder.quantisation)
-            values, minimum, scale = (each if each is None else each.numpy() for each in stored)
-            if name in maps:
-                maps[name]["squared_error"] += float(
-                    np.sum((dequantise(values, minimum, scale).numpy() - regions) ** 2)
-                )
-                maps[name]["squared_norm"] += float(np.sum(regions**2))
-            changes[name] = values.reshape(features.shape[1:]), minimum, scale
-        serialized.append(serialize(dataclasses.replace(record, **changes)))
-    sidecar = {"images": len(serialized), "records": sum(map(len, serialized)), "maps": maps}
-    artifacts.write_chunk(f"{folder}/{chunk['chunk'].rsplit('/', 1)[-1]}", serialized, sidecar)
+    return made
+
+
+def _quantised(features, quantisation):
+    """One image's features [..., D] as a record holds them: (values [..., D], minimum, scale)."""
+    regions = features.reshape(-1, features.shape[-1])  # [L, D]
+    values, minimum, scale = quantise(regions, quantisation)
+    if minimum is not None:
+        minimum = minimum.numpy()
+        scale = scale.numpy()
+    return values.numpy().reshape(features.shape), minimum, scale
+
+
+def _squared_error(features, stored):
+    """(sum of the squared differences of stored features, sum of the squared features)."""
+    values, minimum, scale = stored
+    regions = features.reshape(-1, features.shape[-1])  # [L, D]
+    found = dequantise(values.reshape(regions.shape), minimum, scale).numpy()
+    return float(np.sum((found - regions) ** 2)), float(np.sum(regions**2))
 
 
 def write_shards(chunks, folder, shard_bytes, options):
@@ -175,38 +241,54 @@ def write_shards(chunks, folder, shard_bytes, options):
 
     Args:
         chunks: {chunk file: sidecar} of `add_features`.
+        folder: where the shards are written.
+        shard_bytes: about how many bytes of records a shard holds.
+        options: Beam's options.
+
     Returns:
         {split: [{"name", "images", "bytes", "sha256"}]}.
     """
     plan = []
-    for split in sorted({artifacts.split_of(path) for path in chunks}, key=SPLITS.index):
-        paths = [path for path in chunks if artifacts.split_of(path) == split]
-        groups = {}
-        ends = np.cumsum([chunks[path]["records"] for path in paths])
-        for path, end in zip(paths, ends):
-            if chunks[path]["images"]:
-                groups.setdefault((end - 1) // shard_bytes, []).append(path)
-        for index, members in enumerate(groups.values()):
-            plan.append((f"{folder}/{split}-{index:05d}-of-{len(groups):05d}.tfrecord", members))
-
-    def concatenate(element):
-        target, members = element
-        written = artifacts.concatenate(members, target)
-        artifacts.write_json(
-            artifacts.sidecar_of(target),
-            {"images": sum(chunks[m]["images"] for m in members), **written},
-        )
+    for split in SPLITS:
+        members = {
+            path: sidecar for path, sidecar in chunks.items() if artifacts.split_of(path) == split
+        }
+        groups = _group_by_size(members, shard_bytes)
+        for index, paths in enumerate(groups):
+            images = sum(chunks[path]["images"] for path in paths)
+            shard = f"{folder}/{split}-{index:05d}-of-{len(groups):05d}.tfrecord"
+            plan.append((shard, paths, images))
 
     def build(pipeline):
-        pipeline | beam.Create(plan) | beam.Reshuffle() | "Concatenate" >> beam.Map(concatenate)
-
-    beam_runner.run(build, options, "sharding")
-    shards = {}
-    for target, _ in plan:
-        sidecar = artifacts.sidecar_of(target)
-        name = target.rsplit("/", 1)[-1]
-        shards.setdefault(artifacts.split_of(target), []).append(
-            {"name": name, **artifacts.read_json(sidecar)}
+        (
+            pipeline
+            | beam.Create(plan)
+            | beam.Reshuffle()
+            | "Concatenate" >> beam.MapTuple(_write_shard)
         )
+
+    beam_runner.run_job(build, options, "sharding")
+    shards = {}
+    for path, _, _ in plan:
+        sidecar = artifacts.sidecar_of(path)
+        shard = {"name": artifacts.name_of(path), **artifacts.read_json(sidecar)}
+        shards.setdefault(artifacts.split_of(path), []).append(shard)
         tf.io.gfile.remove(sidecar)
     return shards
+
+
+def _group_by_size(chunks, shard_bytes):
+    """Lists of the chunks {file: sidecar} that make one shard each. Empty chunks are left out."""
+    groups = {}
+    end = 0
+    for path, sidecar in chunks.items():
+        end += sidecar["records"]
+        if sidecar["images"]:
+            groups.setdefault((end - 1) // shard_bytes, []).append(path)
+    return list(groups.values())
+
+
+def _write_shard(path, chunks, images):
+    """Writes a shard, and a sidecar that tells the main process of it."""
+    written = artifacts.concatenate(chunks, path)
+    artifacts.write_json(artifacts.sidecar_of(path), {"images": images, **written})

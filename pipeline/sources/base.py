@@ -1,22 +1,28 @@
-"""Where pictures and captions come from: one reader a corpus."""
+"""The interface of a corpus reader: the items that it lists and the records that it loads."""
 
 import abc
 import hashlib
 from dataclasses import dataclass
 
-from keras_sat.utils.errors import UserError
-
 SPLITS = ("train", "val", "test")
-UNSPLIT = "unsplit"  # what a corpus holds but gives to no split; it is named among the failures
+UNSPLIT = "unsplit"  # the split of what the corpus assigns to none; it is listed as a failure
 
 
 @dataclass(frozen=True)
 class Item:
-    """What one place of a corpus says of an image, before it is opened. Only this is shuffled; it is merged by id.
+    """What one place of a corpus says of an image before the image is opened.
 
-    split: empty where this place does not say; otherwise: the split where no place says one. captions: as found; bytes that
-    are no UTF-8 as surrogates. order: where the caption stands among the image's captions; no two have the same. fault: why
-    the image (with captions: why these) is not taken, as `reason: detail`.
+    Only items are shuffled. Items of the same id are merged.
+
+    Attributes:
+        id: the image's id.
+        split: the image's split; empty where this place does not give one.
+        path: the picture's path; empty where this place does not give one.
+        captions: as found in the corpus. Bytes that are not UTF-8 are kept as surrogates.
+        order: sort key of the caption among the image's captions. No two captions share one.
+        fault: why the image is left out, as `reason: detail`. If the item has captions, only
+            these are left out.
+        otherwise: the split of the image where no place gives one.
     """
 
     id: str
@@ -29,7 +35,10 @@ class Item:
 
 
 class Source(abc.ABC):
-    """A corpus. It is pickled to the workers, which list its partitions and load its items in parallel."""
+    """A corpus.
+
+    It is pickled to the workers, which list its partitions and load its items in parallel.
+    """
 
     @abc.abstractmethod
     def partitions(self):
@@ -41,10 +50,10 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def load(self, item):
-        """The merged item's `keras_sat.data.examples.Record`: encoded picture, captions and phrases.
+        """The merged item's `keras_sat.data.examples.Record`: encoded picture, captions, phrases.
 
         Raises:
-            OSError: where the picture cannot be read.
+            OSError: the picture cannot be read.
         """
 
     @abc.abstractmethod
@@ -54,37 +63,20 @@ class Source(abc.ABC):
 
 def stable_hash(text):
     """A 64-bit number that depends on nothing but the text."""
-    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big")
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big")
 
 
 def split_by_hash(id, shares):
-    """The split of an image whose corpus has none: a function of its id and the `config.Shares` alone."""
-    place = stable_hash(f"split {id}") / 2**64
-    return "test" if place < shares.test else "val" if place < shares.test + shares.val else "train"
+    """The split of an image whose corpus assigns none.
 
-
-def open_source(config):
-    """The reader for a `keras_sat.config.Prepare`.
-
-    Raises:
-        UserError: a source that the reader, or Beam, cannot open.
+    Args:
+        id: the image's id. The split depends on it and on the shares alone.
+        shares: a `keras_sat.config.Shares`.
     """
-    from pipeline.sources.coco import CocoSource
-    from pipeline.sources.flickr8k import Flickr8kSource
-    from pipeline.sources.flickr30k import Flickr30kSource
-    from pipeline.sources.folder import FolderSource
-    from pipeline.sources.karpathy import KarpathySource
-    from pipeline.sources.scenes import ScenesSource
-
-    readers = {
-        "scenes": ScenesSource,
-        "flickr8k": Flickr8kSource,
-        "flickr30k": Flickr30kSource,
-        "coco": CocoSource,
-        "karpathy": KarpathySource,
-        "folder": FolderSource,
-    }
-    try:
-        return readers[config.dataset](config)
-    except ValueError as error:  # Beam's: no file system for such a path
-        raise UserError(f"{config.source}: cannot be opened ({error})") from error
+    place = stable_hash(f"split {id}") / 2**64
+    if place < shares.test:
+        return "test"
+    if place < shares.test + shares.val:
+        return "val"
+    return "train"

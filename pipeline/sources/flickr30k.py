@@ -1,44 +1,50 @@
-"""Flickr30k, with the boxes of Flickr30k Entities where they are at hand.
+"""Flickr30k, with the boxes of Flickr30k Entities if the corpus has them.
 
-Reference: Young et al. 2014, "From image descriptions to visual denotations", TACL 2; Plummer et al. 2015, "Flickr30k
-Entities", ICCV.
+Reference: Young et al. 2014, "From image descriptions to visual denotations", TACL 2; Plummer et
+al. 2015, "Flickr30k Entities", ICCV.
 """
 
 import dataclasses
 import re
 import xml.etree.ElementTree as ElementTree
+from typing import NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
-from keras_sat.data.phrase import Phrase
+from keras_sat.data.record import Phrase
+from keras_sat.text.tokeniser import split as split_words
 from keras_sat.utils.errors import UserError
 from pipeline.sources import files
-from pipeline.sources.base import UNSPLIT, Item, split_by_hash
+from pipeline.sources.base import SPLITS, UNSPLIT, Item, split_by_hash
 from pipeline.sources.flickr8k import token_item
 
 FOLDERS = ("flickr30k_images/flickr30k_images", "flickr30k_images", "flickr30k-images", "images")
 CAPTIONS = ("results_20130124.token", "results.csv", "flickr30k_images/results.csv")
 ENTITIES = ("Annotations", "flickr30k_entities/Annotations")
+_CORNERS = ("ymin", "xmin", "ymax", "xmax")
 _PHRASE = re.compile(r"\[/EN#(\d+)/\S+ ([^\]]*)\]")
 
 
 class Flickr30kSource(files.FileSource):
-    """The token file, or the csv of lines `image| number| comment`, and the pictures' folder.
+    """The pictures' folder and either the token file or a csv of lines `image| number| comment`.
 
-    With Flickr30k Entities (Annotations/, Sentences/ and train.txt, val.txt, test.txt, in the folder or in its
-    flickr30k_entities/), captions have phrases with boxes, and its lists are the splits. Without, a hash of the id splits.
+    Flickr30k Entities are Annotations/, Sentences/ and train.txt, val.txt, test.txt, in the folder
+    or in its flickr30k_entities/. With them, captions have phrases with boxes, and their lists are
+    the splits. Without them, a hash of the id decides the split.
     """
 
     def __init__(self, config):
         self._shares = config.shares
         self._pictures = files.first_of(config.source, FOLDERS, "folder of pictures")
         self._captions = files.first_of(config.source, CAPTIONS, "captions")
+        self._entities = None
+        self._lists = {}
         annotations = files.existing(config.source, {name: name for name in ENTITIES})
-        self._entities = next(
-            (path.removesuffix("/Annotations") for path in annotations.values()), None
-        )
-        lists = {split: f"{split}.txt" for split in ("train", "val", "test")}
-        self._lists = files.existing(self._entities, lists) if self._entities else {}
+        if annotations:
+            first = next(iter(annotations.values()))
+            self._entities = first.removesuffix("/Annotations")
+            names = {split: f"{split}.txt" for split in SPLITS}
+            self._lists = files.existing(self._entities, names)
         self.listings = (self._captions, *self._lists.values())
 
     def partitions(self):
@@ -50,100 +56,122 @@ class Flickr30kSource(files.FileSource):
             if kind != "captions":
                 name = line.strip() + ".jpg"
                 yield Item(name, kind, self._path(name))
-            elif not line.startswith("image_name|"):
-                read = csv_item if self._captions.endswith(".csv") else token_item
-                item = read(line, offset, part[0], self._path)
-                by_hash = not (self._lists or item.fault)
-                yield (
-                    dataclasses.replace(item, split=split_by_hash(item.id, self._shares))
-                    if by_hash
-                    else item
-                )
+            elif not line.startswith("image_name|"):  # the csv's header
+                yield self._caption_item(line, offset, part[0])
+
+    def _caption_item(self, line, offset, file):
+        parse = csv_item if self._captions.endswith(".csv") else token_item
+        item = parse(line, offset, file, self._path)
+        if self._lists or item.fault:
+            return item
+        return dataclasses.replace(item, split=split_by_hash(item.id, self._shares))
 
     def load(self, item):
-        record, name = super().load(item), item.id.removesuffix(".jpg")
-        sentences = (
-            files.existing(self._entities, {"": f"Sentences/{name}.txt"}) if self._entities else {}
-        )
-        if not sentences:
+        record = super().load(item)
+        name = item.id.removesuffix(".jpg")
+        if not self._entities:
             return record
-        parsed = [parse_sentence(line) for _, line in files.lines(sentences[""])]
-        boxes = read_boxes(
-            files.read(FileSystems.join(self._entities, "Annotations", f"{name}.xml")), name
-        )
-        phrases = [
-            phrase
-            for index, (_, spans) in enumerate(parsed)
-            for phrase in _phrases(index, parsed, spans, boxes)
-        ]
-        return dataclasses.replace(
-            record, captions=tuple(text for text, _ in parsed), phrases=tuple(phrases)
-        )
+        path = FileSystems.join(self._entities, f"Sentences/{name}.txt")
+        if not files.exists(path):
+            return record
+        sentences = [parse_sentence(line) for _, line in files.lines(path)]
+        xml = files.read(FileSystems.join(self._entities, "Annotations", f"{name}.xml"))
+        boxes = read_boxes(xml, name)
+        captions = []
+        phrases = []
+        for index, (text, spans) in enumerate(sentences):
+            captions.append(text)
+            phrases += _phrases(index, text, spans, boxes)
+        return dataclasses.replace(record, captions=tuple(captions), phrases=tuple(phrases))
 
     def _path(self, name):
         return FileSystems.join(self._pictures, name)
 
 
 def csv_item(line, offset, file, path_of):
-    """The item of a line `IMAGE.jpg| N| caption`."""
-    image, number, caption = (part.strip() for part in [*line.split("|", 2), "", ""][:3])
+    """The item of a line `IMAGE.jpg| N| caption`; the arguments are those of `token_item`."""
+    image, _, rest = line.partition("|")
+    number, _, caption = rest.partition("|")
+    image = image.strip()
+    number = number.strip()
+    caption = caption.strip()
     if not number.isdecimal():
-        return Item(
-            f"{file}@{offset}",
-            UNSPLIT,
-            fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg| N| caption",
-        )
-    return Item(image, "", path_of(image), (caption,), (int(number),))
+        fault = f"malformed line: {line[:60]!r}, expected IMAGE.jpg| N| caption"
+        return Item(f"{file}@{offset}", UNSPLIT, fault=fault)
+    return Item(image, path=path_of(image), captions=(caption,), order=(int(number),))
+
+
+class Span(NamedTuple):
+    """The place of a phrase in a sentence's text, in characters, and the entity that it names."""
+
+    start: int
+    end: int
+    entity: str
 
 
 def parse_sentence(line):
-    """The text of a sentence of Flickr30k Entities, and [(first character, end, entity)] of its phrases in it."""
-    text, spans, place = "", [], 0
+    """(text, [`Span` of each phrase]) of a sentence of Flickr30k Entities."""
+    text = ""
+    spans = []
+    place = 0
     for found in _PHRASE.finditer(line):
+        entity, phrase = found.groups()
         text += line[place : found.start()]
-        spans.append((len(text), len(text) + len(found[2]), found[1]))
-        text += found[2]
+        spans.append(Span(len(text), len(text) + len(phrase), entity))
+        text += phrase
         place = found.end()
     return text + line[place:], spans
 
 
 def read_boxes(xml, name):
-    """{entity: [(ymin, xmin, ymax, xmax), normalised, …]} of an annotation file.
+    """The boxes of an annotation file.
+
+    Args:
+        xml: the file's content.
+        name: the picture's name without its suffix, for messages.
+
+    Returns:
+        {entity: [(ymin, xmin, ymax, xmax), normalised]}.
 
     Raises:
-        UserError: it is not one.
+        UserError: it is not an annotation file.
     """
     try:
         root = ElementTree.fromstring(xml)
-        height, width = (float(root.find(f"size/{side}").text) for side in ("height", "width"))
+        height = float(root.find("size/height").text)
+        width = float(root.find("size/width").text)
         if not (height > 0 and width > 0):
             raise ValueError(f"its picture has {height:g}x{width:g} pixels")
-        scales, boxes = (height, width, height, width), {}
+        scales = (height, width, height, width)
+        boxes = {}
         for thing in root.iter("object"):
-            box = thing.find("bndbox")
-            for entity in thing.findall("name") if box is not None else []:
-                ends = tuple(
-                    float(box.find(key).text) / scale for key, scale in zip(_CORNERS, scales)
-                )
-                boxes.setdefault(entity.text, []).append(ends)
+            corners = thing.find("bndbox")
+            if corners is None:
+                continue
+            for entity in thing.findall("name"):
+                box = [
+                    float(corners.find(key).text) / scale for key, scale in zip(_CORNERS, scales)
+                ]
+                boxes.setdefault(entity.text, []).append(tuple(box))
     except (ElementTree.ParseError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"boxes not readable: Annotations/{name}.xml ({error})") from error
     return boxes
 
 
-_CORNERS = ("ymin", "xmin", "ymax", "xmax")
+def _phrases(index, text, spans, boxes):
+    """Yields the `Phrase`s of a sentence, one for each box.
 
-
-def _phrases(index, parsed, spans, boxes):
-    """The `Phrase`s of one sentence, one for each box; characters become words as keras_sat.text.vocabulary counts them."""
-    from keras_sat.text.vocabulary import split
-
-    text = parsed[index][0]
-    for first, end, entity in spans:
-        if entity in boxes:
-            before, within, all_words = split([text[:first], text[first:end], text]).to_list()
-            start, stop = len(before), len(before) + len(within)
-            if within and all_words[start:stop] == within:
-                yield from (
-                    Phrase(index, start, stop, within[-1].decode(), box) for box in boxes[entity]
-                )
+    Places in characters become places in words, as keras_sat.text.vocabulary counts words. A phrase
+    that does not consist of whole words is left out.
+    """
+    for span in spans:
+        if span.entity not in boxes:
+            continue
+        texts = [text[: span.start], text[span.start : span.end], text]
+        before, within, all_words = split_words(texts).to_list()
+        start = len(before)
+        stop = start + len(within)
+        if within and all_words[start:stop] == within:
+            noun = within[-1].decode()
+            for box in boxes[span.entity]:
+                yield Phrase(index, start, stop, noun, box)

@@ -1,6 +1,7 @@
 """Flickr8k in its official layout.
 
-Reference: Hodosh, Young & Hockenmaier 2013, "Framing image description as a ranking task", JAIR 47.
+Reference: Hodosh, Young & Hockenmaier 2013, "Framing image description as a ranking task",
+JAIR 47.
 """
 
 from apache_beam.io.filesystems import FileSystems
@@ -19,11 +20,12 @@ LISTS = {
 
 
 class Flickr8kSource(files.FileSource):
-    """Flickr8k.token.txt, Flickr_8k.*Images.txt (a list that is missing: a split that is not built) and the pictures,
-    directly in the folder or where the published archives put them.
+    """Flickr8k.token.txt, the lists Flickr_8k.*Images.txt and a folder of pictures.
+
+    The pictures lie where the published archives put them. A split without a list is not built.
 
     Raises:
-        UserError: a folder without them.
+        UserError: the folder has no pictures, no captions or no list of training images.
     """
 
     def __init__(self, config):
@@ -42,23 +44,28 @@ class Flickr8kSource(files.FileSource):
     def list_items(self, partition):
         kind, part = partition
         for offset, line in files.lines(*part):
-            if kind != "captions":
-                yield Item(line.strip(), kind, self._path(line.strip()))
-                continue
-            yield token_item(line, offset, part[0], self._path)
+            if kind == "captions":
+                yield token_item(line, offset, part[0], self._path)
+            else:
+                name = line.strip()
+                yield Item(name, kind, self._path(name))
 
     def _path(self, name):
         return FileSystems.join(self._pictures, name)
 
 
 def token_item(line, offset, file, path_of):
-    """The item of a line `IMAGE.jpg#N<tab>caption`."""
+    """The item of a line `IMAGE.jpg#N<tab>caption`.
+
+    Args:
+        line: the line.
+        offset: its place in the file, in bytes.
+        file: the file's path, for the id of a malformed line.
+        path_of: called with the image's name for its path.
+    """
     place, tab, caption = line.partition("\t")
     image, sharp, number = place.rpartition("#")
     if not (tab and sharp and number.isdecimal()):
-        return Item(
-            f"{file}@{offset}",
-            UNSPLIT,
-            fault=f"malformed line: {line[:60]!r}, expected IMAGE.jpg#N<tab>caption",
-        )
-    return Item(image, "", path_of(image), (caption,), (int(number),))
+        fault = f"malformed line: {line[:60]!r}, expected IMAGE.jpg#N<tab>caption"
+        return Item(f"{file}@{offset}", UNSPLIT, fault=fault)
+    return Item(image, path=path_of(image), captions=(caption,), order=(int(number),))

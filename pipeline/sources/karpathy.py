@@ -1,6 +1,7 @@
 """Karpathy's splits of Flickr8k, Flickr30k and COCO: dataset_*.json.
 
-Reference: Karpathy & Li 2015, "Deep visual-semantic alignments for generating image descriptions", CVPR.
+Reference: Karpathy & Li 2015, "Deep visual-semantic alignments for generating image descriptions",
+CVPR.
 """
 
 from apache_beam.io.filesystems import FileSystems
@@ -10,35 +11,29 @@ from pipeline.sources import files, flickr8k, flickr30k
 from pipeline.sources.base import UNSPLIT, Item
 
 FILES = ("dataset_flickr8k.json", "dataset_flickr30k.json", "dataset_coco.json")
+FOLDERS = ("images", *flickr8k.FOLDERS, *flickr30k.FOLDERS)
 SPLITS = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 
 
 class KarpathySource(files.FileSource):
-    """One dataset_*.json with the pictures beside it, in the folders of their corpus. `source` is the file or its folder.
+    """One dataset_*.json with its corpus' folder of pictures beside it.
 
-    COCO's pictures lie in train2014 and val2014 (or images/…), as each image's `filepath` says; its id is its COCO id.
+    `source` is the file or its folder. COCO's pictures lie in train2014 and val2014, or in these
+    folders of images/, as each image's `filepath` says. The id of such an image is its COCO id.
 
     Raises:
-        UserError: no such file, or several of them.
+        UserError: there is no such file, or there are several.
     """
 
     def __init__(self, config):
         if config.source.endswith(".json"):
-            folder, file = FileSystems.split(config.source)
-            self._file = files.first_of(folder or ".", (file,), "such file")
+            folder, name = FileSystems.split(config.source)
+            self._file = files.first_of(folder or ".", (name,), "such file")
         else:
-            folder, found = (
-                config.source,
-                files.existing(config.source, {name: name for name in FILES}),
-            )
-            if len(found) != 1:
-                have = ", ".join(found) or "no dataset_*.json"
-                raise UserError(f"{folder}: has {have}; --source may name the file itself")
-            (self._file,) = found.values()
-        names = ("images", *flickr8k.FOLDERS, *flickr30k.FOLDERS)
-        self._pictures = next(
-            iter(files.existing(folder, {name: name for name in names}).values()), folder
-        )
+            folder = config.source
+            self._file = _only_file(folder)
+        pictures = files.existing(folder, {name: name for name in FOLDERS})
+        self._pictures = next(iter(pictures.values()), folder)
         self.listings = (self._file,)
 
     def partitions(self):
@@ -46,27 +41,34 @@ class KarpathySource(files.FileSource):
 
     def list_items(self, partition):
         for image in files.json_array(partition, "images", ("filename", "split", "sentences")):
-            id, split = str(image.get("cocoid", image["filename"])), SPLITS.get(str(image["split"]))
-            if split is None:
-                yield Item(
-                    id,
-                    UNSPLIT,
-                    fault=f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}",
-                )
-                continue
-            path = FileSystems.join(
-                self._pictures, str(image.get("filepath", "")), str(image["filename"])
-            )
-            yield Item(id, split, path)
-            for place, sentence in enumerate(image["sentences"]):
-                text, number = (sentence.get(key) for key in ("raw", "sentid"))
-                if isinstance(text, str):
-                    yield Item(
-                        id, split, path, (text,), (number if isinstance(number, int) else place,)
-                    )
-                else:
-                    yield Item(
-                        f"{id}#{place}",
-                        UNSPLIT,
-                        fault=f"malformed line: `raw` of the sentence is {text!r}, no text",
-                    )
+            yield from self._items(image)
+
+    def _items(self, image):
+        """Yields the item of an image, and one per caption of it."""
+        id = str(image.get("cocoid", image["filename"]))
+        split = SPLITS.get(str(image["split"]))
+        if split is None:
+            fault = f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}"
+            yield Item(id, UNSPLIT, fault=fault)
+            return
+        path = FileSystems.join(
+            self._pictures, str(image.get("filepath", "")), str(image["filename"])
+        )
+        yield Item(id, split, path)
+        for place, sentence in enumerate(image["sentences"]):
+            text = sentence.get("raw")
+            number = sentence.get("sentid")
+            if isinstance(text, str):
+                order = number if isinstance(number, int) else place
+                yield Item(id, split, path, captions=(text,), order=(order,))
+            else:
+                fault = f"malformed line: `raw` of the sentence is {text!r}, no text"
+                yield Item(f"{id}#{place}", UNSPLIT, fault=fault)
+
+
+def _only_file(folder):
+    found = files.existing(folder, {name: name for name in FILES})
+    if len(found) != 1:
+        names = ", ".join(found) or "no dataset_*.json"
+        raise UserError(f"{folder}: has {names}; --source may name the file itself")
+    return next(iter(found.values()))

@@ -1,12 +1,13 @@
-"""The built-in data set: nothing to read, each worker draws its pictures."""
+"""The built-in data set: there is nothing to read, the workers draw its pictures."""
 
 import re
 
 from keras_sat.data import scenes
+from keras_sat.data.record import Record
 from keras_sat.utils.errors import UserError
 from pipeline.sources.base import Item, Source
 
-_PARTITION = 500
+_PARTITION = 500  # pictures
 
 
 class ScenesSource(Source):
@@ -15,20 +16,21 @@ class ScenesSource(Source):
     def __init__(self, config):
         if not re.fullmatch(r"(train|val|test)=[0-9]+(,(train|val|test)=[0-9]+)*", config.source):
             raise UserError(
-                f"--source {config.source}: scenes are drawn; say how many, such as train=3000,val=300,test=300"
+                f"--source {config.source}: scenes are drawn; say how many, "
+                "such as train=3000,val=300,test=300"
             )
-        self._counts = {
-            split: int(count)
-            for split, count in (part.split("=") for part in config.source.split(","))
-        }
         self._seed = config.seed
+        self._counts = {}
+        for part in config.source.split(","):
+            split, count = part.split("=")
+            self._counts[split] = int(count)
 
     def partitions(self):
-        return [
-            (split, first, min(first + _PARTITION, count))
-            for split, count in self._counts.items()
-            for first in range(0, count, _PARTITION)
-        ]
+        parts = []
+        for split, count in self._counts.items():
+            for first in range(0, count, _PARTITION):
+                parts.append((split, first, min(first + _PARTITION, count)))
+        return parts
 
     def list_items(self, partition):
         split, first, end = partition
@@ -36,8 +38,6 @@ class ScenesSource(Source):
             yield Item(scenes.scene_id(split, index), split)
 
     def load(self, item):
-        from keras_sat.data.examples import Record
-
         scene = scenes.draw(item.id, self._seed)
         return Record(item.id, scene.captions, scene.image, phrases=scene.phrases)
 

@@ -1,5 +1,25 @@
-"""The client of a captioner that TensorFlow Serving or `serving.server` serves, as a class and as a command."""
+"""The client of a captioner that TensorFlow Serving or `serving.server` serves.
 
-from serving.client.client import Attended, CaptionClient, Captioned, Scored
+It is a class, `CaptionClient`, and a command, `python -m serving.client`. The public names are
+imported when they are first used, so that the command's `--help` needs no TensorFlow and no gRPC.
+"""
 
-__all__ = ["Attended", "CaptionClient", "Captioned", "Scored"]
+import importlib
+
+_MODULES = {
+    "AttentionAnswer": "serving.client.answers",
+    "CaptionAnswer": "serving.client.answers",
+    "CaptionClient": "serving.client.client",
+    "ScoreAnswer": "serving.client.answers",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,79 +1,63 @@
-"""The client of a captioner that TensorFlow Serving or `serving.server` serves, as a class and as a command.
-
-python -m serving.client IMAGE… --server localhost:8500
-"""
+"""`CaptionClient`: asks TensorFlow Serving or `serving.server` for captions."""
 
 import random
 import time
-from typing import NamedTuple
 
 import grpc
 import numpy as np
 
-# A full queue, a server that starts or stops, a lost connection. Captioning changes nothing, so asking twice does no harm.
+from serving.client import messages
+from serving.client.answers import attention_answer, caption_answer, score_answer
+
+# The queue is full, the server starts or stops, or the connection is lost. Captioning changes
+# nothing on the server, so a request may safely be sent again.
 RETRIED = (grpc.StatusCode.UNAVAILABLE,)
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
+_FIRST_PAUSE = 0.1  # seconds
+_LONGEST_PAUSE = 5.0  # seconds
 
 
 def open_channel(server, root_certificates=None, api=grpc):
-    """A channel of `grpc` or `grpc.aio`; arguments as `CaptionClient`'s."""
+    """Opens a channel of `grpc` or `grpc.aio`.
+
+    Args:
+        server: host:port.
+        root_certificates: as for `CaptionClient`.
+        api: the module `grpc` or `grpc.aio`.
+    """
     options = [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_reconnect_backoff_ms", int(1000 * _LONGEST_PAUSE)),
     ]
     if root_certificates is None:
         return api.insecure_channel(server, options)
-    return api.secure_channel(
-        server, grpc.ssl_channel_credentials(root_certificates or None), options
-    )
+    credentials = grpc.ssl_channel_credentials(root_certificates or None)
+    return api.secure_channel(server, credentials, options)
 
 
 def token_metadata(token=None):
+    """The metadata that carries a token with a call."""
     return [("authorization", f"Bearer {token}")] if token else []
 
 
-class Captioned(NamedTuple):
-    """caption: str. score: its log-probability, as the model scores. status: OK, or why there is no caption."""
-
-    caption: str
-    score: float
-    status: str
-
-
-class Attended(NamedTuple):
-    """captions: K strings, the best first. scores: float [K]. words: T strings of the best. attention: float [T, L].
-    boxes: float [L, 4] (ymin, xmin, ymax, xmax), as shares of the picture. status: OK, or why there is no caption."""
-
-    captions: list
-    scores: np.ndarray
-    words: list
-    attention: np.ndarray
-    boxes: np.ndarray
-    status: str
-
-
-class Scored(NamedTuple):
-    """word_log_probs: float [T]. words: T strings. attention: float [T, L]. status: OK, or why there is none."""
-
-    word_log_probs: np.ndarray
-    words: list
-    attention: np.ndarray
-    status: str
-
-
 class CaptionClient:
-    """Asks a server, in requests of bounded size; asks again where that may help.
+    """Sends pictures to a server in requests of bounded size, and retries where that may help.
 
-    Calls that fail with `RETRIED` are repeated after a random pause of up to 0.1 s, doubled each time up to 5 s, as long as
-    the deadline allows. Every method raises grpc.RpcError with the last failure.
+    A call that fails with a status in `RETRIED` is repeated after a random pause of up to 0.1 s.
+    The limit doubles with each attempt, up to 5 s, and there are attempts as long as the deadline
+    allows. Every method raises grpc.RpcError with the last failure.
 
     Args:
-        server: host:port. model: its name there. version, label: which one (default: the newest).
+        server: host:port.
+        model: the model's name on the server.
+        version: the version's number (default: the newest).
+        label: the version's label, in place of its number.
         deadline: seconds for a request, all attempts together.
-        batch: images a request; the server splits and joins requests as its batches need it.
-        megabytes: of images a request, below the server's limit.
-        root_certificates: PEM bytes for TLS; b"" trusts the system's authorities; None is plain text.
+        batch: images per request. The server splits and joins requests as its batches need it.
+        megabytes: total size of a request's images; keep it below the server's limit.
+        root_certificates: PEM bytes for TLS, or b"" to trust the system's authorities, or None for
+            plain text.
         token: sent as `authorization: Bearer …`.
+
     Example:
         with CaptionClient("localhost:8500") as client:
             [answer] = client.caption([Path("picture.jpg").read_bytes()])
@@ -92,10 +76,10 @@ class CaptionClient:
         root_certificates=None,
         token=None,
     ):
-        from serving.client import messages  # imports tensorflow, which `--help` does without
-
-        self._messages, self._spec = messages, messages.model_spec(model, version, label)
-        self._deadline, self._batch, self._most_bytes = deadline, batch, megabytes << 20
+        self._spec = messages.model_spec(model, version, label)
+        self._deadline = deadline
+        self._batch = batch
+        self._max_bytes = megabytes << 20
         self._metadata = token_metadata(token)
         self._channel = open_channel(server, root_certificates)
         self._stub = messages.PredictionServiceStub(self._channel)
@@ -107,109 +91,97 @@ class CaptionClient:
         self._channel.close()
 
     def caption(self, images, boxes=None):
-        """A `Captioned` an image.
+        """Captions images.
 
         Args:
-            images: JPEG, PNG, GIF or BMP bytes. boxes: of each image float [m, 4] (ymin, xmin, ymax, xmax, as shares of the
-            picture), the strongest first, for captioners of object proposals; what is beyond the model's number is left out.
+            images: JPEG, PNG, GIF or BMP bytes.
+            boxes: for captioners of object proposals, float [m, 4] for each image (ymin, xmin,
+                ymax, xmax, as fractions of the picture's size), the strongest first. Boxes beyond
+                the model's number are left out.
+
+        Returns:
+            One `CaptionAnswer` per image.
         """
-        answers = self._ask("serving_default", images, boxes)
-        return [
-            Captioned(a["caption"].decode(), float(a["score"]), a["status"].decode())
-            for a in answers
-        ]
+        rows = self._ask("serving_default", images, boxes)
+        return [caption_answer(row) for row in rows]
 
     def attend(self, images, boxes=None):
-        """An `Attended` an image; arguments as `caption`'s."""
-        answers = self._ask("caption_with_attention", images, boxes)
-        return [
-            Attended(
-                _texts(a["captions"]),
-                a["scores"],
-                words,
-                a["attention"][: len(words)],
-                a["boxes"],
-                a["status"].decode(),
-            )
-            for a in answers
-            for words in [_words(a["words"])]
-        ]
+        """Captions images, with the attention for each word.
+
+        Args:
+            images: as for `caption`.
+            boxes: as for `caption`.
+
+        Returns:
+            One `AttentionAnswer` per image.
+        """
+        rows = self._ask("caption_with_attention", images, boxes)
+        return [attention_answer(row) for row in rows]
 
     def score(self, images, captions, boxes=None):
-        """A `Scored` an image and its caption, a string; other arguments as `caption`'s."""
-        answers = self._ask(
-            "score_caption", images, boxes, caption=[text.encode() for text in captions]
-        )
-        return [
-            Scored(
-                a["word_log_probs"][: len(words)],
-                words,
-                a["attention"][: len(words)],
-                a["status"].decode(),
-            )
-            for a in answers
-            for words in [_words(a["words"])]
-        ]
+        """Scores one given caption per image.
+
+        Args:
+            images: as for `caption`.
+            captions: one string per image.
+            boxes: as for `caption`.
+
+        Returns:
+            One `ScoreAnswer` per image.
+        """
+        encoded = [text.encode() for text in captions]
+        rows = self._ask("score_caption", images, boxes, caption=encoded)
+        return [score_answer(row) for row in rows]
 
     def inputs(self, signature="serving_default"):
-        """{input: shape, -1 where it is open} of a signature."""
-        response = self._call(
-            self._stub.GetModelMetadata, self._messages.metadata_request(self._spec)
-        )
-        inputs = self._messages.signatures(response)[signature].inputs
+        """Returns {input: shape} of a signature; a size that is not fixed is -1."""
+        request = messages.metadata_request(self._spec)
+        response = self._call(self._stub.GetModelMetadata, request)
+        inputs = messages.signatures(response)[signature].inputs
         return {name: [dim.size for dim in info.tensor_shape.dim] for name, info in inputs.items()}
 
     def _ask(self, signature, images, boxes, **others):
-        """{output: array} of each image."""
+        """Returns {output: array} for each image."""
         inputs = {"image_bytes": images, **others}
         if boxes is not None:
-            most = self.inputs(signature)["boxes"][1]
-            inputs["boxes"] = [
-                np.pad(each[:most], [(0, most - len(each[:most])), (0, 0)]) for each in boxes
-            ]
-        answers = []
+            number = self.inputs(signature)["boxes"][1]
+            inputs["boxes"] = [_padded(each, number) for each in boxes]
+        rows = []
         for chosen in self._requests(images):
             part = {name: [values[i] for i in chosen] for name, values in inputs.items()}
-            request = self._messages.predict_request(self._spec, signature, part)
-            answers += self._messages.rows(self._call(self._stub.Predict, request))
-        return answers
+            request = messages.predict_request(self._spec, signature, part)
+            rows += messages.rows(self._call(self._stub.Predict, request))
+        return rows
 
     def _requests(self, images):
-        """Ranges of images that go into one request."""
+        """Yields the range of images of each request."""
         first = 0
-        while first < len(images):
-            end, size = first + 1, len(images[first])
-            while (
-                end < min(len(images), first + self._batch)
-                and size + len(images[end]) <= self._most_bytes
-            ):
-                size, end = size + len(images[end]), end + 1
-            yield range(first, end)
-            first = end
+        size = 0
+        for index, image in enumerate(images):
+            is_full = index - first >= self._batch or size + len(image) > self._max_bytes
+            if is_full and index > first:
+                yield range(first, index)
+                first = index
+                size = 0
+            size += len(image)
+        if images:
+            yield range(first, len(images))
 
     def _call(self, method, request):
-        end, longest = time.monotonic() + self._deadline, _FIRST_PAUSE
+        end = time.monotonic() + self._deadline
+        longest_pause = _FIRST_PAUSE
         while True:
             try:
                 return method(request, timeout=end - time.monotonic(), metadata=self._metadata)
             except grpc.RpcError as error:
-                pause = random.uniform(0, longest)
+                pause = random.uniform(0, longest_pause)
                 if error.code() not in RETRIED or time.monotonic() + pause >= end:
                     raise
                 time.sleep(pause)
-                longest = min(2 * longest, _LONGEST_PAUSE)
+                longest_pause = min(2 * longest_pause, _LONGEST_PAUSE)
 
 
-def _texts(array):
-    return [text.decode() for text in array]
-
-
-def _words(array):
-    """Without the padding at the end."""
-    return [word for word in _texts(array) if word]
-
-
-if __name__ == "__main__":
-    from serving.client.__main__ import main
-
-    main()
+def _padded(boxes, number):
+    """The first boxes, padded with zeros at the end: [m, 4] → [number, 4]."""
+    kept = boxes[:number]
+    return np.pad(kept, [(0, number - len(kept)), (0, 0)])

@@ -1,9 +1,10 @@
-"""The options by which the commands say which server they mean."""
+"""The options by which the commands name a server. Needs no gRPC."""
 
 from pathlib import Path
 
 
 def add_options(parser):
+    """Adds the options that name a server, a model and the credentials to a parser."""
     group = parser.add_argument_group("server")
     group.add_argument(
         "--server", default="localhost:8500", metavar="HOST:PORT", help="(%(default)s)"
@@ -33,21 +34,33 @@ def add_options(parser):
 
 
 def from_options(args):
-    """What they say, as arguments of `CaptionClient`.
+    """Turns parsed options into arguments of `CaptionClient`.
+
+    Args:
+        args: the namespace of a parser with `add_options`.
+
+    Returns:
+        {argument: value}.
 
     Raises:
         ValueError: a file that cannot be read.
     """
     try:
-        roots = (
-            Path(args.root_certificates).read_bytes()
-            if args.root_certificates
-            else b""
-            if args.tls
-            else None
-        )
+        root_certificates = _root_certificates(args)
         token = Path(args.token_file).read_text("utf-8").strip() if args.token_file else None
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}") from error
-    given = {name: getattr(args, name) for name in ("server", "model", "label", "deadline")}
-    return {**given, "root_certificates": roots, "token": token}
+    return {
+        "server": args.server,
+        "model": args.model,
+        "label": args.label,
+        "deadline": args.deadline,
+        "root_certificates": root_certificates,
+        "token": token,
+    }
+
+
+def _root_certificates(args):
+    if args.root_certificates:
+        return Path(args.root_certificates).read_bytes()
+    return b"" if args.tls else None

@@ -11,7 +11,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import (
 
 
 def model_spec(model, version=None, label=None):
-    """A model's newest version, or the one that a number or a label says."""
+    """A ModelSpec: a model's newest version, or the one with a given number or label."""
     spec = ModelSpec(name=model, version_label=label)
     if version is not None:
         spec.version.value = version
@@ -19,25 +19,31 @@ def model_spec(model, version=None, label=None):
 
 
 def predict_request(spec, signature, inputs):
-    """A PredictRequest of {name: bytes or an array of float32 for each row of the batch}."""
+    """Makes a PredictRequest.
+
+    Args:
+        spec: a ModelSpec.
+        signature: the signature's name.
+        inputs: {name: one value per row of the batch}, either bytes or an array of float32.
+    """
     request = PredictRequest(model_spec=spec)
     request.model_spec.signature_name = signature
     for name, values in inputs.items():
-        dtype = (
-            object if isinstance(values[0], bytes) else np.float32
-        )  # NumPy's own type of bytes cuts off zeros at the end
+        # NumPy's own type for bytes cuts off zeros at the end.
+        dtype = object if isinstance(values[0], bytes) else np.float32
         request.inputs[name].CopyFrom(tf.make_tensor_proto(np.array(values, dtype)))
     return request
 
 
 def rows(response):
-    """A PredictResponse as {output: array} of each row of the batch."""
+    """Splits a PredictResponse into {output: array}, one per row of the batch."""
     outputs = {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
     size = len(next(iter(outputs.values())))
     return [{name: array[row] for name, array in outputs.items()} for row in range(size)]
 
 
 def metadata_request(spec):
+    """A request for the signatures of a model's version."""
     return GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
 
 

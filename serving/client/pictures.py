@@ -1,5 +1,6 @@
-"""Encoded pictures from where a user has them."""
+"""Reads encoded pictures from files, folders, URLs and standard input."""
 
+import contextlib
 import sys
 import urllib.request
 from pathlib import Path
@@ -9,39 +10,47 @@ _TIMEOUT = 30  # seconds, for a URL
 
 
 def list_pictures(names):
-    """The names with each folder replaced by the pictures in it, by name."""
+    """Yields the names, with each folder replaced by the pictures in it, sorted by name."""
     for name in names:
         path = Path(name)
-        if not _is_url(name) and path.is_dir():
-            yield from (
-                str(each) for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES
-            )
-        else:
+        if _is_url(name) or not path.is_dir():
             yield name
+            continue
+        for file in sorted(path.iterdir()):
+            if file.suffix.lower() in SUFFIXES:
+                yield str(file)
 
 
-def read_picture(name, most_bytes):
-    """The bytes of a file, a URL, or, for -, of standard input.
+def read_picture(name, max_bytes):
+    """Reads a file, a URL, or, if the name is -, standard input.
+
+    Args:
+        name: a path, a URL, or -.
+        max_bytes: the largest size to accept.
+
+    Returns:
+        The picture's bytes.
 
     Raises:
-        ValueError: one line, naming what cannot be read or is larger than `most_bytes`.
+        ValueError: one line that names what cannot be read or is larger than `max_bytes`.
     """
     try:
-        if name == "-":
-            content = sys.stdin.buffer.read(most_bytes + 1)
-        elif _is_url(name):
-            with urllib.request.urlopen(name, timeout=_TIMEOUT) as response:
-                content = response.read(most_bytes + 1)
-        else:
-            with open(name, "rb") as file:
-                content = file.read(most_bytes + 1)
+        with _opened(name) as file:
+            content = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:  # urllib's errors are OSErrors
-        raise ValueError(
-            f"{name}: {getattr(error, 'strerror', None) or getattr(error, 'reason', None) or error}"
-        ) from error
-    if len(content) > most_bytes:
-        raise ValueError(f"{name}: larger than {most_bytes >> 20} MB")
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise ValueError(f"{name}: {reason}") from error
+    if len(content) > max_bytes:
+        raise ValueError(f"{name}: larger than {max_bytes >> 20} MB")
     return content
+
+
+def _opened(name):
+    if name == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)  # it stays open
+    if _is_url(name):
+        return urllib.request.urlopen(name, timeout=_TIMEOUT)
+    return open(name, "rb")
 
 
 def _is_url(name):

@@ -1,7 +1,9 @@
-"""How requests are put together: TensorFlow Serving's BatchingParameters, read from its text format.
+"""TensorFlow Serving's BatchingParameters, read from its text format.
 
-The message is declared here since tensorflow-serving-api leaves it out (tensorflow_serving/servables/tensorflow/
-session_bundle_config.proto); names, numbers and meaning are TensorFlow Serving's, so one file does for both.
+The message says how the images of requests are put together in batches. tensorflow-serving-api
+leaves it out, so it is declared here. Names, numbers and meaning are those of
+tensorflow_serving/servables/tensorflow/session_bundle_config.proto, so that one file serves both
+servers.
 """
 
 from google.protobuf import (
@@ -13,12 +15,15 @@ from google.protobuf import (
 )
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 
-MODEL_FILE = (
-    "batching_params.pbtxt"  # in a version's folder: with this name TensorFlow Serving finds it too
-)
+# In a version's folder. TensorFlow Serving finds a file of this name, too.
+MODEL_FILE = "batching_params.pbtxt"
+
+_INT64 = ".google.protobuf.Int64Value"
+_STRING = ".google.protobuf.StringValue"
 
 
 def _declare():
+    """Declares the message, and returns its class."""
     file = descriptor_pb2.FileDescriptorProto(
         name="serving/batching_parameters.proto",
         package="serving",
@@ -26,45 +31,50 @@ def _declare():
         dependency=[wrappers_pb2.DESCRIPTOR.name],
     )
     message = file.message_type.add(name="BatchingParameters")
-    single = {"type": Field.TYPE_MESSAGE, "label": Field.LABEL_OPTIONAL}
-    for number, name in enumerate(
-        ["max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"], 1
-    ):
-        message.field.add(
-            name=name, number=number, type_name=".google.protobuf.Int64Value", **single
-        )
-    message.field.add(
-        name="thread_pool_name", number=5, type_name=".google.protobuf.StringValue", **single
-    )
-    message.field.add(
-        name="allowed_batch_sizes", number=6, type=Field.TYPE_INT64, label=Field.LABEL_REPEATED
-    )
-    message.field.add(
-        name="pad_variable_length_inputs",
-        number=7,
-        type=Field.TYPE_BOOL,
-        label=Field.LABEL_OPTIONAL,
-    )
+
+    def add(number, name, label, **kind):
+        message.field.add(number=number, name=name, label=label, **kind)
+
+    single = Field.LABEL_OPTIONAL
+    add(1, "max_batch_size", single, type=Field.TYPE_MESSAGE, type_name=_INT64)
+    add(2, "batch_timeout_micros", single, type=Field.TYPE_MESSAGE, type_name=_INT64)
+    add(3, "max_enqueued_batches", single, type=Field.TYPE_MESSAGE, type_name=_INT64)
+    add(4, "num_batch_threads", single, type=Field.TYPE_MESSAGE, type_name=_INT64)
+    add(5, "thread_pool_name", single, type=Field.TYPE_MESSAGE, type_name=_STRING)
+    add(6, "allowed_batch_sizes", Field.LABEL_REPEATED, type=Field.TYPE_INT64)
+    add(7, "pad_variable_length_inputs", single, type=Field.TYPE_BOOL)
+
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("serving.BatchingParameters"))
 
 
-_BatchingParameters = _declare()
+_Message = _declare()
 
 
-class Batching:
-    """Sizes in images, the timeout in microseconds; the queue counts full batches that wait, one queue a signature.
+class BatchingParameters:
+    """The parameters of the batcher. There is one queue per signature.
 
-    Without `allowed_batch_sizes` every size up to `max_batch_size` is allowed, so that nothing is padded.
+    Args:
+        text: a BatchingParameters message in protobuf's text format.
+        source: names the text in errors.
+
+    Attributes:
+        max_batch_size: images in a batch.
+        timeout_micros: how long a batch waits for more images, in microseconds.
+        max_enqueued_batches: full batches that may wait in the queue.
+        threads: batches that are computed at the same time.
+        allowed_sizes: of batches; a smaller batch is padded to the next one. By default every size
+            up to `max_batch_size`, so that nothing is padded.
+
+    Raises:
+        ValueError: one line that names the source.
     """
 
     def __init__(self, text="", source="the defaults"):
-        """Args: text: a BatchingParameters in protobuf's text format. source: names it in errors.
-        Raises: ValueError."""
         try:
-            given = text_format.Parse(text, _BatchingParameters())
+            given = text_format.Parse(text, _Message())
         except text_format.ParseError as error:
             raise ValueError(
                 f"{source}: no BatchingParameters of TensorFlow Serving: {error}"
@@ -77,27 +87,22 @@ class Batching:
         self.timeout_micros = value("batch_timeout_micros", 5000)
         self.max_enqueued_batches = value("max_enqueued_batches", 4)
         self.threads = value("num_batch_threads", 2)
-        self.allowed_sizes = list(given.allowed_batch_sizes) or list(
-            range(1, self.max_batch_size + 1)
-        )
-        if (
-            min(
-                self.max_batch_size,
-                self.max_enqueued_batches,
-                self.threads,
-                self.timeout_micros + 1,
-            )
-            < 1
-        ):
+        self.allowed_sizes = list(given.allowed_batch_sizes)
+        if not self.allowed_sizes:
+            self.allowed_sizes = list(range(1, self.max_batch_size + 1))
+        self._check(source)
+
+    def _check(self, source):
+        counts = (self.max_batch_size, self.max_enqueued_batches, self.threads)
+        if min(counts) < 1 or self.timeout_micros < 0:
             raise ValueError(
                 f"{source}: sizes and threads must be 1 or more, the timeout 0 or more"
             )
-        if (
-            sorted({*self.allowed_sizes, self.max_batch_size}) != self.allowed_sizes
-            or self.allowed_sizes[0] < 1
-        ):
+        increasing = sorted({*self.allowed_sizes, self.max_batch_size})
+        if self.allowed_sizes != increasing or self.allowed_sizes[0] < 1:
             raise ValueError(
-                f"{source}: allowed_batch_sizes must increase and end with max_batch_size, {self.max_batch_size}"
+                f"{source}: allowed_batch_sizes must increase and end with max_batch_size, "
+                f"{self.max_batch_size}"
             )
 
     @property
@@ -106,6 +111,6 @@ class Batching:
         return self.max_batch_size * self.max_enqueued_batches
 
     @property
-    def most_in_flight(self):
-        """Images of one signature that wait or are computed at most."""
+    def max_in_flight(self):
+        """The largest number of images of one signature that wait or are computed."""
         return self.max_batch_size * (self.max_enqueued_batches + self.threads)

@@ -1,10 +1,17 @@
-"""What a server answers instead of a result."""
+"""The errors that a server answers with."""
 
 import grpc
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
 
 class Refused(Exception):
-    """A request that gets a status in place of an answer: one of gRPC's status codes, and one line saying why."""
+    """A request that gets an error status in place of a result.
+
+    Args:
+        code: a grpc.StatusCode.
+        message: one line that says why.
+    """
 
     def __init__(self, code, message):
         super().__init__(message)
@@ -12,16 +19,15 @@ class Refused(Exception):
 
 
 def invalid(message):
+    """A `Refused` with INVALID_ARGUMENT."""
     return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-
-
 def refused_by_tensorflow(error):
-    """A session's `tf.errors.OpError` as `Refused`: TensorFlow and gRPC number their codes alike.
+    """Turns a session's `tf.errors.OpError` into `Refused`. TensorFlow's codes are gRPC's.
 
-    The session raises it while handling the runtime's own error, to whose message it adds our source lines.
+    The session raises it while it handles the runtime's own error, to whose message it adds lines
+    of our source code. So the message is taken from the runtime's error.
     """
     message = getattr(error.__context__, "message", error.message)
     return Refused(_CODES[error.error_code], message.split("\n\t [[", 1)[0])

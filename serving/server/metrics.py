@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""What the server measures, for Prometheus."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,14 +10,16 @@ from prometheus_client import (
 )
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
     """Counters, gauges and histograms in a registry of their own."""
 
     def __init__(self):
-        registry = self._registry = CollectorRegistry()
+        registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        self._registry = registry
         self._requests = Counter(
             "serving_requests", "Answered requests", ["method", "code"], registry=registry
         )
@@ -31,11 +33,10 @@ class Metrics:
         self.in_flight = Gauge(
             "serving_requests_in_flight", "Requests without an answer yet", registry=registry
         )
-        sizes = [2**n for n in range(9)]
         self._batch = Histogram(
             "serving_batch_images",
-            "Images a batch, padding aside",
-            buckets=sizes,
+            "Images per batch, without padding",
+            buckets=_BATCH_SIZES,
             registry=registry,
         )
         self._queue = Histogram(
@@ -50,22 +51,40 @@ class Metrics:
         )
 
     def request_ends(self, method, code, seconds):
+        """Counts an answered request.
+
+        Args:
+            method: the method's name.
+            code: the answer's grpc.StatusCode.
+            seconds: from the request's arrival to its answer.
+        """
         self._requests.labels(method, code.name).inc()
         self._seconds.labels(method).observe(seconds)
 
     def batch_starts(self, images, seconds_queued):
+        """Counts a batch.
+
+        Args:
+            images: how many it holds, without padding.
+            seconds_queued: how long each of its calls waited in the queue.
+        """
         self._batch.observe(images)
         for seconds in seconds_queued:
             self._queue.observe(seconds)
 
     def version_changes(self, model, version, available):
+        """Records whether a version answers requests."""
         self._versions.labels(model, version).set(available)
 
     def watch_queue(self, waiting):
-        """Args: waiting: a function that tells how many images are in no batch."""
+        """Takes a function that returns how many images are in no batch yet."""
         self._waiting.set_function(waiting)
 
     def serve(self, host, port):
-        """Serves them over HTTP, at every path, from a thread; returns the server, to be shut down."""
+        """Serves the metrics over HTTP, at every path, from a thread.
+
+        Returns:
+            The HTTP server, which the caller shuts down.
+        """
         server, _ = start_http_server(port, host, registry=self._registry)
         return server

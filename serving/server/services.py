@@ -14,19 +14,24 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from serving.server.endpoint import Call
 from serving.server.errors import invalid
 
-_UNKNOWN = 2  # gRPC's and TensorFlow's number for it
+_UNKNOWN = 2  # gRPC's and TensorFlow's number of this error code
 
 
 class PredictionService(PredictionServiceServicer):
-    """Predict and GetModelMetadata; the others, for models of tf.Example, are UNIMPLEMENTED."""
+    """Predict and GetModelMetadata. The other methods, for models of tf.Example, are UNIMPLEMENTED.
+
+    Args:
+        models: a `ModelManager`.
+    """
 
     def __init__(self, models):
-        """Args: models: a `ModelManager`."""
         self._models = models
 
     async def Predict(self, request, context):
+        call = Call()
         left = context.time_remaining()
-        call = Call() if left is None else Call(time.monotonic() + left)
+        if left is not None:
+            call.deadline = time.monotonic() + left
         try:
             return await asyncio.wrap_future(self._models.predict(request, call))
         except asyncio.CancelledError:  # the client hung up
@@ -38,30 +43,29 @@ class PredictionService(PredictionServiceServicer):
             raise invalid("metadata_field: signature_def is the one that is supported")
         servable = self._models.servable(request.model_spec)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.model_spec.name, response.model_spec.version.value = (
-            servable.name,
-            servable.version,
-        )
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
         signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures)
         response.metadata["signature_def"].Pack(signatures)
         return response
 
 
 class ModelService(ModelServiceServicer):
-    """GetModelStatus, and HandleReloadConfigRequest for version policies and labels."""
+    """GetModelStatus, and HandleReloadConfigRequest for version policies and labels.
+
+    Args:
+        models: a `ModelManager`.
+    """
 
     def __init__(self, models):
-        """Args: models: a `ModelManager`."""
         self._models = models
 
     async def GetModelStatus(self, request, context):
         response = get_model_status_pb2.GetModelStatusResponse()
         for number, version in self._models.statuses(request.model_spec):
-            status = response.model_version_status.add(version=number, state=version.state)
-            status.status.error_code, status.status.error_message = (
-                _UNKNOWN if version.error else 0,
-                version.error,
-            )
+            added = response.model_version_status.add(version=number, state=version.state)
+            added.status.error_code = _UNKNOWN if version.error else 0
+            added.status.error_message = version.error
         return response
 
     async def HandleReloadConfigRequest(self, request, context):

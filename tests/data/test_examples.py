@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from keras_sat.data import examples
-from keras_sat.data.examples import Record
-from keras_sat.data.phrase import Phrase
-from keras_sat.encoder.cnn import quantise
+from keras_sat.data.quantisation import quantise
+from keras_sat.data.record import Phrase, Record
 
 PHRASES = (Phrase(0, 0, 2, "dog", (0.25, 0.0, 0.5, 1.0)), Phrase(1, 3, 5, "chat", (0.0, 0.5, 0.125, 0.75)))
 BOXES = np.float32([[0, 0.25, 0.5, 1], [0.1, 0.2, 0.3, 0.4]])

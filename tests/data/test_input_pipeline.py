@@ -9,12 +9,15 @@ import tensorflow as tf
 
 from keras_sat.config import Areas, Data, Soft
 from keras_sat.data import input_pipeline
-from keras_sat.data.prepared import check_shards, open_prepared
+from keras_sat.data.prepared import open_prepared
+from keras_sat.data.quantisation import dequantise
+from keras_sat.data.reading import check_shards, read_records
 from keras_sat.decoding.captioned import normalised_references
-from keras_sat.encoder.cnn import dequantise
 from keras_sat.pictures.decode import decode_image
 from keras_sat.runs.run import create_run
-from keras_sat.text.vocabulary import PAD, Vocabulary, mirrored
+from keras_sat.text.ids import PAD
+from keras_sat.text.tokeniser import mirrored
+from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 
 
@@ -39,7 +42,7 @@ def rows(batches, vocabulary):
 
 def test_every_caption_once_beside_its_own_image(data, config, vocabulary):
     expected = collections.Counter()
-    records = list(input_pipeline.read_records(data, "train"))
+    records = list(read_records(data, "train"))
     references = normalised_references(records)
     for record in records:
         values, minimum, scale = record.features
@@ -90,7 +93,7 @@ def test_long_captions_are_cut(data, vocabulary):
 
 
 def test_evaluation_reads_a_split_in_order(data):
-    ids = [record.source_id for record in input_pipeline.read_records(data, "val")]
+    ids = [record.source_id for record in read_records(data, "val")]
     batched = [name.decode() for b in input_pipeline.evaluation_batches(data, "val", 3) for name in b["source_id"].numpy()]
     assert batched == ids and len(ids) == 8
 
@@ -111,7 +114,7 @@ def expected_inputs(record, shapes):
 def test_evaluation_gives_the_inputs_that_are_asked_for(boxes_data):
     shapes = boxes_data.input_shapes
     assert shapes == {"features": (8, 8, 128), "pixels": (128, 128, 3), "boxes": (60, 4), "region_features": (12, 12, 128)}
-    records = iter(input_pipeline.read_records(boxes_data, "val"))
+    records = iter(read_records(boxes_data, "val"))
     for batch in input_pipeline.evaluation_batches(boxes_data, "val", 3, inputs=INPUTS):
         assert set(batch) == {"source_id", *INPUTS}
         assert all(batch[name].shape[1:] == shapes[name] for name in INPUTS)
@@ -126,7 +129,7 @@ def test_evaluation_gives_the_inputs_that_are_asked_for(boxes_data):
 
 def test_training_gives_each_caption_the_inputs_of_its_own_image(boxes_data, config):
     vocabulary = Vocabulary.load(boxes_data.folder / "vocabulary.txt")
-    records = list(input_pipeline.read_records(boxes_data, "train"))
+    records = list(read_records(boxes_data, "train"))
     references = normalised_references(records)
     owners = {text: record for record in records for text in references[record.source_id]}
     batches = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, shares=2, inputs=INPUTS))
@@ -151,7 +154,7 @@ def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
         return set(vocabulary.decode(vocabulary.encode(captions, 40).to_tensor()).numpy())
 
     def shown(number, split):
-        records = list(input_pipeline.read_records(mirrored_data, split))
+        records = list(read_records(mirrored_data, split))
         owners = {}
         for record in records:
             pixels = decode_image(record.encoded, 128).numpy()
@@ -183,7 +186,7 @@ def test_an_image_is_shown_in_each_of_its_views(mirrored_data, config):
     config = dataclasses.replace(config, mirror=True, crops=True, batching="images")
     words = lambda captions: {tuple(row) for row in vocabulary.encode(captions, 40).to_list()}  # noqa: E731
     owners, seen = {}, collections.Counter()
-    for record in input_pipeline.read_records(mirrored_data, "train"):
+    for record in read_records(mirrored_data, "train"):
         views = [record.mirrored_features, record.features]
         cut = [each.reshape(3, *first.shape) for each, first in zip(record.cropped_features, record.features)]
         for view, (values, minimum, scale) in enumerate([*views, *zip(*cut)]):
@@ -203,7 +206,7 @@ def test_mirrored_boxes(boxes_data, config):
     vocabulary = Vocabulary.load(boxes_data.folder / "vocabulary.txt")
     config = dataclasses.replace(config, mirror=True)
     candidates = {False: [], True: []}
-    for record in input_pipeline.read_records(boxes_data, "train"):
+    for record in read_records(boxes_data, "train"):
         boxes = np.zeros([60, 4], np.float32)
         boxes[: len(record.proposals[0])] = record.proposals[0]
         candidates[False].append(boxes)

@@ -12,7 +12,7 @@ from keras_sat.encoder import scenes_cnn
 TRAIN_TWICE = """
 import hashlib, json
 import tensorflow as tf
-from keras_sat.data import scenes_cnn
+from keras_sat.encoder import scenes_cnn
 
 tf.config.experimental.enable_op_determinism()
 digests, losses = [], []

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_sat.data.phrase import Phrase
+from keras_sat.data.record import Phrase
 from keras_sat.evaluation.binding import misbound
 
 BOX = (0, 0, 1, 1)

@@ -1,8 +1,8 @@
 import json
 import shutil
 
-from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
+from keras_sat.data.reading import read_records
 from keras_sat.decoding.captioned import normalised
 from keras_sat.evaluation import diversity
 
@@ -22,7 +22,7 @@ def test_values_of_captions():
 
 
 def test_training_captions_are_all_of_them(data):
-    expected = {text for record in input_pipeline.read_records(data, "train") for text in normalised(record.captions)}
+    expected = {text for record in read_records(data, "train") for text in normalised(record.captions)}
     assert diversity.training_captions(data) == expected
 
 

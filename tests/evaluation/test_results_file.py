@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from keras_sat.evaluation.results_file import check_split, read_results, write_results
+from keras_sat.evaluation.evaluate import check_split
+from keras_sat.evaluation.results_file import read_results, write_results
 from keras_sat.utils.errors import UserError
 
 

@@ -8,9 +8,11 @@ from keras_sat import layers
 from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.layers.areas.proposals import max_pool_boxes
 from keras_sat.layers.noise import Noise
+from tests.rounding import assert_close
 
 FEATURES = tf.random.stateless_normal([3, 5, 7, 4], [1, 2])
 CELLS = tf.reshape(FEATURES, [3, 35, 4])
+FILTER = 2 * 3 * 3 * 4  # roundings: the places of 3 × 3 cells by their coordinates, then sums over those of 4 channels
 
 
 def noise(step):
@@ -35,12 +37,18 @@ def test_a_stride_takes_cells_from_a_random_phase_on():
     assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
     regions, boxes, _ = grid({"features": FEATURES})
     np.testing.assert_array_equal(regions, tf.reshape(FEATURES[:, ::3, ::3], [3, -1, 4]))
-    np.testing.assert_allclose(boxes[0, 1], [0, 3 / 7, 1 / 5, 4 / 7], atol=1e-6)
+    assert_close(boxes[0, 1], [0, 3 / 7, 1 / 5, 4 / 7], roundings=4)
 
 
 def random_boxes(count):
     corners = np.sort(np.random.default_rng(1).uniform(size=[3, count, 2, 2]), axis=2)
     return tf.constant(corners.reshape(3, count, 4)[..., [0, 1, 2, 3]], tf.float32)
+
+
+def cells_of(start, end, count):
+    """The cells with centres between start and end; if there are none, the one in the middle."""
+    inside = [i for i in range(count) if start <= (i + 0.5) / count < end]
+    return inside or [int((start + end) / 2 * count)]
 
 
 def test_pooling_is_a_loop_over_cells():
@@ -49,8 +57,8 @@ def test_pooling_is_a_loop_over_cells():
     found = max_pool_boxes(FEATURES, boxes).numpy()
     for b, image in enumerate(boxes.numpy()):
         for m, (ymin, xmin, ymax, xmax) in enumerate(image):
-            rows = [y for y in range(5) if ymin <= (y + 0.5) / 5 < ymax] or [int((ymin + ymax) / 2 * 5)]
-            columns = [x for x in range(7) if xmin <= (x + 0.5) / 7 < xmax] or [int((xmin + xmax) / 2 * 7)]
+            rows = cells_of(ymin, ymax, 5)
+            columns = cells_of(xmin, xmax, 7)
             inside = [FEATURES[b, y, x] for y in rows for x in columns]
             np.testing.assert_array_equal(found[b, m], np.max(inside, axis=0))
 
@@ -66,7 +74,8 @@ def test_the_pools_gradient_goes_to_the_maximum():
 
 def test_training_draws_boxes_and_testing_takes_the_first():
     boxes = tf.concat([random_boxes(10), tf.zeros([3, 6, 4])], axis=1)
-    boxes = tf.tensor_scatter_nd_update(boxes, [[2, i] for i in range(2, 10)], tf.zeros([8, 4]))  # the third image has two
+    # The third image has two boxes.
+    boxes = tf.tensor_scatter_nd_update(boxes, [[2, i] for i in range(2, 10)], tf.zeros([8, 4]))
     inputs = {"features": FEATURES, "boxes": boxes}
     areas, drawn = layers.Proposals(train_boxes=4, test_boxes=7), []
     regions, chosen, present = areas(inputs)
@@ -77,12 +86,15 @@ def test_training_draws_boxes_and_testing_takes_the_first():
         _, chosen, present = areas(inputs, noise=noise(step))
         assert present.numpy().sum(axis=1).tolist() == [4, 4, 2], "real boxes come before padding"
         drawn.append({tuple(box) for box in chosen[0].numpy()})
-    assert set.union(*drawn) == {tuple(box) for box in boxes[0, :10].numpy()} and len(set(map(frozenset, drawn))) > 20
+    assert set.union(*drawn) == {tuple(box) for box in boxes[0, :10].numpy()}
+    assert len(set(map(frozenset, drawn))) > 20
 
 
 def test_a_second_map_is_pooled_where_there_is_one():
     larger, boxes = tf.random.stateless_normal([3, 9, 9, 6], [4, 4]), random_boxes(3)
-    regions, *_ = layers.Proposals()({"features": FEATURES, "region_features": larger, "boxes": boxes})
+    regions, *_ = layers.Proposals()(
+        {"features": FEATURES, "region_features": larger, "boxes": boxes}
+    )
     np.testing.assert_array_equal(regions, max_pool_boxes(larger, boxes))
 
 
@@ -100,14 +112,14 @@ def test_identity_maps_make_a_convolution():
     areas.filter_bias.assign([1, 2, 3, 4])
     regions, boxes, _ = areas({"features": FEATURES})
     expected = tf.nn.conv2d(FEATURES, areas.filter, 1, "SAME") + areas.filter_bias
-    np.testing.assert_allclose(regions, tf.reshape(expected, [3, 35, 4]), atol=1e-5)
-    np.testing.assert_allclose(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], atol=1e-6)  # the cell (1, 1) with its neighbours
+    assert_close(regions, tf.reshape(expected, [3, 35, 4]), roundings=FILTER)
+    assert_close(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], roundings=8)  # the cell (1, 1) with its neighbours
 
 
 def test_strides_are_those_of_the_grid():
     areas = transformer(train_stride=2, test_stride=2)
     regions, *_ = areas({"features": FEATURES})
-    np.testing.assert_allclose(regions, tf.reshape(FEATURES[:, ::2, ::2], [3, -1, 4]), atol=1e-6)
+    assert_close(regions, tf.reshape(FEATURES[:, ::2, ::2], [3, -1, 4]), roundings=FILTER)
     assert areas({"features": FEATURES}, noise=noise(1))[0].shape[1] < 35
 
 
@@ -119,12 +131,15 @@ def test_it_starts_as_the_grid(zoom):
 
 def test_the_boxes_follow_the_maps():
     areas = transformer(zoom=1.0)
-    scale, y, x = 0.5, 1 / 3, -2 / 3  # half an anchor is 1.5 cells: half a cell down, one to the left
+    # Half an anchor is 1.5 cells: half a cell down, one to the left.
+    scale = 0.5
+    y = 1 / 3
+    x = -2 / 3
     areas._affine.bias.assign([scale - 1, 0, y, 0, scale - 1, x])
     centre = 3 * 7 + 4  # the cell (3, 4), whose centre is (3.5, 4.5)
     regions, boxes, _ = areas({"features": FEATURES})
-    np.testing.assert_allclose(boxes[1, centre], [3.25 / 5, 2.75 / 7, 4.75 / 5, 4.25 / 7], atol=1e-6)
-    np.testing.assert_allclose(regions[1, centre], (FEATURES[1, 3, 3] + FEATURES[1, 4, 3]) / 2, atol=1e-5)
+    assert_close(boxes[1, centre], [3.25 / 5, 2.75 / 7, 4.75 / 5, 4.25 / 7], roundings=8)
+    assert_close(regions[1, centre], (FEATURES[1, 3, 3] + FEATURES[1, 4, 3]) / 2, roundings=FILTER)
 
 
 def test_gradients_reach_the_localisation_network():
@@ -133,5 +148,7 @@ def test_gradients_reach_the_localisation_network():
     areas({"features": FEATURES})
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(areas({"features": FEATURES})[0] ** 2)
-    for weight, gradient in zip(areas.trainable_weights, tape.gradient(loss, areas.trainable_weights)):
+    for weight, gradient in zip(
+        areas.trainable_weights, tape.gradient(loss, areas.trainable_weights)
+    ):
         assert np.any(gradient), weight.name

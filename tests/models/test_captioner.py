@@ -13,8 +13,8 @@ from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.layers.noise import Noise
 from keras_sat.models import build_captioner
 from keras_sat.models.losses import cross_entropy
-from keras_sat.text.ids import shift_right
-from keras_sat.text.vocabulary import END, PAD, START
+from keras_sat.text.ids import END, PAD, START, shift_right
+from tests.rounding import assert_close
 
 V, SHAPE = 13, (2, 3, 5)
 SIZES = {"embedding_size": 6, "state_size": 7}
@@ -46,6 +46,10 @@ VARIANTS = {
     "areas, transformer, annotation layer": replace(AREAS, areas="transformer", annotation_size=3),
     "areas, proposals": replace(AREAS, areas="proposals"),
 }
+# Roundings: T steps, each of sums over embedding, state, channels (twice), attention and words; there, back and over captions.
+FORWARD = 4 * (6 + 7 + 5 + 5 + 7 + V)
+BACKWARD = 2 * FORWARD + 4 * 12
+SEARCH = 9 * (6 + 7 + 5 + 5 + 7 + V)  # nine steps
 FEATURES = tf.random.stateless_normal([4, *SHAPE], [1, 2])
 CAPTIONS = tf.constant(
     [
@@ -72,16 +76,23 @@ def shapes_for(settings):
 @pytest.fixture(params=VARIANTS)
 def model(request):
     built = build_captioner(VARIANTS[request.param], V, shapes_for(VARIANTS[request.param]), seed=3)
-    built.prepare_training(config.Training(), keras.optimizers.Adam(), seed=0)
+    built.compile(keras.optimizers.Adam())
     return built
 
 
 def loss_and_gradients(model, inputs, noise=None):
     kwargs = {"noise": noise} if noise else {}
     with tf.GradientTape() as tape:
-        terms, _ = model.losses_of(inputs, 11.0, **kwargs)
+        terms, _ = model.loss_terms(inputs, 11.0, **kwargs)
         loss = tf.add_n(list(terms.values()))
     return terms, [tf.convert_to_tensor(each).numpy() for each in tape.gradient(loss, model.trainable_variables)]
+
+
+def assert_gradients_close(found, expected, model):
+    """No softmax feels what shifts all its scores alike: in the attention, terms cancel that are about as large as others."""
+    largest = [np.max(np.abs(each)) for each in expected]
+    for one, other, weight, own in zip(found, expected, model.trainable_variables, largest, strict=True):
+        assert_close(one, other, roundings=BACKWARD, terms=max(own, max(largest) / 10), what=weight.name)
 
 
 def test_channel_dropout_is_all_that_a_system_sees_of_the_channels(model):
@@ -128,8 +139,8 @@ def test_call_is_t_times_step(model):
     tokens = shift_right(CAPTIONS)
     for t in range(4):
         step_log_probs, step_attention, state = model.step(tokens[..., t], state, annotations)
-        np.testing.assert_allclose(np.exp(step_log_probs), np.exp(log_probs[:, :, t]), atol=1e-5)
-        np.testing.assert_allclose(step_attention, attention[:, :, t], atol=1e-5)
+        assert_close(np.exp(step_log_probs), np.exp(log_probs[:, :, t]), roundings=FORWARD)
+        assert_close(step_attention, attention[:, :, t], roundings=FORWARD)
 
 
 def test_the_gradients_of_call_are_those_of_t_steps(model):
@@ -149,14 +160,13 @@ def test_the_gradients_of_call_are_those_of_t_steps(model):
             log_probs, last_attention = outputs(model)
             loss = cross_entropy(log_probs, CAPTIONS) + tf.reduce_sum(last_attention**2)
         gradients.append(tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero"))
-    for one, other, weight in zip(*gradients, model.trainable_variables):
-        np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), atol=2e-5, err_msg=weight.name)
+    assert_gradients_close(*([tf.convert_to_tensor(each) for each in of_all] for of_all in gradients), model)
 
 
 def test_distributions(model):
     log_probs, attention = model(INPUTS)
-    np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(attention.numpy().sum(-1), 1, rtol=1e-5)
+    assert_close(np.exp(log_probs).sum(-1), 1, roundings=5 * V)  # the logarithms, of size 5, are rounded
+    assert_close(attention.numpy().sum(-1), 1, roundings=2 * 6)
     assert np.all(np.exp(log_probs.numpy()[..., [PAD, START]]) == 0)
 
 
@@ -166,7 +176,7 @@ def test_hypotheses_share_an_image_but_not_a_state(model):
     together, _ = model(INPUTS)
     for n in range(3):
         alone, _ = model({**INPUTS, "captions": CAPTIONS[:, n : n + 1]})
-        np.testing.assert_allclose(np.exp(alone[:, 0]), np.exp(together[:, n]), atol=1e-5)
+        assert_close(np.exp(alone[:, 0]), np.exp(together[:, n]), roundings=FORWARD)
 
 
 def test_further_padding_changes_nothing(model):
@@ -174,9 +184,8 @@ def test_further_padding_changes_nothing(model):
     terms, gradients = loss_and_gradients(model, INPUTS)
     padded_terms, padded_gradients = loss_and_gradients(model, padded)
     for name in terms:
-        np.testing.assert_allclose(terms[name], padded_terms[name], rtol=1e-5)
-    for one, other in zip(gradients, padded_gradients):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert_close(terms[name], padded_terms[name], roundings=FORWARD, what=name)
+    assert_gradients_close(gradients, padded_gradients, model)
 
 
 def test_an_images_captions_together_or_apart_give_one_gradient(model):
@@ -192,8 +201,7 @@ def test_an_images_captions_together_or_apart_give_one_gradient(model):
         "captions": tf.stack([CAPTIONS[b, n : n + 1] for b, n in rows]),
     }
     _, separate = loss_and_gradients(model, apart)
-    for one, other in zip(together, separate):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert_gradients_close(together, separate, model)
 
 
 def test_training_noise_is_a_function_of_the_step(model):
@@ -205,7 +213,7 @@ def test_training_noise_is_a_function_of_the_step(model):
 
 def test_a_training_step_lowers_the_loss(model):
     def loss():
-        return float(tf.add_n(list(model.losses_of(INPUTS, 11.0)[0].values())))
+        return float(tf.add_n(list(model.loss_terms(INPUTS, 11.0)[0].values())))
 
     before = loss()
     for _ in range(20):
@@ -222,10 +230,9 @@ def test_metrics_are_means_over_all_batches(model):
     split = {name: float(value) for name, value in logs.items()}
     model.reset_metrics()
     whole = model.test_step(INPUTS)
-    for name in ("word_loss", "accuracy", "filled"):
-        assert split[name] == pytest.approx(float(whole[name]), rel=1e-4), name
-    if getattr(model.config, "penalty", "") != "arctic":
-        assert split["loss"] == pytest.approx(float(whole["loss"]), rel=1e-4)
+    names = ["word_loss", "accuracy", "filled", *(["loss"] if getattr(model.config, "penalty", "") != "arctic" else [])]
+    for name in names:
+        assert_close(split[name], whole[name], roundings=FORWARD, what=name)
 
 
 def test_clipping_sees_the_whole_gradient_of_a_repeated_word():
@@ -233,11 +240,11 @@ def test_clipping_sees_the_whole_gradient_of_a_repeated_word():
     captions = tf.concat([tf.fill([4, 1, 30], 5), tf.fill([4, 1, 1], END)], axis=2)
     inputs = {**INPUTS, "captions": captions}
     model = build_captioner(replace(SMALL, state_dropout=0.0, output_dropout=0.0), V, shapes_for(SMALL), seed=3)
-    model.prepare_training(config.Training(), keras.optimizers.SGD(1.0, global_clipnorm=0.1), seed=0)
+    model.compile(keras.optimizers.SGD(1.0, global_clipnorm=0.1))
     before = [weight.numpy() for weight in model.trainable_variables]
     model.train_step(inputs)
     step = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(before, model.trainable_variables)))
-    assert step == pytest.approx(0.1, rel=1e-3)
+    assert_close(step, 0.1, roundings=model.count_params())  # a sum of so many squares
 
 
 def test_weights_come_from_the_seed():
@@ -264,7 +271,7 @@ def test_mixed_precision_trains(variant):
     try:
         model = build_captioner(VARIANTS[variant], V, shapes_for(VARIANTS[variant]), seed=3)
         optimizer = keras.mixed_precision.LossScaleOptimizer(keras.optimizers.Adam())
-        model.prepare_training(config.Training(), optimizer, seed=0)
+        model.compile(optimizer)
         losses = []
         for _ in range(30):
             model.reset_metrics()
@@ -277,8 +284,8 @@ def test_mixed_precision_trains(variant):
 
 def test_grid_boxes_tile_the_picture():
     boxes = grid_boxes(2, 4).numpy()
-    np.testing.assert_allclose(boxes[5], [0.5, 0.25, 1, 0.5])
-    assert np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum() == pytest.approx(1)
+    assert_close(boxes[5], [0.5, 0.25, 1, 0.5], roundings=1)
+    assert_close(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum(), 1, roundings=8)
 
 
 def test_an_image_gets_the_same_captions_alone_and_among_64(model):
@@ -293,4 +300,4 @@ def test_an_image_gets_the_same_captions_alone_and_among_64(model):
         alone = generate({name: value[b : b + 1] for name, value in inputs.items()})
         np.testing.assert_array_equal(alone["captions"][0, 0], found["captions"][b, 0])  # further ones may be level
         for name in ("scores", "attention"):
-            np.testing.assert_allclose(alone[name][0], found[name][b], atol=1e-4)
+            assert_close(alone[name][0], found[name][b], roundings=SEARCH, what=name)

@@ -25,19 +25,29 @@ def caption(name, number):
 
 
 def tokens(names, captions=5):
-    return "".join(f"{name}#{number}\t{caption(name, number)}\n" for name in names for number in range(captions))
+    return "".join(
+        f"{name}#{number}\t{caption(name, number)}\n"
+        for name in names
+        for number in range(captions)
+    )
 
 
 def flickr8k(folder, train=8, val=3, test=3):
     """As published; returns {split: names}."""
-    names = {split: [f"{split}{i}_a.jpg" for i in range(n)] for split, n in (("train", train), ("val", val), ("test", test))}
+    names = {
+        split: [f"{split}{i}_a.jpg" for i in range(n)]
+        for split, n in (("train", train), ("val", val), ("test", test))
+    }
     every = [name for each in names.values() for name in each]
     for seed, name in enumerate(every):
         write(folder / "Flicker8k_Dataset" / name, picture(seed))
     write(folder / "Flickr8k.token.txt", tokens(every))
     for split, file in (("train", "train"), ("val", "dev"), ("test", "test")):
         if names[split]:
-            write(folder / f"Flickr_8k.{file}Images.txt", "".join(name + "\n" for name in names[split]))
+            write(
+                folder / f"Flickr_8k.{file}Images.txt",
+                "".join(name + "\n" for name in names[split]),
+            )
     return names
 
 
@@ -46,10 +56,19 @@ def karpathy(folder, name, places):
     images = []
     for number, ((filepath, filename), split) in enumerate(places.items()):
         sentences = [
-            {"tokens": ["a", "dog"], "raw": caption(filename, n), "imgid": number, "sentid": 5 * number + n}
+            {
+                "tokens": ["a", "dog"],
+                "raw": caption(filename, n),
+                "imgid": number,
+                "sentid": 5 * number + n,
+            }
             for n in range(5)
         ]
-        image = {"sentids": [each["sentid"] for each in sentences], "imgid": number, "sentences": sentences}
+        image = {
+            "sentids": [each["sentid"] for each in sentences],
+            "imgid": number,
+            "sentences": sentences,
+        }
         image |= {"split": split, "filename": filename}
         image |= {"filepath": filepath, "cocoid": 1000 + number} if filepath else {}
         images.append(image)

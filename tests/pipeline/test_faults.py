@@ -1,4 +1,4 @@
-"""A corpus with planted faults: each is named with its count, and the good examples go through untouched."""
+"""A corpus with planted faults: each is counted by name, and the good examples stay unchanged."""
 
 import collections
 import json
@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
+from keras_sat.data.reading import read_records
 from keras_sat.pictures.decode import decode_image, decode_picture
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import chain
-from pipeline.prepare import prepare
+from pipeline.preparation.prepare import prepare
 from tests.conftest import small_prepare
 from tests.odd_pictures import ODD, huge_png
 from tests.pipeline import corpora
@@ -34,7 +34,9 @@ def corpus(tmp_path_factory):
     good = {name: split for split, each in names.items() for name in each}
     for name, content in [*ODD.items(), *((name, content) for name, (content, _) in BAD.items())]:
         corpora.write(folder / "Flicker8k_Dataset" / name, content)
-    corpora.write(folder / "Flicker8k_Dataset" / "copy.jpg", corpora.picture(20))  # val0_a.jpg once more, in training
+    corpora.write(
+        folder / "Flicker8k_Dataset" / "copy.jpg", corpora.picture(20)
+    )  # val0_a.jpg once more, in training
     good |= dict.fromkeys(ODD, "train")
     every = [*ODD, *BAD, "copy.jpg", "nowhere.jpg", "silent.jpg"]
     corpora.write(folder / "Flicker8k_Dataset" / "silent.jpg", corpora.picture(130))
@@ -46,7 +48,8 @@ def corpus(tmp_path_factory):
     tokens += corpora.tokens(["unlisted.jpg"], captions=2).encode() + b"no tab here\n"
     for number, caption in enumerate([b"", b" . ", LONG.encode(), b"caf\xe9 in Latin 1 ."], 5):
         tokens += b"train0_a.jpg#%d\t%b\n" % (number, caption)
-    tokens += b"train0_a.jpg#9\ttabs\tand\t\tspaces   between .\r\ntrain1_a.jpg#0\tThe same number again .\n"
+    tokens += b"train0_a.jpg#9\ttabs\tand\t\tspaces   between .\r\n"
+    tokens += b"train1_a.jpg#0\tThe same number again .\n"
     with open(folder / "Flickr8k.token.txt", "ab") as file:
         file.write(tokens)
     return folder, good
@@ -83,9 +86,15 @@ def test_every_fault_is_named_with_its_count(prepared):
     statistics = json.loads((prepared / "statistics.json").read_text())
     assert statistics["failures"] == EXPECTED
     for split, reasons in EXPECTED.items():
-        failures = [json.loads(line) for line in (prepared / f"failures-{split}.jsonl").read_text().splitlines()]
+        failures = [
+            json.loads(line)
+            for line in (prepared / f"failures-{split}.jsonl").read_text().splitlines()
+        ]
         assert len(failures) == sum(reasons.values())
-        assert all(failure["stage"] == "ExampleGen" and failure["id"] and failure["error"] for failure in failures)
+        assert all(
+            failure["stage"] == "ExampleGen" and failure["id"] and failure["error"]
+            for failure in failures
+        )
     named = {failure["id"]: failure["error"] for failure in failures}
     assert "unlisted.jpg" in named
 
@@ -95,7 +104,7 @@ def test_good_examples_are_untouched(corpus, prepared):
     data = open_prepared(prepared)
     found = {}
     for split in ("train", "val", "test"):
-        for record in input_pipeline.read_records(data, split):
+        for record in read_records(data, split):
             found[record.source_id] = split
             assert record.encoded == (folder / "Flicker8k_Dataset" / record.source_id).read_bytes()
             captions = [corpora.caption(record.source_id, number) for number in range(5)]
@@ -110,7 +119,9 @@ def test_good_examples_are_untouched(corpus, prepared):
 
 
 def test_anomalies_stop_the_run_unless_allowed(corpus, prepared, tmp_path):
-    with pytest.raises(UserError, match=r"4 anomalies .*same id in two splits 1, .*allow_anomalies=true"):
+    with pytest.raises(
+        UserError, match=r"4 anomalies .*same id in two splits 1, .*allow_anomalies=true"
+    ):
         prepare(faulty(corpus), tmp_path / "data")
     assert not (tmp_path / "data").exists()
     anomalies = json.loads((tmp_path / ".data.partial" / "anomalies.json").read_text())
@@ -125,16 +136,27 @@ def test_anomalies_stop_the_run_unless_allowed(corpus, prepared, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [[], ["--direct_num_workers=1"], ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]]
+    "flags",
+    [
+        [],
+        ["--direct_num_workers=1"],
+        ["--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+    ],
 )
 def test_any_workers_give_equal_bytes_failures_included(corpus, prepared, tmp_path, flags):
     prepare(faulty(corpus, allow_anomalies=True), tmp_path / "data", flags)
-    assert digests(tmp_path / "data") == digests(prepared) and len(list(prepared.glob("failures-*.jsonl"))) == 2
+    assert (
+        digests(tmp_path / "data") == digests(prepared)
+        and len(list(prepared.glob("failures-*.jsonl"))) == 2
+    )
 
 
 def test_too_many_failures_stop_the_run(corpus, tmp_path):
     config = small_prepare(dataset="flickr8k", source=str(corpus[0]), max_failures=0.1)
-    with pytest.raises(UserError, match=r"9 of 47 images and lines are unusable.*1 too many pixels.*1 malformed line"):
+    with pytest.raises(
+        UserError,
+        match=r"9 of 47 images and lines are unusable.*1 too many pixels.*1 malformed line",
+    ):
         prepare(config, tmp_path / "data")
 
 
@@ -145,8 +167,13 @@ def test_a_reviewed_schema_decides(corpus, prepared, tmp_path):
     (tmp_path / "schema.yaml").write_text(text)
     prepare(faulty(corpus, schema=str(tmp_path / "schema.yaml")), tmp_path / "data")
     assert json.loads((tmp_path / "data" / "anomalies.json").read_text()) == []
-    (tmp_path / "strict.yaml").write_text("splits: {train: {words_a_caption: [1, 6], images: [1, 99]}}\nfailures: {}\n")
-    with pytest.raises(UserError, match=r"train: words_a_caption \[.*\], expected \[1, 6\]; val: split there, expected not"):
+    (tmp_path / "strict.yaml").write_text(
+        "splits: {train: {words_a_caption: [1, 6], images: [1, 99]}}\nfailures: {}\n"
+    )
+    with pytest.raises(
+        UserError,
+        match=r"train: words_a_caption \[.*\], expected \[1, 6\]; val: split there, expected not",
+    ):
         prepare(faulty(corpus, schema=str(tmp_path / "strict.yaml")), tmp_path / "other")
 
 
@@ -172,13 +199,22 @@ def own(folder, lines, pictures=4, file="captions.csv"):
     for seed in range(pictures):
         corpora.write(folder / f"{seed}.jpg", corpora.picture(seed))
     corpora.write(folder / file, "".join(line + "\n" for line in lines))
-    return {"dataset": "folder", "source": str(folder), "shares": {"val": 0.0, "test": 0.0}, "chunk_images": 1}
+    return {
+        "dataset": "folder",
+        "source": str(folder),
+        "shares": {"val": 0.0, "test": 0.0},
+        "chunk_images": 1,
+    }
 
 
-@pytest.mark.parametrize("limit, message", [(0.05, "1 of 4 .*1 picture missing"), (0.5, "1 anomalies .*picture missing 1")])
+@pytest.mark.parametrize(
+    "limit, message",
+    [(0.05, "1 of 4 .*1 picture missing"), (0.5, "1 anomalies .*picture missing 1")],
+)
 def test_mended_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
     config = small_prepare(
-        **own(tmp_path / "in", ["image,caption", *(f"{n}.jpg,A dog ." for n in range(4))]), max_failures=limit
+        **own(tmp_path / "in", ["image,caption", *(f"{n}.jpg,A dog ." for n in range(4))]),
+        max_failures=limit,
     )
     picture = tmp_path / "in" / "2.jpg"
     content = picture.read_bytes()
@@ -186,7 +222,11 @@ def test_mended_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
     with pytest.raises(UserError, match=message):
         prepare(config, tmp_path / "data")
     chunks = (tmp_path / ".data.partial" / "examples").glob("*.json")
-    before = {chunk: chunk.stat().st_mtime_ns for chunk in chunks if json.loads(chunk.read_text())["images"]}
+    before = {
+        chunk: chunk.stat().st_mtime_ns
+        for chunk in chunks
+        if json.loads(chunk.read_text())["images"]
+    }
     picture.write_bytes(content)
     after, read = {}, chain._read
 
@@ -202,7 +242,10 @@ def test_mended_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
 
 
 def test_a_mended_leak_is_one_no_more(tmp_path):
-    lines = ["image,caption,split", *(f"{n}.jpg,A dog .,{'val' if n == 3 else 'train'}" for n in range(4))]
+    lines = [
+        "image,caption,split",
+        *(f"{n}.jpg,A dog .,{'val' if n == 3 else 'train'}" for n in range(4)),
+    ]
     config = small_prepare(**own(tmp_path / "in", lines), max_failures=0.5)
     corpora.write(tmp_path / "in" / "3.jpg", corpora.picture(0))
     with pytest.raises(UserError, match="same picture in two splits 1"):
@@ -213,10 +256,19 @@ def test_a_mended_leak_is_one_no_more(tmp_path):
 
 
 def test_malformed_lines_count(tmp_path):
-    lines = ["image,caption,split", "0.jpg,A dog,a cat,train", '1.jpg,"A dog, a cat",TRAIN ', "2.jpg,A dog,exam"]
-    with pytest.raises(UserError, match=r"2 of 3 .*\(1 .*, 1 .*\); the first: .*(unknown split|malformed line)"):
+    lines = [
+        "image,caption,split",
+        "0.jpg,A dog,a cat,train",
+        '1.jpg,"A dog, a cat",TRAIN ',
+        "2.jpg,A dog,exam",
+    ]
+    with pytest.raises(
+        UserError, match=r"2 of 3 .*\(1 .*, 1 .*\); the first: .*(unknown split|malformed line)"
+    ):
         prepare(small_prepare(**own(tmp_path / "in", lines)), tmp_path / "data")
-    with pytest.raises(UserError, match=r"1 of 1 .*malformed line.*4 cells in 3 columns.*needs quotes"):
+    with pytest.raises(
+        UserError, match=r"1 of 1 .*malformed line.*4 cells in 3 columns.*needs quotes"
+    ):
         prepare(small_prepare(**own(tmp_path / "all", lines[:2])), tmp_path / "other")
 
 
@@ -230,8 +282,14 @@ ROWS = [  # captions.jsonl, and what becomes of it
 
 @pytest.mark.parametrize("row, reason", ROWS)
 def test_a_bad_row_is_a_failure(tmp_path, row, reason):
-    lines = [json.dumps(row), *(json.dumps({"image": f"{n}.jpg", "caption": "A dog ."}) for n in range(1, 4))]
-    prepare(small_prepare(**own(tmp_path / "in", lines, file="captions.jsonl"), max_failures=0.5), tmp_path / "data")
+    lines = [
+        json.dumps(row),
+        *(json.dumps({"image": f"{n}.jpg", "caption": "A dog ."}) for n in range(1, 4)),
+    ]
+    prepare(
+        small_prepare(**own(tmp_path / "in", lines, file="captions.jsonl"), max_failures=0.5),
+        tmp_path / "data",
+    )
     (failures,) = [path.read_text() for path in (tmp_path / "data").glob("failures-*.jsonl")]
     assert json.loads(failures)["error"].startswith(reason)
     assert open_prepared(tmp_path / "data").images("train") == 3
@@ -240,9 +298,16 @@ def test_a_bad_row_is_a_failure(tmp_path, row, reason):
 def test_pictures_may_be_stored_smaller(tmp_path):
     sizes = {"wide.jpg": (300, 200), "tall.png": (150, 400), "small.jpg": (100, 140)}
     for seed, (name, size) in enumerate(sizes.items()):
-        corpora.write(tmp_path / "in" / name, corpora.picture(seed, size, "PNG" if name.endswith("png") else "JPEG"))
+        corpora.write(
+            tmp_path / "in" / name,
+            corpora.picture(seed, size, "PNG" if name.endswith("png") else "JPEG"),
+        )
     corpora.write(tmp_path / "in" / "captions.txt", "".join(f"{name}\tA dog .\n" for name in sizes))
-    config = {"dataset": "folder", "source": str(tmp_path / "in"), "shares": {"val": 0.0, "test": 0.0}}
+    config = {
+        "dataset": "folder",
+        "source": str(tmp_path / "in"),
+        "shares": {"val": 0.0, "test": 0.0},
+    }
     with pytest.raises(UserError, match="picture_size: 100 is less than the 128 pixels"):
         prepare(small_prepare(**config, picture_size=100), tmp_path / "out")
     crop, larger = {"weights": "none", "resize": "crop"}, {"method": "edgeboxes", "image_size": 192}
@@ -251,14 +316,22 @@ def test_pictures_may_be_stored_smaller(tmp_path):
         (191, {"proposals": larger}),
         (219, {"encoder": crop, "proposals": larger}),
     ):
-        with pytest.raises(UserError, match=f"picture_size: {size} is less than the {size + 1} pixels"):
+        with pytest.raises(
+            UserError, match=f"picture_size: {size} is less than the {size + 1} pixels"
+        ):
             prepare(small_prepare(**config, **changes, picture_size=size), tmp_path / "out")
     with pytest.raises(UserError, match="picture_size: 127 is less than the 128 pixels"):
-        prepare(small_prepare(**config, proposals={**larger, "image_size": 96}, picture_size=127), tmp_path / "out")
+        prepare(
+            small_prepare(**config, proposals={**larger, "image_size": 96}, picture_size=127),
+            tmp_path / "out",
+        )
     for name in ("out", "again"):
         prepare(small_prepare(**config, picture_size=140), tmp_path / name)
     assert digests(tmp_path / "out") == digests(tmp_path / "again")
-    found = {r.source_id: r for r in input_pipeline.read_records(open_prepared(tmp_path / "out"), "train")}
+    found = {
+        r.source_id: r
+        for r in read_records(open_prepared(tmp_path / "out"), "train")
+    }
     assert {name: (r.width, r.height) for name, r in found.items()} == {
         "wide.jpg": (210, 140),
         "tall.png": (140, 373),

@@ -6,18 +6,22 @@ import pytest
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.prepared import open_prepared
-from keras_sat.encoder.cnn import dequantise, enlarged, load_encoder, picture_inputs
+from keras_sat.data.quantisation import dequantise
+from keras_sat.data.reading import read_records
+from keras_sat.encoder.cnn import enlarged, load_encoder
+from keras_sat.encoder.inputs import picture_inputs
+from keras_sat.pictures.boxes import pad_boxes
 from keras_sat.pictures.decode import decode_image
-from keras_sat.pictures.proposals import pad_boxes, propose
+from keras_sat.pictures.proposals import propose
 from keras_sat.utils.errors import UserError
 from pipeline import prepare as command
-from pipeline.prepare import prepare
+from pipeline.preparation.prepare import prepare
 from tests.conftest import small_prepare
 from tests.pipeline.test_prepare import digests
 
 
 def test_boxes_are_those_of_the_picture_that_the_cnn_sees(boxes_data):
-    for record in input_pipeline.read_records(boxes_data, "val"):
+    for record in read_records(boxes_data, "val"):
         larger = decode_image(record.encoded, 192).numpy()
         for stored, expected in zip(record.proposals, propose(larger, "edgeboxes", 60)):
             np.testing.assert_array_equal(stored, expected)
@@ -36,7 +40,7 @@ def test_boxes_are_those_of_the_picture_that_the_cnn_sees(boxes_data):
 
 def test_the_second_map_is_that_of_the_larger_picture(boxes_data):
     larger = enlarged(load_encoder(boxes_data.folder / "encoder.keras"), 192)
-    for record in input_pipeline.read_records(boxes_data, "val"):
+    for record in read_records(boxes_data, "val"):
         expected = larger(decode_image(record.encoded, 192)[None])[0].numpy()
         values, minimum, scale = record.region_features
         found = dequantise(values.reshape(144, -1), minimum, scale).numpy().reshape(expected.shape)
@@ -45,14 +49,18 @@ def test_the_second_map_is_that_of_the_larger_picture(boxes_data):
 
 def test_without_proposals_there_are_none(data):
     assert data.manifest["proposals"] is None
-    record = next(input_pipeline.read_records(data, "val"))
+    record = next(read_records(data, "val"))
     assert record.proposals is None and record.region_features is None
     assert set(data.input_shapes) == {"features", "pixels"}
 
 
 def test_many_workers_give_the_same_bytes(boxes_data, tmp_path):
     config = command.configuration.from_values({"prepare": boxes_data.manifest["settings"]}).prepare
-    prepare(config, tmp_path / "data", ["--direct_running_mode=multi_threading", "--direct_num_workers=3"])
+    prepare(
+        config,
+        tmp_path / "data",
+        ["--direct_running_mode=multi_threading", "--direct_num_workers=3"],
+    )
     assert digests(tmp_path / "data") == digests(boxes_data.folder)
 
 
@@ -66,29 +74,43 @@ def test_what_is_prepared_needs_opencv_no_more(boxes_data, monkeypatch, capsys):
 
 
 def test_records_without_pictures(data, tmp_path):
-    prepare(small_prepare(keep_pictures=False, proposals={"method": "edgeboxes", "most": 5}), tmp_path / "data")
+    prepare(
+        small_prepare(keep_pictures=False, proposals={"method": "edgeboxes", "most": 5}),
+        tmp_path / "data",
+    )
     small = open_prepared(tmp_path / "data")
-    for one, other in zip(input_pipeline.read_records(small, "train"), input_pipeline.read_records(data, "train")):
+    for one, other in zip(
+        read_records(small, "train"), read_records(data, "train")
+    ):
         without = {"proposals": None, "features": None, "encoded": b""}
-        assert one.encoded == b"" and dataclasses.replace(one, **without) == dataclasses.replace(other, **without)
+        assert one.encoded == b"" and dataclasses.replace(one, **without) == dataclasses.replace(
+            other, **without
+        )
         assert len(one.proposals[0]) == 5
         np.testing.assert_array_equal(one.features[0], other.features[0])
     assert small.manifest["bytes_an_image"] < 0.8 * data.manifest["bytes_an_image"]
     small.check_inputs(["features", "boxes"])
-    with pytest.raises(UserError, match=f"{small.folder}: holds no pictures, for .*; .*--set keep_pictures=true"):
+    with pytest.raises(
+        UserError, match=f"{small.folder}: holds no pictures, for .*; .*--set keep_pictures=true"
+    ):
         small.check_inputs(["pixels"])
 
 
 @pytest.fixture
 def boxes_file(tmp_path):
-    rows = [{"id": f"train-{index:06d}", "boxes": [[0, 0, 0.5, (1 + index) / 8], [0, 0, 1, 1]]} for index in range(8)]
+    rows = [
+        {"id": f"train-{index:06d}", "boxes": [[0, 0, 0.5, (1 + index) / 8], [0, 0, 1, 1]]}
+        for index in range(8)
+    ]
     path = tmp_path / "boxes.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     return path
 
 
 def from_file(path, **changes):
-    return small_prepare(source="train=8", proposals={"method": "file", "file": str(path), "most": 3}, **changes)
+    return small_prepare(
+        source="train=8", proposals={"method": "file", "file": str(path), "most": 3}, **changes
+    )
 
 
 def test_boxes_from_a_file(boxes_file, tmp_path):
@@ -96,7 +118,9 @@ def test_boxes_from_a_file(boxes_file, tmp_path):
     prepared = open_prepared(tmp_path / "data")
     for batch in input_pipeline.evaluation_batches(prepared, "train", 8, inputs=["boxes"]):
         for name, boxes in zip(batch["source_id"].numpy(), batch["boxes"].numpy()):
-            np.testing.assert_array_equal(boxes, [[0, 0, 0.5, (1 + int(name[-1:])) / 8], [0, 0, 1, 1], [0, 0, 0, 0]])
+            np.testing.assert_array_equal(
+                boxes, [[0, 0, 0.5, (1 + int(name[-1:])) / 8], [0, 0, 1, 1], [0, 0, 0, 0]]
+            )
     boxes_file.write_text(boxes_file.read_text().replace("0.5", "0.75"))
     with pytest.raises(UserError, match="other settings \\(boxes\\)"):
         prepare(from_file(boxes_file), tmp_path / "data")
@@ -106,7 +130,11 @@ def test_an_image_that_the_file_lacks_is_a_failure(boxes_file, tmp_path):
     boxes_file.write_text("\n".join(boxes_file.read_text().splitlines()[1:]))
     prepare(from_file(boxes_file, max_failures=0.2), tmp_path / "data")
     failure = json.loads((tmp_path / "data" / "failures-train.jsonl").read_text())
-    assert failure == {"id": "train-000000", "stage": "ExampleGen", "error": f"no boxes: not in {boxes_file}"}
+    assert failure == {
+        "id": "train-000000",
+        "stage": "ExampleGen",
+        "error": f"no boxes: not in {boxes_file}",
+    }
     with pytest.raises(UserError, match=f"1 of 8 .*train-000000: no boxes: not in {boxes_file}"):
         prepare(from_file(boxes_file), tmp_path / "strict")
 

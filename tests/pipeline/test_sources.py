@@ -12,11 +12,12 @@ from keras_sat.config import Shares
 from keras_sat.data.prepared import open_prepared
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import example_gen
-from pipeline.prepare import prepare
+from pipeline.preparation.prepare import prepare
 from pipeline.sources import files
-from pipeline.sources.base import open_source, split_by_hash
+from pipeline.sources.base import split_by_hash
 from pipeline.sources.flickr8k import token_item
 from pipeline.sources.flickr30k import csv_item, read_boxes
+from pipeline.sources.registry import open_source
 from tests.conftest import small_prepare
 from tests.pipeline import corpora
 
@@ -61,11 +62,20 @@ def test_flickr30k(tmp_path, captions):
     if captions.endswith("token"):
         corpora.write(tmp_path / captions, corpora.tokens(names))
     else:
-        rows = [f"{name}| {number}| {corpora.caption(name, number)}" for name in names for number in range(5)]
-        corpora.write(tmp_path / captions, "\n".join(["image_name| comment_number| comment", *rows, "9.jpg| 4   A dog ."]))
+        rows = [
+            f"{name}| {number}| {corpora.caption(name, number)}"
+            for name in names
+            for number in range(5)
+        ]
+        corpora.write(
+            tmp_path / captions,
+            "\n".join(["image_name| comment_number| comment", *rows, "9.jpg| 4   A dog ."]),
+        )
     found, _ = read("flickr30k", tmp_path, shares={"val": 0.2, "test": 0.3})
     faults = [item.fault for item, _ in found.values() if item.fault]
-    assert len(faults) == captions.endswith("csv") and all("malformed line: '9.jpg| 4" in fault for fault in faults)
+    assert len(faults) == captions.endswith("csv") and all(
+        "malformed line: '9.jpg| 4" in fault for fault in faults
+    )
     found = {id: pair for id, pair in found.items() if not pair[0].fault}
     assert splits(found) == {name: split_by_hash(name, Shares(0.2, 0.3)) for name in names}
     for name, (_, record) in found.items():
@@ -79,24 +89,30 @@ def test_flickr30k_entities(tmp_path):
     corpora.write(entities / "test.txt", "36979\n")
     corpora.write(
         entities / "Sentences" / "36979.txt",
-        "[/EN#1/people A group of friends] , playing [/EN#2/other cards] in [/EN#0/notvisual the man 's]"
-        " [/EN#3/scene bar] .\n"
+        "[/EN#1/people A group of friends] , playing [/EN#2/other cards] in "
+        "[/EN#0/notvisual the man 's] [/EN#3/scene bar] .\n"
         "[/EN#1/people Friends] play [/EN#2/other their cards] .\n",
     )
     boxes = [("1", (10, 20, 60, 40)), ("1", (80, 10, 100, 50)), ("2", (0, 0, 50, 25))]
     objects = "".join(
-        f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{right}</xmax><ymax>{end}</ymax></bndbox></object>"
+        f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin>"
+        f"<xmax>{right}</xmax><ymax>{end}</ymax></bndbox></object>"
         for name, (x, y, right, end) in boxes
     )
     corpora.write(
         entities / "Annotations" / "36979.xml",
-        "<annotation><filename>36979.jpg</filename><size><width>200</width><height>100</height><depth>3</depth></size>"
-        f"{objects}<object><name>3</name><scene>1</scene><nobndbox>0</nobndbox></object></annotation>",
+        "<annotation><filename>36979.jpg</filename>"
+        "<size><width>200</width><height>100</height><depth>3</depth></size>"
+        f"{objects}<object><name>3</name><scene>1</scene><nobndbox>0</nobndbox></object>"
+        "</annotation>",
     )
     found, _ = read("flickr30k", tmp_path)
     item, record = found["36979.jpg"]
     assert item.split == "test"
-    assert record.captions == ("A group of friends , playing cards in the man 's bar .", "Friends play their cards .")
+    assert record.captions == (
+        "A group of friends , playing cards in the man 's bar .",
+        "Friends play their cards .",
+    )
     group, cards = [(0.2, 0.05, 0.4, 0.3), (0.1, 0.4, 0.5, 0.5)], (0, 0, 0.25, 0.25)
     assert [(p.caption, p.start, p.end, p.noun, p.box) for p in record.phrases] == [
         *((0, 0, 4, "friends", box) for box in group),
@@ -110,10 +126,24 @@ def test_flickr30k_entities(tmp_path):
 def test_coco(tmp_path, year, folder):
     ids = {"train": [9, 30, 57870], "val": [42]}
     for split, each in ids.items():
-        images = [{"license": 5, "file_name": f"{n:012d}.jpg", "height": 30, "width": 40, "id": n} for n in each]
-        notes = [{"image_id": n, "id": 100 * k + n, "caption": f'A [dog] "{n}" é {k}\n'} for k in range(5) for n in each]
-        content = {"info": {"year": int(year)}, "images": images, "licenses": [{"id": 1}], "annotations": notes}
-        corpora.write(tmp_path / "annotations" / f"captions_{split}{year}.json", json.dumps(content))
+        images = [
+            {"license": 5, "file_name": f"{n:012d}.jpg", "height": 30, "width": 40, "id": n}
+            for n in each
+        ]
+        notes = [
+            {"image_id": n, "id": 100 * k + n, "caption": f'A [dog] "{n}" é {k}\n'}
+            for k in range(5)
+            for n in each
+        ]
+        content = {
+            "info": {"year": int(year)},
+            "images": images,
+            "licenses": [{"id": 1}],
+            "annotations": notes,
+        }
+        corpora.write(
+            tmp_path / "annotations" / f"captions_{split}{year}.json", json.dumps(content)
+        )
         for n in each:
             corpora.write(tmp_path / f"{folder}{split}{year}" / f"{n:012d}.jpg", corpora.picture(n))
     found, _ = read("coco", tmp_path)
@@ -124,11 +154,15 @@ def test_coco(tmp_path, year, folder):
 
 
 @pytest.mark.parametrize(
-    "name, folder", [("flickr8k", "Flicker8k_Dataset"), ("flickr30k", "flickr30k-images"), ("coco", "")]
+    "name, folder",
+    [("flickr8k", "Flicker8k_Dataset"), ("flickr30k", "flickr30k-images"), ("coco", "")],
 )
 def test_karpathy(tmp_path, name, folder):
     published = ("train", "restval", "val", "test")
-    places = {(f"{split[-3:]}2014" if name == "coco" else None, f"{split}.jpg"): split for split in published}
+    places = {
+        (f"{split[-3:]}2014" if name == "coco" else None, f"{split}.jpg"): split
+        for split in published
+    }
     corpora.karpathy(tmp_path, name, places)
     for seed, (filepath, filename) in enumerate(places):
         corpora.write(tmp_path / folder / (filepath or "") / filename, corpora.picture(seed))
@@ -144,7 +178,8 @@ def test_karpathy(tmp_path, name, folder):
 FOLDER = {
     "captions.csv": 'image,caption,split\na.jpg,"A dog, and\na ""cat"" .",train\n'
     "b/c.jpg,One ball .,dev\na.jpg,Two dogs .,train\n",
-    "captions.jsonl": '{"file_name": "a.jpg", "captions": ["A dog, and\\na \\"cat\\" .", "Two dogs ."], "split": "train"}\n'
+    "captions.jsonl": '{"file_name": "a.jpg", "captions": ["A dog, and\\na \\"cat\\" .", '
+    '"Two dogs ."], "split": "train"}\n'
     '{"image": "b/c.jpg", "caption": "One ball .", "split": "validation"}\n',
     "captions.txt": 'a.jpg\tA dog, and a "cat" .\nb/c.jpg\tOne ball .\na.jpg\tTwo dogs .\n',
 }
@@ -157,14 +192,22 @@ def test_folder(tmp_path, file):
     corpora.write(tmp_path / file, FOLDER[file])
     found, _ = read("folder", tmp_path)
     by_hash = {name: split_by_hash(name, Shares()) for name in ("a.jpg", "b/c.jpg")}
-    assert splits(found) == (by_hash if file.endswith("txt") else {"a.jpg": "train", "b/c.jpg": "val"})
-    assert [" ".join(text.split()) for text in found["a.jpg"][1].captions] == ['A dog, and a "cat" .', "Two dogs ."]
+    assert splits(found) == (
+        by_hash if file.endswith("txt") else {"a.jpg": "train", "b/c.jpg": "val"}
+    )
+    assert [" ".join(text.split()) for text in found["a.jpg"][1].captions] == [
+        'A dog, and a "cat" .',
+        "Two dogs .",
+    ]
     assert found["b/c.jpg"][1].captions == ("One ball .",)
     assert found["b/c.jpg"][1].encoded == corpora.picture(1)
 
 
 def test_a_split_that_one_line_names(tmp_path):
-    corpora.write(tmp_path / "captions.csv", "image,caption,split\n" + "".join(f"{n}.jpg,A dog .,\n" for n in range(30)))
+    corpora.write(
+        tmp_path / "captions.csv",
+        "image,caption,split\n" + "".join(f"{n}.jpg,A dog .,\n" for n in range(30)),
+    )
     with open(tmp_path / "captions.csv", "a") as file:
         file.writelines(f"{n}.jpg,A cat .,Test\n" for n in range(20))
     for n in range(30):
@@ -175,7 +218,9 @@ def test_a_split_that_one_line_names(tmp_path):
     assert not any(item.fault for item, _ in found.values())
 
 
-@pytest.mark.parametrize("read_line, line", [(token_item, "a.jpg#²\tA dog ."), (csv_item, "a.jpg| ²| A dog .")])
+@pytest.mark.parametrize(
+    "read_line, line", [(token_item, "a.jpg#²\tA dog ."), (csv_item, "a.jpg| ²| A dog .")]
+)
 def test_numbers_that_are_none(read_line, line):
     assert read_line(line, 0, "file", str).fault.startswith("malformed line")
 
@@ -187,7 +232,10 @@ def test_entities_without_a_size(tmp_path):
 
 
 def test_captions_of_coco_that_are_none(tmp_path):
-    notes = [{"image_id": 1, "id": 5, "caption": None}, {"image_id": 1, "id": 6, "caption": "A dog ."}]
+    notes = [
+        {"image_id": 1, "id": 5, "caption": None},
+        {"image_id": 1, "id": 6, "caption": "A dog ."},
+    ]
     content = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": notes}
     corpora.write(tmp_path / "annotations" / "captions_train2017.json", json.dumps(content))
     corpora.write(tmp_path / "train2017" / "1.jpg", corpora.picture(0))
@@ -199,9 +247,18 @@ def test_captions_of_coco_that_are_none(tmp_path):
 
 
 def test_ids_of_coco_may_be_numbers_or_texts(tmp_path):
-    notes = [(7, "A dog ."), ("b", "A cat ."), (5, "Two dogs ."), ("a", "Two cats ."), ([6], "A cow .")]
+    notes = [
+        (7, "A dog ."),
+        ("b", "A cat ."),
+        (5, "Two dogs ."),
+        ("a", "Two cats ."),
+        ([6], "A cow ."),
+    ]
     notes = [{"image_id": "1", "id": id, "caption": caption} for id, caption in notes]
-    content = {"images": [{"id": 1, "file_name": "1.jpg"}, {"id": None, "file_name": "2.jpg"}], "annotations": notes}
+    content = {
+        "images": [{"id": 1, "file_name": "1.jpg"}, {"id": None, "file_name": "2.jpg"}],
+        "annotations": notes,
+    }
     corpora.write(tmp_path / "annotations" / "captions_train2017.json", json.dumps(content))
     corpora.write(tmp_path / "train2017" / "1.jpg", corpora.picture(0))
     found, _ = read("coco", tmp_path)
@@ -213,19 +270,25 @@ def test_ids_of_coco_may_be_numbers_or_texts(tmp_path):
 
 
 def test_sentences_of_karpathy_that_are_none(tmp_path):
-    sentences = [{"raw": "A dog .", "sentid": 9}, {"tokens": ["a"]}, {"raw": None}, {"raw": "A cat .", "sentid": "x"}]
+    sentences = [
+        {"raw": "A dog .", "sentid": 9},
+        {"tokens": ["a"]},
+        {"raw": None},
+        {"raw": "A cat .", "sentid": "x"},
+    ]
     content = {"images": [{"filename": "a.jpg", "split": "train", "sentences": sentences}]}
     corpora.write(tmp_path / "dataset_flickr8k.json", json.dumps(content))
     corpora.write(tmp_path / "a.jpg", corpora.picture(0))
     found, _ = read("karpathy", tmp_path)
     assert found["a.jpg"][1].captions == ("A cat .", "A dog .")
     assert {id: item.fault for id, (item, _) in found.items() if item.fault} == {
-        f"a.jpg#{place}": "malformed line: `raw` of the sentence is None, no text" for place in (1, 2)
+        f"a.jpg#{place}": "malformed line: `raw` of the sentence is None, no text"
+        for place in (1, 2)
     }
 
 
 class ObjectStore(LocalFileSystem):
-    """A file system as clouds have them, for Beam to find by its scheme: names of objects, and no folders."""
+    """An object store, which Beam finds by its scheme: it has names of objects and no folders."""
 
     objects: ClassVar = {}
 
@@ -248,7 +311,11 @@ class ObjectStore(LocalFileSystem):
         return io.BytesIO(self.objects[path])
 
     def _list(self, prefix):
-        return (FileMetadata(path, len(content)) for path, content in self.objects.items() if path.startswith(prefix))
+        return (
+            FileMetadata(path, len(content))
+            for path, content in self.objects.items()
+            if path.startswith(prefix)
+        )
 
 
 @pytest.mark.parametrize("dataset", ["flickr8k", "karpathy", "folder"])
@@ -256,16 +323,24 @@ def test_a_corpus_in_an_object_store_is_as_one_on_the_disk(tmp_path, monkeypatch
     names = corpora.flickr8k(tmp_path, train=4, val=2, test=0)
     every = names["train"] + names["val"]
     corpora.karpathy(tmp_path, "flickr8k", {(None, name): "train" for name in every})
-    corpora.write(tmp_path / "captions.txt", "".join(f"Flicker8k_Dataset/{name}\tA dog .\n" for name in every))
+    corpora.write(
+        tmp_path / "captions.txt", "".join(f"Flicker8k_Dataset/{name}\tA dog .\n" for name in every)
+    )
     paths = [path for path in tmp_path.rglob("*") if path.is_file()]
-    objects = {f"store://bucket/corpus/{path.relative_to(tmp_path)}": path.read_bytes() for path in paths}
+    objects = {
+        f"store://bucket/corpus/{path.relative_to(tmp_path)}": path.read_bytes() for path in paths
+    }
     monkeypatch.setattr(ObjectStore, "objects", objects)
     (local, here), (remote, there) = read(dataset, tmp_path), read(dataset, "store://bucket/corpus")
-    assert len(local) == 6 and {id: record for id, (_, record) in local.items()} == {i: r for i, (_, r) in remote.items()}
+    assert len(local) == 6 and {id: record for id, (_, record) in local.items()} == {
+        i: r for i, (_, r) in remote.items()
+    }
     assert here.fingerprint() == there.fingerprint()
     if dataset == "folder":
         prepare(
-            small_prepare(dataset=dataset, source="store://bucket/corpus", shares={"val": 0.0, "test": 0.0}),
+            small_prepare(
+                dataset=dataset, source="store://bucket/corpus", shares={"val": 0.0, "test": 0.0}
+            ),
             tmp_path / "data",
         )
         assert open_prepared(tmp_path / "data").images("train") == 6
@@ -278,7 +353,9 @@ def test_a_source_that_beam_cannot_open():
 
 def test_shares_of_the_hash_splits():
     found = [split_by_hash(f"{n}.jpg", Shares(0.2, 0.1)) for n in range(5000)]
-    assert abs(found.count("val") / 5000 - 0.2) < 0.02 and abs(found.count("test") / 5000 - 0.1) < 0.02
+    assert (
+        abs(found.count("val") / 5000 - 0.2) < 0.02 and abs(found.count("test") / 5000 - 0.1) < 0.02
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,13 +365,33 @@ def test_shares_of_the_hash_splits():
         ("flickr8k", {"Images/x": ""}, ["has no captions", "Flickr8k.token.txt"]),
         ("coco", {}, ["captions_train2017.json"]),
         ("coco", {"annotations/captions_val2014.json": "{}"}, ["val2014", "folder of pictures"]),
-        ("coco", {"annotations/captions_val2014.json": '{"images": [{"id": 1}', "val2014/x": ""}, ["without file_name"]),
-        ("coco", {"annotations/captions_val2014.json": '{"images": [', "val2014/x": ""}, ["no complete array", "images"]),
+        (
+            "coco",
+            {"annotations/captions_val2014.json": '{"images": [{"id": 1}', "val2014/x": ""},
+            ["without file_name"],
+        ),
+        (
+            "coco",
+            {"annotations/captions_val2014.json": '{"images": [', "val2014/x": ""},
+            ["no complete array", "images"],
+        ),
         ("karpathy", {}, ["no dataset_*.json"]),
-        ("karpathy", {"dataset_coco.json": "", "dataset_flickr8k.json": ""}, ["dataset_flickr8k.json, dataset_coco.json"]),
+        (
+            "karpathy",
+            {"dataset_coco.json": "", "dataset_flickr8k.json": ""},
+            ["dataset_flickr8k.json, dataset_coco.json"],
+        ),
         ("folder", {"a.jpg": ""}, ["captions.csv or captions.jsonl or captions.txt"]),
-        ("folder", {"captions.csv": "a.jpg,A dog .\n"}, ["first line names the columns", "expected image,caption"]),
-        ("folder", {"captions.csv": 'image,caption\na.jpg,"A dog' + 200_000 * " x"}, ["not CSV", "quote"]),
+        (
+            "folder",
+            {"captions.csv": "a.jpg,A dog .\n"},
+            ["first line names the columns", "expected image,caption"],
+        ),
+        (
+            "folder",
+            {"captions.csv": 'image,caption\na.jpg,"A dog' + 200_000 * " x"},
+            ["not CSV", "quote"],
+        ),
     ],
 )
 def test_mistakes_in_a_corpus_are_named(tmp_path, dataset, content, parts):

@@ -2,15 +2,19 @@
 
 import pytest
 
-from serving.server.batching import Batching
+from serving.server.batching import BatchingParameters
 
 
 def test_parameters():
-    batching = Batching("""max_batch_size { value: 8 } batch_timeout_micros { value: 0 } max_enqueued_batches { value: 3 }
-        num_batch_threads { value: 2 } allowed_batch_sizes: 4
-        allowed_batch_sizes: 8""")
-    assert (batching.allowed_sizes, batching.largest_request, batching.most_in_flight) == ([4, 8], 24, 40)
-    assert Batching("max_batch_size { value: 3 }").allowed_sizes == [1, 2, 3]
+    batching = BatchingParameters(
+        """max_batch_size { value: 8 } batch_timeout_micros { value: 0 }
+        max_enqueued_batches { value: 3 } num_batch_threads { value: 2 } allowed_batch_sizes: 4
+        allowed_batch_sizes: 8"""
+    )
+    assert batching.allowed_sizes == [4, 8]
+    assert batching.largest_request == 24
+    assert batching.max_in_flight == 40
+    assert BatchingParameters("max_batch_size { value: 3 }").allowed_sizes == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -27,5 +31,5 @@ def test_parameters():
 )
 def test_mistakes_name_the_file(text, part):
     with pytest.raises(ValueError, match=part) as error:
-        Batching(text, "some/file")
+        BatchingParameters(text, "some/file")
     assert str(error.value).startswith("some/file: ")

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from serving import load_test
+from serving.client import CaptionClient
 from serving.client.__main__ import main
-from serving.client.client import CaptionClient
 from serving.client.pictures import list_pictures, read_picture
 from tests.serving.saved_model import picture
 
@@ -34,63 +34,84 @@ def folder(tmp_path_factory):
     return folder
 
 
+def as_text(array):
+    """An array of bytes as lists of strings."""
+    return np.char.decode(array.astype(bytes)).tolist()
+
+
 def test_caption_attend_score(client, direct):
     black = io.BytesIO()
     Image.new("RGB", (4, 4)).save(black, "bmp")
     assert black.getvalue().endswith(b"\0"), "zeros at the end belong to the picture"
     images = [*(picture(seed) for seed in range(6)), b"broken", black.getvalue()]
     expected = direct("caption_with_attention", image_bytes=images)
-    captioned, attended = client.caption(images), client.attend(images)
-    assert [c.caption.encode() for c in captioned] == [a.captions[0].encode() for a in attended]
-    assert [c.caption.encode() for c in captioned] == expected["captions"][:, 0].tolist()
-    assert [c.status for c in captioned] == ["OK"] * 6 + ["not a picture that can be read", "OK"]
-    np.testing.assert_allclose(np.stack([a.attention for a in attended]), expected["attention"])
-    assert [a.words for a in attended] == np.char.decode(expected["words"].astype(bytes)).tolist()
+    captions = client.caption(images)
+    attended = client.attend(images)
+    assert [answer.caption for answer in captions] == [answer.captions[0] for answer in attended]
+    assert [answer.caption for answer in captions] == as_text(expected["captions"][:, 0])
+    statuses = ["OK"] * 6 + ["not a picture that can be read", "OK"]
+    assert [answer.status for answer in captions] == statuses
+    attention = np.stack([answer.attention for answer in attended])
+    np.testing.assert_array_equal(attention, expected["attention"])
+    assert [answer.words for answer in attended] == as_text(expected["words"])
     [scored] = client.score(images[:1], ["red green"])
-    assert scored.words == ["red", "green"] and scored.word_log_probs.shape == (2,) and scored.attention.shape == (2, 4)
+    assert scored.words == ["red", "green"]
+    assert scored.word_log_probs.shape == (2,)
+    assert scored.attention.shape == (2, 4)
     assert client.inputs("score_caption") == {"image_bytes": [-1], "caption": [-1]}
 
 
 def test_requests_are_bounded_in_number_and_size(server):
+    kilobytes = [300, 300, 500, 300, 2000, 10, 10, 10, 10, 10]
+    images = [bytes(size << 10) for size in kilobytes]
     with CaptionClient(server.address, batch=4, megabytes=1) as client:
-        sizes = [300, 300, 500, 300, 2000, 10, 10, 10, 10, 10]
-        requests = [list(each) for each in client._requests([bytes(kilobytes << 10) for kilobytes in sizes])]
+        requests = [list(each) for each in client._requests(images)]
     assert requests == [[0, 1], [2, 3], [4], [5, 6, 7, 8], [9]]
 
 
 def test_command(server, client, folder, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"broken")
-    arguments = [
-        folder,
-        folder / "0.png",
-        "-",
-        tmp_path / "broken.jpg",
-        tmp_path / "nowhere.jpg",
-        "--server",
-        server.address,
-    ]
-    command = [sys.executable, "-W", "ignore", "-m", "serving.client", *map(str, arguments)]
+    images = [folder, folder / "0.png", "-", tmp_path / "broken.jpg", tmp_path / "nowhere.jpg"]
+    arguments = [*map(str, images), "--server", server.address]
+    command = [sys.executable, "-W", "ignore", "-m", "serving.client", *arguments]
     result = subprocess.run(command, capture_output=True, input=picture(9))
     assert result.returncode == 2
     lines = dict(line.split("\t") for line in result.stdout.decode().splitlines())
     [stdin] = client.caption([picture(9)])
     assert lines["-"] == stdin.caption
-    assert [lines[str(folder / f"{n}.png")] for n in range(4)] == [
-        c.caption for c in client.caption(list(map(picture, range(4))))
-    ]
+    answers = client.caption([picture(seed) for seed in range(4)])
+    printed = [lines[str(folder / f"{number}.png")] for number in range(4)]
+    assert printed == [answer.caption for answer in answers]
     errors = result.stderr.decode().splitlines()
-    assert len(errors) == 2 and "nowhere.jpg: No such file" in errors[0] and "broken.jpg: not a picture" in errors[1]
+    assert len(errors) == 2
+    assert "nowhere.jpg: No such file" in errors[0]
+    assert "broken.jpg: not a picture" in errors[1]
 
 
 def test_command_draws_and_prints_json(server, folder, tmp_path, capsys):
+    arguments = [str(folder), "--server", server.address]
     with pytest.raises(SystemExit) as end:
-        main([str(folder), "--server", server.address, "--json", "--overlay", str(tmp_path / "where.png")])
+        main([*arguments, "--json", "--overlay", str(tmp_path / "where.png")])
     assert end.value.code == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["image"] for each in found] == [str(folder / f"{n}.png") for n in range(4)]
-    assert np.shape(found[0]["attention"]) == (4, 4) and found[0]["status"] == "OK"
+    assert np.shape(found[0]["attention"]) == (4, 4)
+    assert found[0]["status"] == "OK"
     for number in range(1, 5):
         assert Image.open(tmp_path / f"where-{number}.png").width > 300
+
+
+def test_only_the_overlay_needs_keras_sat(server, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_sat.visualize.attention", None)
+    arguments = [str(folder / "0.png"), "--server", server.address]
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith(f"{folder / '0.png'}\t")
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--overlay", str(tmp_path / "where.png")])
+    assert end.value.code == 2
+    assert "error: --overlay: draws with keras_sat" in capsys.readouterr().err
 
 
 def test_boxes_are_padded_to_the_models_number(server, folder, tmp_path, capsys):
@@ -100,13 +121,16 @@ def test_boxes_are_padded_to_the_models_number(server, folder, tmp_path, capsys)
     for given, answer in zip(boxes, attended):
         np.testing.assert_array_equal(answer.boxes[: len(given)], given[:4])
         assert not answer.boxes[len(given) :].any()
-    file, names = tmp_path / "boxes.jsonl", [str(folder / "0.png"), str(folder / "1.png")]
-    file.write_text("".join(json.dumps({"id": name, "boxes": [[0, 0, 0.5, 1]]}) + "\n" for name in names))
+    names = [str(folder / "0.png"), str(folder / "1.png")]
+    lines = [json.dumps({"id": name, "boxes": [[0, 0, 0.5, 1]]}) for name in names]
+    file = tmp_path / "boxes.jsonl"
+    file.write_text("\n".join(lines) + "\n")
     arguments = ["--server", server.address, "--model", "proposals", "--boxes", str(file)]
     with pytest.raises(SystemExit) as end:
         main([*names, *arguments, "--json", "--overlay", str(tmp_path / "where.png")])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert end.value.code == 0 and [each["boxes"][0] for each in found] == [[0, 0, 0.5, 1]] * 2
+    assert end.value.code == 0
+    assert [each["boxes"][0] for each in found] == [[0, 0, 0.5, 1]] * 2
     with pytest.raises(SystemExit):
         main([str(folder), *arguments])
     assert "no boxes of" in capsys.readouterr().err
@@ -125,14 +149,18 @@ def test_mistakes_of_the_command(server, folder, arguments, part, capsys):
     with pytest.raises(SystemExit) as end:
         main([str(folder), "--server", server.address, *arguments])
     line = capsys.readouterr().err.splitlines()[-1]
-    assert end.value.code == 2 and line.startswith("error: ") and part in line
+    assert end.value.code == 2
+    assert line.startswith("error: ")
+    assert part in line
 
 
 def test_load(server, folder, tmp_path):
-    arguments = [str(folder), "--server", server.address, "--rate", "40", "--seconds", "2", "--batch", "2"]
+    arguments = [str(folder), "--server", server.address, "--batch", "2"]
+    arguments += ["--rate", "40", "--seconds", "2"]
     load_test.main([*arguments, "--output", str(tmp_path / "load")])
     report = json.loads((tmp_path / "load.json").read_text())
-    assert report["requests"] > 40 and report["by status"] == {"OK": report["requests"]}
+    assert report["requests"] > 40
+    assert report["by status"] == {"OK": report["requests"]}
     assert report["latency p50, ms"] <= report["latency p95, ms"] <= report["latency p99, ms"]
     assert Image.open(tmp_path / "load.png").width > 300
 
@@ -144,7 +172,12 @@ def test_pictures_of_a_url(folder, tmp_path):
         url = f"http://127.0.0.1:{page.server_port}"
         [name] = list_pictures([f"{url}/1.png"])
         assert read_picture(name, 1 << 20) == picture(1)
-        for name, part in [(f"{url}/none.png", "not found"), (f"{url}/1.png", "larger"), ("http://", "http://")]:
+        mistakes = [
+            (f"{url}/none.png", "not found"),
+            (f"{url}/1.png", "larger"),
+            ("http://", "http://"),
+        ]
+        for name, part in mistakes:
             with pytest.raises(ValueError, match=part):
                 read_picture(name, 10)
         page.shutdown()

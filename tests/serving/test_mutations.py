@@ -1,4 +1,8 @@
-"""A served captioner under requests that are damaged in every way. `MUTATIONS=5000 python -m pytest` sends so many."""
+"""A served captioner under requests that are damaged in every way.
+
+The environment variable MUTATIONS says how many requests are sent:
+`MUTATIONS=5000 python -m pytest`.
+"""
 
 import concurrent.futures
 import os
@@ -9,10 +13,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from keras_sat.export import Batching, export
+from keras_sat.exporting.saved_model import export
+from keras_sat.exporting.versions import Batching
 from tests.odd_pictures import TAKEN, huge_png, many_frames, many_scans
-from tests.serving.conftest import running
-from tests.serving.test_services import MISTAKES, PREDICT, Code, changed, code_of, request
+from tests.serving.requests import MISTAKES, PREDICT, Code, changed, code_of, request
+from tests.serving.server_process import running
 
 REQUESTS = int(os.environ.get("MUTATIONS", 300))
 SIGNATURES = ("serving_default", "caption_with_attention")
@@ -23,7 +28,13 @@ BOMBS = [
     many_frames(2_000, 500),
     many_scans(2_000, 200),
 ]
-FITTING = (Code.OK, Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.RESOURCE_EXHAUSTED)
+FITTING = (
+    Code.OK,
+    Code.INVALID_ARGUMENT,
+    Code.NOT_FOUND,
+    Code.FAILED_PRECONDITION,
+    Code.RESOURCE_EXHAUSTED,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +46,9 @@ def captioner(run, tmp_path_factory):
 
 
 def mutated(encoded, rng):
-    """Bytes that are flipped, cut off, cut out, doubled or put in."""
-    encoded, place = bytearray(encoded), rng.randrange(len(encoded))
+    """Bytes with some flipped bits, or with a part cut off, cut out, repeated or inserted."""
+    encoded = bytearray(encoded)
+    place = rng.randrange(len(encoded))
     change = rng.choice(["flip", "end", "out", "twice", "in"])
     if change == "flip":
         for _ in range(rng.choice([1, 10, 100])):
@@ -45,50 +57,86 @@ def mutated(encoded, rng):
         del encoded[place:]
     elif change == "out":
         del encoded[place : place + rng.choice([1, 30, 1000])]
+    elif change == "twice":
+        encoded[place:place] = encoded[: rng.randrange(1000)]
     else:
-        encoded[place:place] = encoded[: rng.randrange(1000)] if change == "twice" else rng.randbytes(rng.choice([1, 40]))
+        encoded[place:place] = rng.randbytes(rng.choice([1, 40]))
     return bytes(encoded)
 
 
+class Attack:
+    """Sends damaged requests, and checks the answers.
+
+    Args:
+        channel: to the server.
+        sound: a picture that can be read.
+        formats: pictures in different formats.
+    """
+
+    def __init__(self, channel, sound, formats):
+        self._channel = channel
+        self._stub = PredictionServiceStub(channel)
+        self._sound = sound
+        self._formats = formats
+        self._message = request([sound, formats[1]]).SerializeToString()
+        self._expected = self.caption()
+
+    def caption(self):
+        """Returns the sound picture's caption."""
+        return self._stub.Predict(request([self._sound])).outputs["caption"].string_val[0]
+
+    def send(self, number):
+        """Sends one request; its number is the seed of what is damaged."""
+        rng = random.Random(number)
+        kinds = [self._pictures, self._damaged_message, self._mistake, self._long_message]
+        [send] = rng.choices(kinds, [50, 30, 19.6, 0.4])
+        send(rng)
+
+    def _pictures(self, rng):
+        """A sound picture beside damaged ones."""
+        damaged = []
+        for _ in range(rng.randrange(1, 5)):
+            damaged.append(mutated(rng.choice(self._formats), rng))
+        if rng.random() < 0.05:
+            damaged.append(rng.choice(BOMBS))
+        asked = request([*damaged, self._sound], signature=rng.choice(SIGNATURES))
+        outputs = self._stub.Predict(asked, timeout=120).outputs
+        status = tf.make_ndarray(outputs["status"])
+        captions = tf.make_ndarray(outputs["caption" if "caption" in outputs else "captions"])
+        captions = captions.reshape([len(status), -1])[:, 0]
+        assert status[-1] == b"OK"
+        assert captions[-1] == self._expected
+        for each, caption in zip(status, captions):
+            assert (each == b"OK") == bool(caption)
+
+    def _damaged_message(self, rng):
+        predict = self._channel.unary_unary(PREDICT)
+        assert code_of(predict, mutated(self._message, rng)) in FITTING
+
+    def _mistake(self, rng):
+        change, code = rng.choice(list(MISTAKES.values()))
+        assert code_of(self._stub.Predict, changed(change)) == code
+
+    def _long_message(self, rng):
+        code = code_of(self._stub.Predict, request([bytes(100 << 20)]))
+        assert code == Code.RESOURCE_EXHAUSTED
+
+
 def test_every_answer_fits(captioner):
-    """The server stays up, its memory bounded, and a sound picture beside damaged ones gets its own caption."""
-    sound, formats = TAKEN["colour.jpg"], list(TAKEN.values())
+    """The server keeps running in bounded memory, and a sound picture gets its own caption."""
+
+    def megabytes():
+        return captioner.metric("process_resident_memory_bytes") / 2**20
+
     with grpc.insecure_channel(captioner.address) as channel:
-        stub = PredictionServiceStub(channel)
-        expected = stub.Predict(request([sound])).outputs["caption"].string_val[0]
-        whole = request([sound, formats[1]]).SerializeToString()
-
-        def damaged_pictures(rng):
-            damaged = [mutated(rng.choice(formats), rng) for _ in range(rng.randrange(1, 5))]
-            if rng.random() < 0.05:
-                damaged.append(rng.choice(BOMBS))
-            response = stub.Predict(request([*damaged, sound], signature=rng.choice(SIGNATURES)), timeout=120)
-            status = tf.make_ndarray(response.outputs["status"])
-            captions = tf.make_ndarray(response.outputs.get("caption") or response.outputs["captions"]).reshape(
-                [len(status), -1]
-            )
-            assert status[-1] == b"OK" and captions[-1, 0] == expected
-            assert all((each == b"OK") == bool(caption) for each, caption in zip(status, captions[:, 0]))
-
-        def damaged_message(rng):
-            assert code_of(channel.unary_unary(PREDICT), mutated(whole, rng)) in FITTING
-
-        def mistake(rng):
-            change, code = rng.choice(list(MISTAKES.values()))
-            assert code_of(stub.Predict, changed(change)) == code
-
-        def long_message(rng):
-            assert code_of(stub.Predict, request([bytes(100 << 20)])) == Code.RESOURCE_EXHAUSTED
-
-        def send(number):
-            rng = random.Random(number)
-            rng.choices([damaged_pictures, damaged_message, mistake, long_message], [50, 30, 19.6, 0.4])[0](rng)
-
-        megabytes = [captioner.metric("process_resident_memory_bytes") / 2**20]
+        attack = Attack(channel, TAKEN["colour.jpg"], list(TAKEN.values()))
+        expected = attack.caption()
+        memory = [megabytes()]
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for first in range(0, REQUESTS, 100):
-                list(pool.map(send, range(first, first + 100)))
-                megabytes.append(captioner.metric("process_resident_memory_bytes") / 2**20)
-        print("resident memory, MB:", *map(round, megabytes))
-        assert captioner.process.poll() is None and max(megabytes) < megabytes[0] + 1000
-        assert stub.Predict(request([sound])).outputs["caption"].string_val[0] == expected
+                list(pool.map(attack.send, range(first, first + 100)))
+                memory.append(megabytes())
+        print("resident memory, MB:", *map(round, memory))
+        assert captioner.process.poll() is None
+        assert max(memory) < memory[0] + 1000
+        assert attack.caption() == expected

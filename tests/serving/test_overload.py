@@ -1,4 +1,4 @@
-"""More than the server can bear: what is refused, and what is not computed any more.
+"""More requests than the server can answer: which are refused, and which are not computed.
 
 The slow model's queue holds four images beside the two that are computed.
 """
@@ -29,7 +29,8 @@ def busy(server, stub):
 
 
 def test_a_full_queue_refuses_at_once(server, stub):
-    ended, lock = [], threading.Lock()
+    ended = []
+    lock = threading.Lock()
 
     def note(call):
         with lock:
@@ -45,14 +46,16 @@ def test_a_full_queue_refuses_at_once(server, stub):
     while len(ended) < 41:
         assert server.process.poll() is None
     codes = collections.Counter(ended)
-    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE} and 4 <= codes[grpc.StatusCode.OK] <= 7
-    refused = codes[grpc.StatusCode.UNAVAILABLE]
-    assert set(ended[:refused]) == {grpc.StatusCode.UNAVAILABLE}, "no refusal waits for an answer"
-    assert "full" in next(call.details() for call in calls if call.code() == grpc.StatusCode.UNAVAILABLE)
+    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    assert 4 <= codes[grpc.StatusCode.OK] <= 7
+    number = codes[grpc.StatusCode.UNAVAILABLE]
+    assert set(ended[:number]) == {grpc.StatusCode.UNAVAILABLE}, "no refusal waits for an answer"
+    refused = [call for call in calls if call.code() == grpc.StatusCode.UNAVAILABLE]
+    assert "full" in refused[0].details()
     assert start(stub).result()
 
 
-def test_what_no_one_waits_for_is_not_computed(server, stub):
+def test_a_request_that_no_one_waits_for_is_not_computed(server, stub):
     for give_up in ("cancel", "deadline"):
         before = server.metric("serving_batch_images_sum")
         running = busy(server, stub)
@@ -60,8 +63,7 @@ def test_what_no_one_waits_for_is_not_computed(server, stub):
         if give_up == "cancel":
             server.wait_for("serving_queue_images", 1)
             waiting.cancel()
-            code = waiting.code()
-            assert code == grpc.StatusCode.CANCELLED
+            assert waiting.code() == grpc.StatusCode.CANCELLED
         else:
             assert waiting.exception().code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert not running.done()
@@ -74,16 +76,19 @@ def test_a_deadline_that_passed(stub):
 
 
 def test_a_deadline_does_not_end_the_batch_for_others(server, stub):
-    """Two batches, each of a call that waits and then one that gives up, about when the batch is half computed."""
+    """Two batches, each of a call that waits and one that gives up while it is computed."""
     began = time.monotonic()
     start(stub).result()
     batch = time.monotonic() - began
     running = busy(server, stub)
-    patient, hasty = [], []
+    patient = []
+    hasty = []
     for number in (0, 1):
         patient.append(start(stub))
         server.wait_for("serving_queue_images", 2 * number + 1)
         hasty.append(start(stub, timeout=(number + 1.5) * batch))
         server.wait_for("serving_queue_images", 2 * number + 2)
-    assert running.result() and all(call.result() for call in patient)
-    assert all(call.exception() is None or call.code() == grpc.StatusCode.DEADLINE_EXCEEDED for call in hasty)
+    assert running.result()
+    assert all(call.result() for call in patient)
+    for call in hasty:
+        assert call.exception() is None or call.code() == grpc.StatusCode.DEADLINE_EXCEEDED

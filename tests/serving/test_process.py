@@ -16,7 +16,8 @@ def test_it_ends_with_the_block_however_that_ends(models):
 
 
 def test_one_that_does_not_start_says_why(tmp_path, models):
-    with pytest.raises(ValueError, match=f"code 2 before it served: error: {tmp_path}: holds no version"):
+    message = f"code 2 before it served: error: {tmp_path}: holds no version"
+    with pytest.raises(ValueError, match=message):
         ServerProcess(tmp_path)
     with pytest.raises(ValueError, match="code -9 before it served"):
         ServerProcess(models / "rolling", seconds=0.01)

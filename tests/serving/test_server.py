@@ -1,4 +1,4 @@
-"""The server as a process: its end, its absence, its locks, and its mistakes."""
+"""The server as a process: TLS and token, kill and SIGTERM, imports, and mistakes of the user."""
 
 import concurrent.futures
 import datetime
@@ -21,30 +21,46 @@ import serving
 from serving.client.client import CaptionClient
 from serving.client.messages import PredictionServiceStub, model_spec, predict_request, rows
 from serving.server.__main__ import main
-from tests.serving.conftest import running
 from tests.serving.saved_model import picture
+from tests.serving.server_process import running
 
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory):
     """(certificate of localhost, its key, a file with a token)."""
     folder = tmp_path_factory.mktemp("secrets")
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")]),
+    key = ec.generate_private_key(ec.SECP256R1())
+    key_file = folder / "key.pem"
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
     )
-    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate_file = folder / "certificate.pem"
+    certificate = certificate_of_localhost(key)
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    token_file = folder / "token"
+    token_file.write_text("open sesame\n")
+    return certificate_file, key_file, token_file
+
+
+def certificate_of_localhost(key):
+    """A certificate that is signed with its own key, and valid for a day."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    now = datetime.datetime.now(datetime.timezone.utc)
     builder = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(1)
+        issuer_name=name,
+        subject_name=name,
+        public_key=key.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now,
+        not_valid_after=now + datetime.timedelta(days=1),
     )
-    certificate = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
-    paths = [folder / each for each in ("certificate.pem", "key.pem", "token")]
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-    paths[2].write_text("open sesame\n")
-    return paths
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key, hashes.SHA256())
 
 
 def free_port():
@@ -53,30 +69,42 @@ def free_port():
         return each.getsockname()[1]
 
 
+def code_of(client):
+    """The status with which a server refuses a client."""
+    with client, pytest.raises(grpc.RpcError) as error:
+        client.caption([picture(1)])
+    return error.value.code()
+
+
 def test_tls_and_token(models, secrets):
     certificate, key, token = secrets
     options = ["--certificate", certificate, "--key", key, "--token-file", token]
+    roots = certificate.read_bytes()
     with running("--model-base-path", models / "captioner", *options) as server:
-        trust = {"root_certificates": certificate.read_bytes(), "deadline": 20}
+        trust = {"root_certificates": roots, "deadline": 20}
         with CaptionClient(server.address, token="open sesame", **trust) as client:
             assert [answer.status for answer in client.caption([picture(1)])] == ["OK"]
         for wrong in (None, "open sesam"):
-            with CaptionClient(server.address, token=wrong, **trust) as client, pytest.raises(grpc.RpcError) as error:
-                client.caption([picture(1)])
-            assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
-        with CaptionClient(server.address, token="open sesame", deadline=1) as plain, pytest.raises(grpc.RpcError) as error:
-            plain.caption([picture(1)])
-        assert error.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-        with grpc.secure_channel(server.address, grpc.ssl_channel_credentials(trust["root_certificates"])) as channel:
+            client = CaptionClient(server.address, token=wrong, **trust)
+            assert code_of(client) == grpc.StatusCode.UNAUTHENTICATED
+        plain = CaptionClient(server.address, token="open sesame", deadline=1)
+        refusals = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        assert code_of(plain) in refusals
+        credentials = grpc.ssl_channel_credentials(roots)
+        with grpc.secure_channel(server.address, credentials) as channel:
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-        assert health.status == health_pb2.HealthCheckResponse.SERVING, "asked by orchestrators, without a token"
+        # Orchestrators ask without a token.
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_kill_and_restart_give_no_wrong_answer_and_sigterm_drains(models, direct):
     images = [picture(seed) for seed in range(5)]
-    expected = [caption.decode() for caption in direct("serving_default", image_bytes=images)["caption"]]
-    arguments, port = ["--model-config-file", models.with_suffix(".config")], free_port()
-    stopped, answered = threading.Event(), [0] * 4
+    captions = direct("serving_default", image_bytes=images)["caption"]
+    expected = [caption.decode() for caption in captions]
+    arguments = ["--model-config-file", models.with_suffix(".config")]
+    port = free_port()
+    stopped = threading.Event()
+    answered = [0] * 4  # by each client
 
     def ask(number):
         with CaptionClient(f"127.0.0.1:{port}", deadline=120) as client:
@@ -107,7 +135,7 @@ def test_kill_and_restart_give_no_wrong_answer_and_sigterm_drains(models, direct
 
 
 def check_drain(server):
-    """Requests that have arrived are answered, those that wait in the queue too, and the process ends well."""
+    """Every request that has arrived is answered, also from the queue, and the exit code is 0."""
     request = predict_request(model_spec("slow"), "serving_default", {"image_bytes": [picture(1)]})
     with grpc.insecure_channel(server.address) as channel:
         calls = [PredictionServiceStub(channel).Predict.future(request) for _ in range(4)]
@@ -117,51 +145,76 @@ def check_drain(server):
         assert [len(rows(call.result())) for call in calls] == [1] * len(calls)
 
 
+PROBE = """
+import runpy, sys
+module, *sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(module, run_name="__main__")
+finally:
+    print({"tensorflow", "grpc", "keras_sat"} & set(sys.modules), file=sys.stderr)
+"""
+
+
 @pytest.mark.parametrize("module", ["serving.server", "serving.client", "serving.load_test"])
-def test_help_imports_no_tensorflow(module):
-    probe = f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module({module!r}, run_name='__main__')\n"
-    probe += "finally: assert not {'tensorflow', 'keras_sat'} & set(sys.modules)"
-    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
-    assert result.returncode == 0 and result.stdout.startswith(f"usage: python -m {module}"), result.stderr
+def test_help_and_argument_errors_import_no_tensorflow(module):
+    for arguments, code in ([["--help"], 0], [[], 2]):
+        command = [sys.executable, "-c", PROBE, module, "main", *arguments]
+        result = subprocess.run(command, capture_output=True, text=True)
+        usage = result.stdout if code == 0 else result.stderr
+        assert result.returncode == code, result.stderr
+        assert usage.startswith(f"usage: python -m {module}")
+        assert result.stderr.splitlines()[-1] == "set()"
 
 
 def test_the_package_stands_alone():
     """The SavedModel holds everything; only pictures of the attention are drawn with keras_sat."""
     folder = Path(serving.__file__).parent
-    imports = {path.name for path in folder.glob("*.py") if re.search(r"^ *(from|import) keras_sat", path.read_text(), re.M)}
-    assert imports == {"client_command.py"}
+    importers = set()
+    for path in folder.rglob("*.py"):
+        if re.search(r"^ *(from|import) keras_sat", path.read_text(), re.M):
+            importers.add(str(path.relative_to(folder)))
+    assert importers == {"client/overlay.py"}
 
 
 def test_mistakes_are_one_line(models, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "broken" / "3").mkdir(parents=True)
-    (tmp_path / "broken" / "3" / "saved_model.pb").write_bytes(b"no graph")
-    (tmp_path / "file").write_text("")
-    (tmp_path / "batching").write_text("max_batch_sise { value: 3 }")
-    (tmp_path / "config").write_text("model_config_lost {}")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    broken = tmp_path / "broken"
+    (broken / "3").mkdir(parents=True)
+    (broken / "3" / "saved_model.pb").write_bytes(b"no graph")
+    file = tmp_path / "file"
+    file.write_text("")
+    batching = tmp_path / "batching"
+    batching.write_text("max_batch_sise { value: 3 }")
+    config = tmp_path / "config"
+    config.write_text("model_config_lost {}")
+    nowhere = tmp_path / "nowhere"
     captioner = ["--model-base-path", models / "captioner", "--metrics-port", 0]
+    no_pair = ["--certificate", file, "--key", file]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for arguments, parts in [
+        mistakes = [
             ([], ["--model-base-path"]),
             ([*captioner, "--host", "0.0.0.0"], ["--certificate", "--insecure"]),
             ([*captioner, "--key", "key.pem"], ["--certificate"]),
-            (["--model-base-path", tmp_path / "nowhere"], ["nowhere", "keras_sat.export"]),
-            (["--model-base-path", tmp_path / "empty"], ["empty", "number"]),
-            (["--model-base-path", tmp_path / "broken"], ["broken", "version 3"]),
-            (["--model-config-file", tmp_path / "config"], ["config", "model_config_lost"]),
-            ([*captioner, "--batching-parameters-file", tmp_path / "batching"], ["batching", "max_batch_sise"]),
-            ([*captioner, "--token-file", tmp_path / "nowhere"], ["nowhere"]),
-            ([*captioner, "--token-file", tmp_path / "file"], ["file", "token"]),
-            ([*captioner, "--certificate", tmp_path / "file", "--key", tmp_path / "file", "--port", 0], ["file"]),
+            (["--model-base-path", nowhere], ["nowhere", "keras_sat.export"]),
+            (["--model-base-path", empty], ["empty", "number"]),
+            (["--model-base-path", broken], ["broken", "version 3"]),
+            (["--model-config-file", config], ["config", "model_config_lost"]),
+            ([*captioner, "--batching-parameters-file", batching], ["batching", "max_batch_sise"]),
+            ([*captioner, "--token-file", nowhere], ["nowhere"]),
+            ([*captioner, "--token-file", file], ["file", "token"]),
+            ([*captioner, *no_pair, "--port", 0], ["file"]),
             ([*captioner, "--port", port], [str(port), "--port"]),
             ([*captioner, "--port", 0, "--metrics-port", port], [str(port), "--metrics-port"]),
-        ]:
+        ]
+        for arguments, parts in mistakes:
             with pytest.raises(SystemExit) as end:
                 main(list(map(str, arguments)))
             line = capsys.readouterr().err.splitlines()[-1]
-            assert end.value.code == 2 and "error: " in line, line
+            assert end.value.code == 2
+            assert "error: " in line
             for part in parts:
-                assert part in line, line
+                assert part in line

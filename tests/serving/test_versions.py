@@ -1,9 +1,10 @@
-"""New versions are taken up and old ones dropped while requests go on."""
+"""New versions are loaded and old ones dropped while the server answers requests."""
 
 import concurrent.futures
 import threading
 
 import grpc
+import pytest
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 
@@ -14,17 +15,20 @@ from tests.serving import saved_model
 def states(channel):
     spec = model_spec("rolling")
     answer = ModelServiceStub(channel).GetModelStatus(GetModelStatusRequest(model_spec=spec))
-    return {each.version: (each.state, each.status.error_message) for each in answer.model_version_status}
+    return {
+        each.version: (each.state, each.status.error_message)
+        for each in answer.model_version_status
+    }
 
 
 def test_versions_change_under_load_without_a_failed_request(channel, stub, models, direct):
-    """No client here asks twice. A version that does not load changes nothing, until its files are mended."""
+    """No client here retries. A version that does not load changes nothing."""
     images = [saved_model.picture(seed) for seed in range(3)]
-    expected = [
-        caption.decode().removesuffix(" (1)") for caption in direct("serving_default", image_bytes=images)["caption"]
-    ]
+    captions = direct("serving_default", image_bytes=images)["caption"]
+    expected = [caption.decode().removesuffix(" (1)") for caption in captions]
     request = predict_request(model_spec("rolling"), "serving_default", {"image_bytes": images})
-    stopped, seen = threading.Event(), {}
+    stopped = threading.Event()
+    seen = {}  # {version: number of answers}
 
     def ask():
         while not stopped.is_set():
@@ -43,7 +47,8 @@ def test_versions_change_under_load_without_a_failed_request(channel, stub, mode
             (broken / "saved_model.pb").write_bytes(b"not a graph")
             while states(channel).get(2, (None,))[0] != ModelVersionStatus.END:
                 assert not asking[0].done()
-            assert states(channel)[1][0] == ModelVersionStatus.AVAILABLE and states(channel)[2][1]
+            assert states(channel)[1][0] == ModelVersionStatus.AVAILABLE
+            assert states(channel)[2][1]
             broken.rename(models / "broken")
             saved_model.save(models / "rolling", 2)
             saved_model.save(models / "rolling", 3)
@@ -55,9 +60,6 @@ def test_versions_change_under_load_without_a_failed_request(channel, stub, mode
             each.result()
     assert states(channel)[3][0] == ModelVersionStatus.AVAILABLE
     request.model_spec.version.value = 1
-    try:
+    with pytest.raises(grpc.RpcError) as error:
         stub.Predict(request)
-    except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.NOT_FOUND
-    else:
-        raise AssertionError("version 1 still answers")
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND

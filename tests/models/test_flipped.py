@@ -10,13 +10,16 @@ from keras_sat import config
 from keras_sat.data import input_pipeline
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
-from keras_sat.models.mirrored import Mirrored
-from keras_sat.pictures.decode import mirrored_boxes
+from keras_sat.models.flipped import Flipped
+from keras_sat.pictures.box_tensors import flipped_boxes
 from keras_sat.runs.ensemble import open_runs
+from keras_sat.runs.loading import load_vocabulary, picture_features
 from keras_sat.runs.run import create_run
-from keras_sat.text.vocabulary import SPECIALS, Vocabulary
+from keras_sat.text.ids import SPECIALS
+from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
-from tests.models.test_captioner import BOXES, PADDED, VARIANTS, V
+from tests.models.test_captioner import BOXES, FORWARD, PADDED, VARIANTS, V
+from tests.rounding import assert_close
 
 WORDS = Vocabulary([*SPECIALS, "left", "of", "right", *"abcdef"]).mirrored
 PIXELS = tf.cast(tf.random.stateless_uniform([2, 8, 12, 3], [1, 2], 0, 256, tf.int32), tf.uint8)
@@ -42,7 +45,7 @@ def model(request):
 
 
 def of(picture, model):
-    """The inputs of a picture as `Run.features` makes them, which lets the pixels through."""
+    """The inputs of a picture as `picture_features` makes them, which lets the pixels through."""
     return {
         "pixels": picture["pixels"],
         **features({name: picture[name] for name in ("pixels", *model.input_shapes) if name in picture}),
@@ -50,29 +53,28 @@ def of(picture, model):
 
 
 def test_a_picture_is_captioned_as_its_mirror_image_left_and_right_changed(model):
-    both = Ensemble([model, Mirrored(model, features, (8, 12, 3), WORDS)])
+    both = Ensemble([model, Flipped(model, features, (8, 12, 3), WORDS)])
     assert both.input_shapes.keys() == {"pixels", *model.input_shapes}
     picture = INPUTS | {"pixels": PIXELS}
     other = {
-        "boxes": mirrored_boxes(INPUTS["boxes"]),
+        "boxes": flipped_boxes(INPUTS["boxes"]),
         "pixels": PIXELS[:, :, ::-1],
         "captions": tf.gather(WORDS, INPUTS["captions"]),
     }
     here, there = (both(of(each, model) | {"captions": each["captions"]})[0] for each in (picture, other))
     assert not np.allclose(here, there, atol=1e-3)
-    np.testing.assert_allclose(here, tf.gather(there, WORDS, axis=-1), atol=1e-5)
+    assert_close(np.exp(here), np.exp(tf.gather(there, WORDS, axis=-1)), roundings=FORWARD)
 
 
 def test_the_mirror_image_alone_is_captioned_and_looked_at_in_places_of_the_picture(model):
-    mirror = Mirrored(model, features, (8, 12, 3), WORDS)
-    seen = of({"boxes": mirrored_boxes(INPUTS["boxes"]), "pixels": PIXELS[:, :, ::-1]}, model)
+    mirror = Flipped(model, features, (8, 12, 3), WORDS)
+    seen = of({"boxes": flipped_boxes(INPUTS["boxes"]), "pixels": PIXELS[:, :, ::-1]}, model)
     log_probs, attention = mirror(INPUTS | {"pixels": PIXELS})
     expected, looks = model(seen | {"captions": tf.gather(WORDS, INPUTS["captions"])})
     np.testing.assert_array_equal(log_probs, tf.gather(expected, WORDS, axis=-1))
     np.testing.assert_array_equal(attention, looks)
-    np.testing.assert_allclose(
-        mirror.encode(INPUTS | {"pixels": PIXELS})["boxes"], mirrored_boxes(model.encode(seen)["boxes"])
-    )
+    boxes = mirror.encode(INPUTS | {"pixels": PIXELS})["boxes"]
+    assert_close(boxes, flipped_boxes(model.encode(seen)["boxes"]), roundings=2)
 
 
 def test_evaluation_sees_the_mirror_image_as_preparation_does(mirrored_data, changed, tmp_path):
@@ -83,13 +85,13 @@ def test_evaluation_sees_the_mirror_image_as_preparation_does(mirrored_data, cha
     (batch,) = input_pipeline.training_batches(
         mirrored_data,
         replace(run.experiment.data, batch_size=1000, batching="images", bucket_width=40),
-        run.vocabulary(),
+        load_vocabulary(run),
         1,
         0,
         inputs=stored,
     )
     for name, pixels in (("features", batch["pixels"]), ("mirrored_features", batch["pixels"][:, :, ::-1])):
-        found = both.features({"pixels": pixels})
+        found = picture_features(both)({"pixels": pixels})
         np.testing.assert_array_equal(found["pixels"], pixels)
         np.testing.assert_allclose(found["features"], batch[name], rtol=1e-4, atol=0.02 * np.max(batch[name]))
 

@@ -6,11 +6,12 @@ import tensorflow as tf
 class AdditiveAttention(keras.layers.Layer):
     """Attention weights α_t = softmax_i(u · f(W_a a_i + W_h h_{t−1} + b) + c).
 
-    W_a a_i does not depend on the step: `keys` computes it once an image.
+    W_a a_i does not depend on the step: `keys` computes it once per image.
 
     Args:
         units: width of the attention space.
-        depth: layers of the network on the annotations, tanh in between (`n_layers_att` of the authors' code).
+        depth: number of layers of the network on the annotations, with tanh in between
+            (`n_layers_att` of the authors' code).
         activation: f, `tanh` (paper) or `relu` (report).
         kernel_initializer: of all matrices.
 
@@ -28,9 +29,10 @@ class AdditiveAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.depth = depth
-        self._activation = keras.activations.get(activation)
+        self.activation = activation
         self.kernel_initializer = kernel_initializer
-        # Both projections carry a bias, as in the report; the paper's b is their sum.
+        self._activation = keras.activations.get(activation)
+        # Both projections have a bias, as in the report; the paper's b is their sum.
         self._keys = [self._dense(units, f"keys_{i}") for i in range(depth)]
         self._query = self._dense(units, "query")
         self._score = self._dense(1, "score")
@@ -39,6 +41,14 @@ class AdditiveAttention(keras.layers.Layer):
         return keras.layers.Dense(
             units, kernel_initializer=self.kernel_initializer, name=name, dtype=self._dtype_policy
         )
+
+    def get_config(self):
+        return super().get_config() | {
+            "units": self.units,
+            "depth": self.depth,
+            "activation": self.activation,
+            "kernel_initializer": self.kernel_initializer,
+        }
 
     def keys(self, regions):
         """Regions [B, L, D] to keys [B, L, units]."""
@@ -53,18 +63,3 @@ class AdditiveAttention(keras.layers.Layer):
         features = self._activation(tf.expand_dims(keys, 1) + tf.expand_dims(query, 2))
         scores = self._score(features)  # [B, N, L, 1]
         return tf.nn.softmax(tf.cast(scores[..., 0], tf.float32))
-
-
-@keras.saving.register_keras_serializable(package="keras_sat")
-class UniformAttention(keras.layers.Layer):
-    """The control experiment: every region weighs 1 / L, so the context is the mean annotation."""
-
-    def keys(self, regions):
-        return regions[..., :1]  # the number of regions is all that `call` needs
-
-    def call(self, hidden, keys):
-        """Hidden states [B, …, H] to weights [B, …, L]."""
-        regions = tf.shape(keys)[1:2]
-        return tf.fill(
-            tf.concat([tf.shape(hidden)[:-1], regions], 0), 1 / tf.cast(regions[0], tf.float32)
-        )

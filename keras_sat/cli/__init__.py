@@ -1,0 +1,1 @@
+"""What the commands share: arguments, experiments by name, the table of subcommands."""

@@ -1,0 +1,128 @@
+"""Arguments that several commands have, and what they stand for. Imports no TensorFlow."""
+
+import dataclasses
+from pathlib import Path
+
+from keras_sat import config as configuration
+from keras_sat.utils.errors import UserError, nearest
+
+
+def add_runs(parser, several, required=True):
+    """Adds --run, --beam and --set.
+
+    Args:
+        parser: an argparse.ArgumentParser.
+        several: what it means to name several runs.
+        required: whether there must be a run.
+    """
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="DIR",
+        required=required,
+        help=f"a trained run; {several}",
+    )
+    add_decoding(parser)
+
+
+def add_decoding(parser):
+    """Adds --beam and --set, from which `with_decoding` makes decoding settings."""
+    parser.add_argument("--beam", type=int, metavar="K", help="hypotheses per image (1: greedy)")
+    add_settings(parser, "such as decoding.length_penalty=0.7")
+
+
+def add_settings(parser, text):
+    """Adds --set KEY=VALUE, which may be repeated."""
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
+
+
+def with_decoding(run, args):
+    """The `Run` or `RunEnsemble` with the decoding settings of the arguments of `add_decoding`."""
+    overrides = list(args.set)
+    if args.beam is not None:
+        overrides.append(("decoding.beam", args.beam))
+    experiment = configuration.with_decoding(run.experiment, overrides)
+    return dataclasses.replace(run, experiment=experiment)
+
+
+def load_experiment(model, path, data, overrides):
+    """The experiment that the arguments of `keras_sat.train` describe.
+
+    Args:
+        model: a system's name, or None.
+        path: a configuration file, or None.
+        data: a prepared data set in place of the experiment's, or None.
+        overrides: see `config.load`.
+    Raises:
+        UserError: an unknown model, or one that contradicts the configuration.
+    """
+    if model and model not in configuration.SYSTEMS:
+        raise UserError(f"--model {model}: unknown{nearest(model, configuration.SYSTEMS)}")
+    file = path or configuration.default_config(model or "soft")
+    experiment = configuration.load(file, overrides)
+    if model and experiment.model.name != model:
+        raise UserError(
+            f"--model {model}: but {path} describes {experiment.model.name}; leave one of them out"
+        )
+    if data:
+        section = dataclasses.replace(experiment.data, path=data)
+        experiment = dataclasses.replace(experiment, data=section)
+    return experiment
+
+
+def add_experiments(parser):
+    """Adds the arguments that say which experiments to train, where, and on what split to evaluate them."""
+    parser.add_argument(
+        "configs", nargs="+", metavar="YAML", help="experiments; a run is called like its file"
+    )
+    parser.add_argument(
+        "--runs", default="runs", metavar="DIR", help="where the runs are (default: runs)"
+    )
+    parser.add_argument("--split", default="test", help="train, val or test (default)")
+    add_settings(parser, "for all of them, such as seed=2")
+    parser.add_argument(
+        "--suffix", default="", metavar="TEXT", help="ends the runs' names, such as _seed2"
+    )
+
+
+def load_experiments(args):
+    """{name: `config.Experiment`} of the arguments of `add_experiments`.
+
+    Raises:
+        UserError: as `config.load`; two files of one name; a data set that is missing, and how its file makes it.
+    """
+    experiments = {}
+    for path in args.configs:
+        name = Path(path).stem + args.suffix
+        if name in experiments:
+            raise UserError(
+                f"{path}: another experiment is called {name} too; rename one of the files"
+            )
+        experiments[name] = configuration.load(path, args.set)
+        check_data(experiments[name], path)
+    return experiments
+
+
+def check_data(experiment, path=None):
+    """Checks that an experiment's data set is there, or is the built-in one.
+
+    Args:
+        experiment: a `config.Experiment`.
+        path: its file, for the message.
+    Raises:
+        UserError: it is neither.
+    """
+    folder = Path(experiment.data.path)
+    if not wants_built_in(experiment) and not folder.exists():
+        what = f"--config {path}" if path else f"--dataset {experiment.prepare.dataset}"
+        raise UserError(
+            f"{folder}: no such data set; make it: python -m pipeline.prepare {what} --output {folder}"
+        )
+
+
+def wants_built_in(experiment):
+    """Whether an experiment asks for the built-in data set: by its `prepare` section, or by a folder named `scenes…`."""
+    section = experiment.prepare
+    named = Path(experiment.data.path).name.startswith("scenes")
+    return section.dataset == "scenes" and (named or section != configuration.Prepare())

