@@ -46,7 +46,7 @@ VARIANTS = {
     "areas, transformer, annotation layer": replace(AREAS, areas="transformer", annotation_size=3),
     "areas, proposals": replace(AREAS, areas="proposals"),
 }
-# Roundings: T steps, each of sums over embedding, state, channels (twice), attention and words; there, back and over captions.
+# Roundings: T steps, each of sums over embedding, state, channels (twice), attention and words; back, also over captions.
 FORWARD = 4 * (6 + 7 + 5 + 5 + 7 + V)
 BACKWARD = 2 * FORWARD + 4 * 12
 SEARCH = 9 * (6 + 7 + 5 + 5 + 7 + V)  # nine steps
@@ -89,7 +89,7 @@ def loss_and_gradients(model, inputs, noise=None):
 
 
 def assert_gradients_close(found, expected, model):
-    """No softmax feels what shifts all its scores alike: in the attention, terms cancel that are about as large as others."""
+    """No softmax feels what shifts all its scores alike: in the attention, terms as large as others cancel."""
     largest = [np.max(np.abs(each)) for each in expected]
     for one, other, weight, own in zip(found, expected, model.trainable_variables, largest, strict=True):
         assert_close(one, other, roundings=BACKWARD, terms=max(own, max(largest) / 10), what=weight.name)
