@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,7 +9,14 @@ from PIL import Image
 
 from keras_sat.config import Encoder
 from keras_sat.data.quantisation import dequantise, quantise
-from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder, weights_fingerprint
+from keras_sat.encoder.cnn import (
+    Preprocessing,
+    _applications,
+    build_encoder,
+    enlarged,
+    load_encoder,
+    weights_fingerprint,
+)
 from keras_sat.encoder.inputs import picture_inputs, random_crop, shown_picture
 from keras_sat.pictures.decode import decode_image
 from keras_sat.utils.errors import UserError
@@ -19,7 +27,13 @@ REGIONS = np.random.default_rng(0).normal(-0.2, 1.0, [49, 256]).astype(np.float3
 
 @pytest.mark.parametrize("quantisation, limit", [("uint8", 0.01), ("float16", 0.001)])
 def test_quantisation_error(quantisation, limit):
-    for regions in (REGIONS, np.maximum(REGIONS, 0), 1e3 * REGIONS, np.zeros_like(REGIONS), np.full_like(REGIONS, -7.5)):
+    for regions in (
+        REGIONS,
+        np.maximum(REGIONS, 0),
+        1e3 * REGIONS,
+        np.zeros_like(REGIONS),
+        np.full_like(REGIONS, -7.5),
+    ):
         values, minimum, scale = quantise(regions, quantisation)
         error = np.linalg.norm(dequantise(values, minimum, scale) - regions)
         assert error <= limit * np.linalg.norm(regions)
@@ -31,7 +45,9 @@ def test_a_cnn_by_name_layer_and_weights_file(tmp_path):
     cnn = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(64, 64, 3))
     cnn.save_weights(tmp_path / "weights.h5")
     layer = "block_6_expand_relu"
-    encoder = build_encoder(Encoder("mobilenet_v2", layer, str(tmp_path / "weights.h5"), image_size=64))
+    encoder = build_encoder(
+        Encoder("mobilenet_v2", layer, str(tmp_path / "weights.h5"), image_size=64)
+    )
     inputs = keras.applications.mobilenet_v2.preprocess_input(pixels.astype(np.float32))
     expected = keras.Model(cnn.input, cnn.get_layer(layer).output)(inputs)
     assert_close(encoder(pixels), expected, roundings=1000)  # twenty convolutions: sums of 9 to 192 terms
@@ -42,11 +58,16 @@ def test_a_cnn_by_name_layer_and_weights_file(tmp_path):
     assert weights_fingerprint(again) == weights_fingerprint(encoder)
 
 
-@pytest.mark.parametrize("name, layer", [("MobileNetV2", "block_6_expand_relu"), ("EfficientNetB0", None)])
+@pytest.mark.parametrize(
+    "name, layer", [("MobileNetV2", "block_6_expand_relu"), ("EfficientNetB0", None)]
+)
 def test_the_same_cnn_for_larger_pictures(name, layer):
     """Equal to the CNN built at that size with the same weights."""
     encoder = build_encoder(Encoder(name, layer, "none", image_size=64))
-    larger, expected = enlarged(encoder, 96), build_encoder(Encoder(name, layer, "none", image_size=96))
+    larger, expected = (
+        enlarged(encoder, 96),
+        build_encoder(Encoder(name, layer, "none", image_size=96)),
+    )
     expected.set_weights(encoder.get_weights())
     pixels = np.random.default_rng(1).integers(0, 256, [1, 96, 96, 3]).astype(np.uint8)
     np.testing.assert_array_equal(larger(pixels), expected(pixels))
@@ -56,18 +77,31 @@ def test_the_same_cnn_for_larger_pictures(name, layer):
 def test_a_cnn_that_does_not_take_the_size_is_named():
     pixels = keras.Input((8, 8, 3))
     rigid = keras.Model(pixels, keras.layers.Reshape((4, 4, 12))(pixels), name="rigid")
-    with pytest.raises(UserError, match=r"proposals.image_size: rigid does not take 16 pixels .*multiple of 32"):
+    with pytest.raises(
+        UserError, match=r"proposals.image_size: rigid does not take 16 pixels .*multiple of 32"
+    ):
         enlarged(rigid, 16)
 
 
 def test_inputs_of_one_picture():
-    encoded = tf.io.encode_png(np.random.default_rng(2).integers(0, 256, [60, 80, 3]).astype(np.uint8))
-    encoder, regions = {"image_size": 32, "resize": "crop"}, {"method": "edgeboxes", "most": 9, "image_size": 64}
-    found = picture_inputs(encoded, ("pixels", "region_pixels", "boxes", "scores"), encoder, regions)
+    encoded = tf.io.encode_png(
+        np.random.default_rng(2).integers(0, 256, [60, 80, 3]).astype(np.uint8)
+    )
+    encoder, regions = (
+        {"image_size": 32, "resize": "crop"},
+        {"method": "edgeboxes", "most": 9, "image_size": 64},
+    )
+    found = picture_inputs(
+        encoded, ("pixels", "region_pixels", "boxes", "scores"), encoder, regions
+    )
     for name, size in (("pixels", 32), ("region_pixels", 64)):
         np.testing.assert_array_equal(found[name], decode_image(encoded, size, "crop"))
-    assert found["boxes"].shape == (9, 4) and np.count_nonzero(found["boxes"].any(axis=1)) == len(found["scores"])
-    np.testing.assert_array_equal(picture_inputs(encoded, ("boxes",), encoder, regions)["boxes"], found["boxes"])
+    assert found["boxes"].shape == (9, 4) and np.count_nonzero(found["boxes"].any(axis=1)) == len(
+        found["scores"]
+    )
+    np.testing.assert_array_equal(
+        picture_inputs(encoded, ("boxes",), encoder, regions)["boxes"], found["boxes"]
+    )
     given = np.float32([[0.5, 0.5, 1, 1]]), np.float32([1])
     moved = picture_inputs(encoded, ("boxes",), encoder, regions, given)["boxes"]
     np.testing.assert_array_equal(moved, [[0.5, 0.5, 1, 1]] + 8 * [[0] * 4])
@@ -98,22 +132,44 @@ def test_random_crops():
 
 
 def test_a_turned_pictures_boxes_are_those_of_the_picture_as_it_is_seen():
-    """256 x 512 pixels that EXIF turns to 512 x 256, of which the crop shows y from 144 to 368 and x from 16 to 240."""
+    """256 × 512 pixels that EXIF turns to 512 × 256.
+
+    Of them the crop shows y from 144 to 368 and x from 16 to 240.
+    """
     tags, file = Image.Exif(), io.BytesIO()
     tags[0x0112] = 6
     Image.new("RGB", (512, 256), "red").save(file, "JPEG", exif=tags)
     given = np.float32([[144 / 512, 16 / 256, 256 / 512, 128 / 256]]), np.float32([1])
-    encoder, regions = {"image_size": 32, "resize": "crop"}, {"method": "file", "most": 1, "image_size": None}
+    encoder, regions = (
+        {"image_size": 32, "resize": "crop"},
+        {"method": "file", "most": 1, "image_size": None},
+    )
     found = picture_inputs(file.getvalue(), ("boxes",), encoder, regions, given)["boxes"]
     assert_close(found, [[0, 0, 0.5, 0.5]], roundings=8)
     assert shown_picture(file.getvalue(), encoder).shape == (32, 32, 3)
     assert shown_picture(file.getvalue(), {"resize": "squash"}).shape == (512, 256, 3)
 
 
-def test_every_cnn_of_keras_applications_has_its_preprocessing():
-    from keras_sat.encoder.cnn import Preprocessing, _applications
+def test_an_encoder_written_by_an_earlier_version_loads():
+    """Its layers were registered in other modules; the registered names are a file format."""
+    encoder = load_encoder(Path(__file__).parent / "encoder_fixture" / "encoder.keras")
+    kernel, bias = encoder.get_weights()  # of a 1×1 convolution over channels and coordinates
+    pixels = np.random.default_rng(3).integers(0, 256, [2, 4, 6, 3]).astype(np.uint8)
+    y, x = np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 6), indexing="ij")
+    places = np.broadcast_to(np.stack([y, x], axis=-1), [2, 4, 6, 2])
+    expected = np.concatenate([pixels / 127.5 - 1, places], axis=-1) @ kernel[0, 0] + bias
+    np.testing.assert_allclose(encoder(pixels), expected, atol=1e-5)
 
-    assert {"xception", "vgg19", "resnet50", "mobilenetv3large", "efficientnetv2b0", "convnexttiny"} <= set(_applications())
+
+def test_every_cnn_of_keras_applications_has_its_preprocessing():
+    assert {
+        "xception",
+        "vgg19",
+        "resnet50",
+        "mobilenetv3large",
+        "efficientnetv2b0",
+        "convnexttiny",
+    } <= set(_applications())
     for module, _ in _applications().values():
         Preprocessing(module)
 

@@ -21,12 +21,18 @@ REFUSED = [
     (encoded("RGB", "WEBP"), "not supported: WebP; convert it to JPEG, PNG, GIF or BMP"),
     (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not supported: HEIC; "),
     (encoded("RGB", "TIFF"), "not supported: TIFF; "),
-    *((TAKEN[name][:-300], "not decodable: a damaged, cut off or unusual ") for name in ("colour.jpg", "colour.bmp")),
+    *(
+        (TAKEN[name][:-300], "not decodable: a damaged, cut off or unusual ")
+        for name in ("colour.jpg", "colour.bmp")
+    ),
     *(
         (TAKEN[name][:60], "not decodable: a damaged, cut off or unusual ")
         for name in ("cmyk.jpg", "grey.png", "colours.gif")
     ),
-    *((magic, "not decodable: ") for magic in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM")),
+    *(
+        (magic, "not decodable: ")
+        for magic in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM")
+    ),
     (encoded("1", "BMP"), "not decodable: a damaged, cut off or unusual BMP"),
     (huge_png(16_000, 16_000), "too many pixels: 16000x16000, max_pixels is 4000000"),
     (huge_png(2, 1_000_000), "too many pixels: 2x1000000, a side may have 65535"),
@@ -38,7 +44,8 @@ REFUSED = [
 
 def batch_function(sizes, resize="squash"):
     return tf.function(
-        lambda encoded: decode_pictures(encoded, sizes, resize, MAX_PIXELS), [tf.TensorSpec([None], tf.string)]
+        lambda encoded: decode_pictures(encoded, sizes, resize, MAX_PIXELS),
+        [tf.TensorSpec([None], tf.string)],
     )
 
 
@@ -47,7 +54,11 @@ SMALL = batch_function({"pixels": 32})
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_pictures_are_decoded_as_they_are_meant(name):
-    """As Pillow does: EXIF orientation applied, CMYK converted, 16 bits cut to 8, the first frame of an animation."""
+    """As Pillow decodes them.
+
+    EXIF orientation is applied, CMYK converted, 16 bits cut to 8, and an animation's first frame
+    taken.
+    """
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(TAKEN[name])))
     if name == "sixteen.png":
         expected = np.repeat((np.asarray(image) >> 8)[..., None], 3, axis=-1)
@@ -60,7 +71,10 @@ def test_pictures_are_decoded_as_they_are_meant(name):
 
 
 def test_damaged_exif_is_no_orientation():
-    """Any byte of the header may be wrong, or the file end there: the picture is taken as it lies, or turned, or refused."""
+    """Any byte of the header may be wrong, and the file may end anywhere in it.
+
+    The picture is then taken as it is, or turned, or refused.
+    """
     file = turned(103, 6)
     orientation = tf.function(exif_orientation, input_signature=[tf.TensorSpec([], tf.string)])
     random = np.random.default_rng(0)
@@ -83,8 +97,12 @@ def test_the_first_frame_is_one_picture_whatever_follows():
     start = ODD["animated.gif"].index(b"\x2c\0\0\0\0")
     for file in (
         ODD["animated.gif"][:-40],  # a later frame is cut off
-        ODD["animated.gif"][: start + 1] + b"\x09\0\x09\0" + ODD["animated.gif"][start + 5 :],  # it stands elsewhere
-        ODD["animated.gif"][:start] + b"\x21\xfe\x03abc\x02de\0" + ODD["animated.gif"][start:],  # after a comment
+        ODD["animated.gif"][: start + 1]
+        + b"\x09\0\x09\0"
+        + ODD["animated.gif"][start + 5 :],  # it stands elsewhere
+        ODD["animated.gif"][:start]
+        + b"\x21\xfe\x03abc\x02de\0"
+        + ODD["animated.gif"][start:],  # after a comment
     ):
         np.testing.assert_array_equal(decode_picture(file), first)
 
@@ -102,7 +120,10 @@ def test_resizing_is_that_of_tensorflow(resize, height, width):
     pixels = random.integers(0, 256, [height, width, 3]).astype(np.uint8)
     size = [48, 48]
     if resize == "crop":
-        size = [int(np.ceil(side * np.float32(48 * 256 / 224 / min(height, width)))) for side in (height, width)]
+        size = [
+            int(np.ceil(side * np.float32(48 * 256 / 224 / min(height, width))))
+            for side in (height, width)
+        ]
     whole = tf.image.resize_with_crop_or_pad(tf.image.resize(pixels, size, antialias=True), 48, 48)
     assert np.abs(fit(pixels, 48, resize).numpy() - whole).max() < 0.501
 
@@ -125,7 +146,9 @@ def test_what_is_no_picture_is_refused():
 
 @pytest.mark.parametrize("resize", ["squash", "crop"])
 def test_a_batch_is_its_pictures(resize):
-    pixels, status = batch_function({"pixels": 32, "region_pixels": 48}, resize)(list(TAKEN.values()))
+    pixels, status = batch_function({"pixels": 32, "region_pixels": 48}, resize)(
+        list(TAKEN.values())
+    )
     assert set(status.numpy()) == {b"OK"}
     for name, size in (("pixels", 32), ("region_pixels", 48)):
         assert pixels[name].shape == (len(TAKEN), size, size, 3)
@@ -157,13 +180,20 @@ def peak_megabytes():
 
 def test_what_is_small_but_for_its_header_takes_no_memory():
     """Unpacked, each of them has hundreds of megabytes."""
-    bombs = [huge_png(16_000, 16_000), huge_png(1, 1_000_000), many_frames(1900, 200), huge_png(4, 60_000)]
+    bombs = [
+        huge_png(16_000, 16_000),
+        huge_png(1, 1_000_000),
+        many_frames(1900, 200),
+        huge_png(4, 60_000),
+    ]
     crop = batch_function({"pixels": 224}, "crop")
     crop([TAKEN["grey.png"]])
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = peak_megabytes()
     _, status = crop(bombs)  # resized as a whole, the last had 256 × 3,840,000 pixels
-    assert [text.decode().partition(":")[0] for text in status.numpy()] == 2 * ["too many pixels"] + 2 * ["OK"]
+    assert [text.decode().partition(":")[0] for text in status.numpy()] == 2 * [
+        "too many pixels"
+    ] + 2 * ["OK"]
     assert peak_megabytes() - before < 300
 
 
@@ -183,7 +213,9 @@ def mutate(file, random):
     for _ in range(random.integers(1, 5)):
         place = int(random.integers(min(len(data), random.choice([64, len(data)])) or 1))
         some = random.integers(0, 256, random.integers(1, 5)).astype(np.uint8).tobytes()
-        data[place : place + int(random.integers(5))] = random.choice([some, b"\xff" * 4, b"\0" * 4])
+        data[place : place + int(random.integers(5))] = random.choice(
+            [some, b"\xff" * 4, b"\0" * 4]
+        )
         if random.integers(8) == 0:
             del data[place:]
     return bytes(data)

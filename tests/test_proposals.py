@@ -19,7 +19,10 @@ def drawn(count):
     """(pixels, boxes of its objects) of some scenes."""
     for index in range(count):
         scene = scenes.draw(scenes.scene_id("val", index), seed=1)
-        yield np.asarray(Image.open(io.BytesIO(scene.image))), np.array([each.box for each in scene.objects])
+        yield (
+            np.asarray(Image.open(io.BytesIO(scene.image))),
+            np.array([each.box for each in scene.objects]),
+        )
 
 
 def overlaps(a, b):
@@ -32,7 +35,7 @@ def overlaps(a, b):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_objects_are_found(method):
-    """In 12 scenes nearly every object has a box, and the first boxes already cover most of them."""
+    """In 12 scenes nearly every object has a box, and the first boxes cover most of them."""
     best, of_the_first = [], []
     for pixels, objects in drawn(12):
         found = overlaps(objects, propose(pixels, method, 200)[0])
@@ -63,7 +66,9 @@ def test_a_picture_of_nothing_is_one_box(method):
 
 
 def test_padding_is_zeros():
-    np.testing.assert_array_equal(pad_boxes(np.ones([1, 4], np.float32), 3), [[1] * 4, [0] * 4, [0] * 4])
+    np.testing.assert_array_equal(
+        pad_boxes(np.ones([1, 4], np.float32), 3), [[1] * 4, [0] * 4, [0] * 4]
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -71,11 +76,15 @@ def test_missing_modules_are_named(method, monkeypatch):
     from cv2 import ximgproc
 
     monkeypatch.delattr(ximgproc, "createEdgeBoxes")
-    with pytest.raises(UserError, match=r"pip install .*--no-deps opencv-contrib-python-headless==4.11.0.86"):
+    with pytest.raises(
+        UserError, match=r"pip install .*--no-deps opencv-contrib-python-headless==4.11.0.86"
+    ):
         check(Proposals(method))
 
 
-@pytest.mark.parametrize("proposals", [Proposals("file"), Proposals("edgeboxes", file="boxes.jsonl")])
+@pytest.mark.parametrize(
+    "proposals", [Proposals("file"), Proposals("edgeboxes", file="boxes.jsonl")]
+)
 def test_a_file_belongs_to_its_method(proposals):
     with pytest.raises(UserError, match="set both or neither"):
         check(proposals)
@@ -134,7 +143,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_boxes_move_into_the_crop():
     """Of a picture of 256 x 512 the crop shows the middle: y from 16 to 240, x from 144 to 368."""
-    whole = np.array([[16, 144, 240, 368], [16, 144, 128, 256], [0, 0, 256, 150], [0, 0, 256, 140]]) / [256, 512, 256, 512]
+    whole = np.array(
+        [[16, 144, 240, 368], [16, 144, 128, 256], [0, 0, 256, 150], [0, 0, 256, 140]]
+    ) / [256, 512, 256, 512]
     boxes, scores = cropped(np.float32(whole), np.float32([4, 3, 2, 1]), 256, 512)
     assert_close(boxes, [[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0, 0, 1, 6 / 224]], roundings=8)
     np.testing.assert_array_equal(scores, [4, 3, 2])

@@ -1,1 +1,1 @@
-"""The CNN that turns pictures into feature maps, and what it reads."""
+"""The CNN that turns pictures into feature maps, and its inputs."""

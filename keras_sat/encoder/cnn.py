@@ -1,7 +1,7 @@
 """The CNN: pixels → feature map.
 
-The model that `build_encoder` returns holds its own preprocessing. Preparation, `caption` and the export all use it, so that
-training and inference cannot differ.
+The model that `build_encoder` returns holds its own preprocessing. Preparation, captioning and the
+export all use that model, so that training and inference cannot differ.
 """
 
 import functools
@@ -12,13 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# Importing scenes_cnn also registers its layers, which `load_encoder` needs.
 from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
 from keras_sat.utils.errors import UserError, nearest
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")
 class Preprocessing(keras.layers.Layer):
-    """`preprocess_input` of a keras.applications module as a layer, so that the saved encoder holds it.
+    """`preprocess_input` of a keras.applications module as a layer: a saved encoder holds it.
 
     Args:
         module: the module's name, such as `xception`.
@@ -42,7 +43,8 @@ def _applications():
     found = {}
     for name, constructor in vars(keras.applications).items():
         if name[0].isupper() and callable(constructor):
-            found[name.lower()] = (constructor.__module__.rsplit(".", 1)[-1], constructor)
+            module = constructor.__module__.rsplit(".", 1)[-1]
+            found[name.lower()] = (module, constructor)
     return found
 
 
@@ -50,40 +52,41 @@ def build_encoder(config, seed=1, layer=None):
     """The encoder that a `config.Encoder` describes.
 
     Args:
-        layer: where to cut the CNN, instead of at `config.layer`.
+        config: a `config.Encoder`.
+        seed: int, decides the initial weights of `scenes_cnn`.
+        layer: the layer whose output is the feature map, in place of `config.layer`.
     Returns:
         A keras.Model from pixels [B, size, size, 3] (0–255) to the feature map [B, h, w, D].
     Raises:
         UserError: unknown CNN or layer, weights that do not load, a layer that is no feature map.
     """
     if config.key == "scenescnn":
-        cnn, preprocessing = (
-            _scenes_cnn(config, seed),
-            keras.layers.Activation("linear"),
-        )  # the CNN has its own
+        cnn = _scenes_cnn(config, seed)
+        preprocessing = keras.layers.Activation("linear")  # the CNN holds its own
     else:
         cnn, preprocessing = _application(config)
     layer = layer or config.layer or cnn.layers[-1].name
-    if layer not in (names := [each.name for each in cnn.layers]):
+    names = [each.name for each in cnn.layers]
+    if layer not in names:
         raise UserError(
             f"encoder.layer: {config.name} has no layer {layer!r}{nearest(layer, names)}"
         )
     feature_map = cnn.get_layer(layer).output
     if len(feature_map.shape) != 4:
         raise UserError(
-            f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, not a feature map"
+            f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, "
+            "not a feature map"
         )
     pixels = keras.Input((config.pixels, config.pixels, 3), name="pixels")
-    cut = keras.Model(cnn.input, feature_map, name=config.key)
-    return keras.Model(pixels, cut(preprocessing(pixels)), name=f"{config.key}_encoder")
+    trunk = keras.Model(cnn.input, feature_map, name=config.key)
+    return keras.Model(pixels, trunk(preprocessing(pixels)), name=f"{config.key}_encoder")
 
 
 def _scenes_cnn(config, seed):
     cnn = build_scenes_cnn(seed)
-    if config.pixels != cnn.input_shape[1]:
-        raise UserError(
-            f"encoder.image_size: scenes_cnn takes {cnn.input_shape[1]} pixels, not {config.pixels}"
-        )
+    size = cnn.input_shape[1]
+    if config.pixels != size:
+        raise UserError(f"encoder.image_size: scenes_cnn takes {size} pixels, not {config.pixels}")
     if config.weights == "imagenet":
         return train_scenes_cnn(seed)
     if config.weights != "none":
@@ -97,54 +100,64 @@ def _scenes_cnn(config, seed):
 
 
 def _application(config):
-    """(CNN, its preprocessing layer) of keras.applications."""
+    """(CNN of keras.applications, its preprocessing layer)."""
     if config.key not in _applications():
-        raise UserError(
-            f"encoder.name: no CNN {config.name!r} in keras.applications{nearest(config.key, _applications())}"
-        )
+        known = nearest(config.key, _applications())
+        raise UserError(f"encoder.name: no CNN {config.name!r} in keras.applications{known}")
     module, constructor = _applications()[config.key]
     weights = None if config.weights == "none" else config.weights
-    keras.backend.reset_uids()  # layers without a name of their own are `add_11` in every process, not only in a fresh one
+    # A layer without a name of its own is then `add_11` in every process, not only in a fresh one.
+    keras.backend.reset_uids()
     try:
         cnn = constructor(
             include_top=False, weights=weights, input_shape=(config.pixels, config.pixels, 3)
         )
-    except Exception as error:  # Keras raises OSError, ValueError, URLError, …: all of them are about these two settings
+    # Keras raises OSError, ValueError, URLError, …, all of them because of these two settings.
+    except Exception as error:
         raise UserError(
-            f"encoder.weights: {config.name} at {config.pixels} pixels does not take {config.weights!r} ({error})"
+            f"encoder.weights: {config.name} at {config.pixels} pixels does not take "
+            f"{config.weights!r} ({error})"
         ) from error
     return cnn, Preprocessing(module, name="preprocessing")
 
 
 def enlarged(encoder, image_size):
-    """The same encoder, with the same weights, for pictures of another size: what is convolutional takes any.
+    """The encoder with the same weights for pictures of another size.
 
+    Args:
+        encoder: a model of `build_encoder`.
+        image_size: height and width of the pictures in pixels.
     Raises:
-        UserError: where the network is not, or not at this size.
+        UserError: the network is not convolutional throughout, or does not take this size.
     """
-
-    def resized(value):
-        if isinstance(value, dict):
-            return {
-                key: size if key == "batch_input_shape" else resized(part)
-                for key, part in value.items()
-            }
-        return type(value)(map(resized, value)) if isinstance(value, list | tuple) else value
-
-    size = (None, image_size, image_size, 3)
+    shape = (None, image_size, image_size, 3)
     try:
-        larger = keras.Model.from_config(resized(encoder.get_config()))
+        larger = keras.Model.from_config(_with_input_shape(encoder.get_config(), shape))
         larger.set_weights(encoder.get_weights())
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); try a multiple of 32"
+            f"proposals.image_size: {encoder.name} does not take {image_size} pixels ({reason}); "
+            "try a multiple of 32"
         ) from error
     return larger
 
 
+def _with_input_shape(config, shape):
+    """A model's configuration with another shape at all its input layers."""
+    if isinstance(config, dict):
+        changed = {}
+        for key, value in config.items():
+            is_shape = key == "batch_input_shape"
+            changed[key] = shape if is_shape else _with_input_shape(value, shape)
+        return changed
+    if isinstance(config, list | tuple):
+        return type(config)(_with_input_shape(value, shape) for value in config)
+    return config
+
+
 def weights_fingerprint(encoder):
-    """16 hexadecimal digits of the encoder's weights."""
+    """16 hexadecimal digits that identify the encoder's weights."""
     digest = hashlib.sha256()
     for weight in encoder.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
@@ -152,32 +165,41 @@ def weights_fingerprint(encoder):
 
 
 def unfreeze(encoder, from_layer, batch_norm):
-    """Lets an encoder's layers learn from one on, in Keras' order.
+    """Makes an encoder's layers trainable from one layer on, in Keras' order.
 
     Args:
-        encoder: of `build_encoder`. from_layer: a layer's name. batch_norm: `frozen` or `trained`.
+        encoder: a model of `build_encoder`.
+        from_layer: the name of the first trainable layer.
+        batch_norm: `frozen` or `trained`.
     Raises:
-        UserError: no such layer, or layers that draw noise of their own, which no resumed run could repeat.
+        UserError: no such layer, or layers that draw noise of their own, which a resumed run could
+            not repeat.
     """
     cnn = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
     names = [layer.name for layer in cnn.layers]
     if from_layer not in names:
         raise UserError(
-            f"finetune.from_layer: {cnn.name} has no layer {from_layer!r}{nearest(from_layer, names)}"
+            f"finetune.from_layer: {cnn.name} has no layer {from_layer!r}"
+            f"{nearest(from_layer, names)}"
         )
+    first = names.index(from_layer)
     for index, layer in enumerate(cnn.layers):
-        normalises = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = index >= names.index(from_layer) and not (
-            normalises and batch_norm == "frozen"
-        )
+        is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+        stays_frozen = is_batch_norm and batch_norm == "frozen"
+        layer.trainable = index >= first and not stays_frozen
         if batch_norm == "trained" and isinstance(layer, keras.layers.Dropout):
             raise UserError(
-                f"finetune.batch_norm: {cnn.name} has dropout ({layer.name}), so it must stay `frozen`"
+                f"finetune.batch_norm: {cnn.name} has dropout ({layer.name}), so it must stay "
+                "`frozen`"
             )
 
 
 def load_encoder(path):
-    """Reads the `encoder.keras` of a prepared data set or a run."""
+    """Reads the `encoder.keras` of a prepared data set or a run.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:

@@ -1,4 +1,7 @@
-"""A small CNN pretrained on scenes: for the built-in data set, what ImageNet weights are for photographs."""
+"""A small CNN pretrained on scenes.
+
+It is to the built-in data set what a CNN with ImageNet weights is to photographs.
+"""
 
 import io
 import itertools
@@ -12,36 +15,40 @@ from keras_sat.data import scenes
 from keras_sat.utils.progress import progress_bar
 
 GRID = 8  # cells along each side of the feature map
-CLASSES = {  # what an annotation is taught to tell about the object over its cell; class 0 is "no object"
+# What the pretraining classifies of the object over a cell; class 0 is "no object".
+CLASSES = {
     "shape": list(scenes.SHAPES),
     "colour": list(scenes.COLOURS),
     "texture": list(scenes.TEXTURES),
     "size": list(scenes.SIZES),
 }
-_STAGES = (  # name, filters, kernel, strides: 49 million multiply-adds a picture
+_STAGES = (  # name, filters, kernel, strides; 49 million multiply-adds per picture
     ("stage_1", 48, 7, 4),
     ("stage_2", 96, 3, 2),
     ("stage_3", 128, 3, 2),
     ("stage_4", 128, 3, 1),
     ("features", 128, 3, 1),
 )
-_BATCH = 16  # a larger one would take fewer steps in the same time, and learn less
-_EMPTY_WEIGHT = 0.2  # most cells are empty, and easy
+_BATCH = 16  # a larger one takes fewer steps in the same time, and the network learns less
+_EMPTY_WEIGHT = 0.2  # of an empty cell in the loss: most cells are empty, and easy to classify
 
 
 @keras.saving.register_keras_serializable(package="keras_sat")
 class AddCoordinates(keras.layers.Layer):
-    """Appends each position's y and x, from -1 to 1, to its channels: [B, H, W, C] to [B, H, W, C + 2].
+    """Appends each position's y and x, from -1 to 1, to its channels.
 
-    Reference: Liu et al., "An intriguing failing of convolutional neural networks and the CoordConv
-    solution", NeurIPS 2018.
+    The input [B, H, W, C] becomes [B, H, W, C + 2].
+
+    Reference:
+        Liu et al., "An intriguing failing of convolutional neural networks and the CoordConv
+        solution", NeurIPS 2018.
     """
 
     def call(self, inputs):
         batch, height, width, _ = tf.unstack(tf.shape(inputs))
-        y, x = tf.meshgrid(
-            tf.linspace(-1.0, 1.0, height), tf.linspace(-1.0, 1.0, width), indexing="ij"
-        )
+        rows = tf.linspace(-1.0, 1.0, height)
+        columns = tf.linspace(-1.0, 1.0, width)
+        y, x = tf.meshgrid(rows, columns, indexing="ij")
         grid = tf.broadcast_to(tf.stack([y, x], axis=-1), [batch, height, width, 2])
         return tf.concat([inputs, tf.cast(grid, inputs.dtype)], axis=-1)  # [B, H, W, C + 2]
 
@@ -50,7 +57,13 @@ class AddCoordinates(keras.layers.Layer):
 
 
 def build_scenes_cnn(seed=0):
-    """The untrained network: pixels [B, 128, 128, 3] from 0 to 255 to annotations [B, 8, 8, 128]."""
+    """The untrained network.
+
+    Args:
+        seed: int, decides the initial weights.
+    Returns:
+        A keras.Model from pixels [B, 128, 128, 3] (0–255) to annotations [B, 8, 8, 128].
+    """
     seeds = itertools.count(seed)
     pixels = keras.Input((scenes.SIZE, scenes.SIZE, 3), name="pixels")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
@@ -60,29 +73,28 @@ def build_scenes_cnn(seed=0):
         x = keras.layers.Conv2D(
             filters, kernel, strides, padding="same", use_bias=False, kernel_initializer=initializer
         )(x)
-        x = keras.layers.BatchNormalization(momentum=0.9)(
-            x
-        )  # training is too short for the default
+        # Training is too short for the default momentum.
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU(name=name)(x)
     return keras.Model(pixels, x, name="scenes_cnn")
 
 
 def train_scenes_cnn(seed, count=4000, epochs=4, progress=None):
-    """Trains the network to tell, at every cell of its map, which object lies there and where its box is.
+    """Trains the network to tell for every cell of its map which object lies there, and its box.
 
-    Its pictures show the train split's combinations but are not the captioner's own. Weights depend on the
-    arguments alone where `tf.config.experimental.enable_op_determinism()` was called before.
+    The pictures show the combinations of the train split but are not the captioner's own. If
+    `tf.config.experimental.enable_op_determinism()` was called before, the weights depend only on
+    the arguments.
 
-    Takes 60 to 70 seconds on two CPU cores. On held-out combinations the accuracies are shape 98.4 %, colour
-    99.0 %, texture 98.9 %, size 99.2 %, and boxes are 3.8 pixels off.
+    Training takes 60 to 70 seconds on two CPU cores. On held-out combinations the accuracies are
+    shape 98.4 %, colour 99.0 %, texture 98.9 %, size 99.2 %, and boxes are 3.8 pixels off.
 
     Args:
         seed: int, decides the pictures, the initial weights and the order.
-        count: pictures to draw and train on.
+        count: how many pictures to draw and train on.
         epochs: passes over them.
-        progress: called after every epoch with a dictionary: the mean "loss", by head the accuracy on the
-            object cells of held-out pictures, and for "box" the mean error in pixels.
-
+        progress: called after every epoch with a dictionary: the mean "loss"; for each head the
+            accuracy on the object cells of held-out pictures; for "box" the mean error in pixels.
     Returns:
         The trained network, without the heads.
     """
@@ -90,7 +102,7 @@ def train_scenes_cnn(seed, count=4000, epochs=4, progress=None):
     held_out = _load("val", max(count // 16, _BATCH), seed)
     trunk = build_scenes_cnn(seed)
     model = keras.Model(trunk.input, _heads(trunk.output, seed))
-    batches = -(-count // _BATCH)
+    batches = -(-count // _BATCH)  # rounded up
     steps = batches * epochs
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=3e-3, warmup_steps=steps // 10
@@ -109,11 +121,10 @@ def train_scenes_cnn(seed, count=4000, epochs=4, progress=None):
     with progress_bar(total=count * epochs, desc="pretraining the CNN", unit=" images") as bar:
         for _ in range(epochs):
             losses = []
-            for chosen in np.array_split(rng.permutation(count), batches):
-                losses.append(
-                    step(images[chosen], {name: each[chosen] for name, each in labels.items()})
-                )
-                bar.update(len(chosen))
+            for rows in np.array_split(rng.permutation(count), batches):
+                targets = {name: values[rows] for name, values in labels.items()}
+                losses.append(step(images[rows], targets))
+                bar.update(len(rows))
             scores = {"loss": float(np.mean(losses)), **_evaluate(model, *held_out)}
             bar.set_postfix(scores)
             if progress:
@@ -123,22 +134,30 @@ def train_scenes_cnn(seed, count=4000, epochs=4, progress=None):
 
 def _load(split, count, seed):
     """Pixels uint8 [N, 128, 128, 3] and the labels of freshly drawn scenes."""
-    images, labels = [], []
+    images = []
+    labels = {name: [] for name in (*CLASSES, "box")}
     for number in progress_bar(range(count), desc=f"drawing {split} pictures", unit=" images"):
         scene = scenes.draw(f"{split}-cnn-{number:06d}", seed)
         images.append(np.asarray(Image.open(io.BytesIO(scene.image))))
-        labels.append(_dense_labels(scene.objects))
-    return np.stack(images), {name: np.stack([each[name] for each in labels]) for name in labels[0]}
+        for name, values in _dense_labels(scene.objects).items():
+            labels[name].append(values)
+    return np.stack(images), {name: np.stack(values) for name, values in labels.items()}
 
 
 def _dense_labels(objects):
-    """By head, the class of the object whose box covers a cell's centre, int [8, 8]; its "box" [8, 8, 4]."""
+    """For each head the class of the object whose box covers a cell's centre.
+
+    Returns:
+        {head: int32 [8, 8]} and "box", float32 [8, 8, 4].
+    """
     labels = {name: np.zeros([GRID, GRID], np.int32) for name in CLASSES}
     labels["box"] = np.zeros([GRID, GRID, 4], np.float32)
     centres = (np.arange(GRID) + 0.5) / GRID
     for each in objects:
         ymin, xmin, ymax, xmax = each.box
-        covered = np.ix_((ymin <= centres) & (centres < ymax), (xmin <= centres) & (centres < xmax))
+        rows = (ymin <= centres) & (centres < ymax)
+        columns = (xmin <= centres) & (centres < xmax)
+        covered = np.ix_(rows, columns)
         for name, classes in CLASSES.items():
             labels[name][covered] = 1 + classes.index(getattr(each, name))
         labels["box"][covered] = each.box
@@ -146,7 +165,7 @@ def _dense_labels(objects):
 
 
 def _heads(features, seed):
-    """A 1x1 convolution a head: logits [B, 8, 8, 1 + classes], and "box" [B, 8, 8, 4]."""
+    """A 1×1 convolution per head: logits [B, 8, 8, 1 + classes], and "box" [B, 8, 8, 4]."""
     channels = {name: 1 + len(classes) for name, classes in CLASSES.items()} | {"box": 4}
     heads = {}
     for number, (name, size) in enumerate(channels.items()):
@@ -156,28 +175,32 @@ def _heads(features, seed):
 
 
 def _loss(labels, outputs):
-    """The cells' weighted mean cross-entropy, summed over the heads, and the boxes' mean absolute error."""
+    """The loss of the heads.
+
+    It is the cells' weighted mean cross-entropy, summed over the heads, plus four times the boxes'
+    mean absolute error over object cells.
+    """
     occupied = tf.cast(labels["shape"] > 0, tf.float32)  # [B, 8, 8]
     weights = occupied + _EMPTY_WEIGHT * (1 - occupied)
-    entropy = tf.add_n(
-        [
+    entropies = []
+    for name in CLASSES:
+        entropies.append(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels[name], outputs[name])
-            for name in CLASSES
-        ]
-    )
+        )
+    entropy = tf.add_n(entropies)  # [B, 8, 8]
     error = tf.reduce_mean(tf.abs(labels["box"] - outputs["box"]), axis=-1)
     mean_entropy = tf.reduce_sum(weights * entropy) / tf.reduce_sum(weights)
     return mean_entropy + 4 * tf.reduce_sum(occupied * error) / tf.reduce_sum(occupied)
 
 
 def _evaluate(model, images, labels):
-    """By head, the accuracy over object cells; "box": the mean absolute error over them, in pixels."""
+    """For each head the accuracy over object cells; for "box" the mean error in pixels."""
     outputs = model.predict(images, batch_size=_BATCH, verbose=0)
     occupied = labels["shape"] > 0
-    scores = {
-        name: float(np.mean(outputs[name].argmax(-1)[occupied] == labels[name][occupied]))
-        for name in CLASSES
-    }
-    return scores | {
-        "box": float(np.mean(np.abs(outputs["box"] - labels["box"])[occupied])) * scenes.SIZE
-    }
+    scores = {}
+    for name in CLASSES:
+        predicted = outputs[name].argmax(-1)
+        scores[name] = float(np.mean(predicted[occupied] == labels[name][occupied]))
+    error = np.abs(outputs["box"] - labels["box"])[occupied]
+    scores["box"] = float(np.mean(error)) * scenes.SIZE
+    return scores

@@ -7,18 +7,25 @@ from keras_sat.data import examples
 from keras_sat.data.quantisation import quantise
 from keras_sat.data.record import Phrase, Record
 
-PHRASES = (Phrase(0, 0, 2, "dog", (0.25, 0.0, 0.5, 1.0)), Phrase(1, 3, 5, "chat", (0.0, 0.5, 0.125, 0.75)))
+PHRASES = (
+    Phrase(0, 0, 2, "dog", (0.25, 0.0, 0.5, 1.0)),
+    Phrase(1, 3, 5, "chat", (0.0, 0.5, 0.125, 0.75)),
+)
 BOXES = np.float32([[0, 0.25, 0.5, 1], [0.1, 0.2, 0.3, 0.4]])
 SCORES = np.float32([0.7, 0.3])
 REGIONS = np.random.default_rng(0).normal(size=[6, 4]).astype(np.float32)
 
 
 def record(quantisation):
-    values, minimum, scale = (each if each is None else each.numpy() for each in quantise(REGIONS, quantisation))
+    values, minimum, scale = (
+        each if each is None else each.numpy() for each in quantise(REGIONS, quantisation)
+    )
     plain = Record("é/1.jpg", ("a dog .", "là, un chat"), b"\x00picture", 30, 40, PHRASES)
     features = values.reshape(2, 3, 4), minimum, scale
     larger = values.reshape(3, 2, 4), minimum, scale
-    return dataclasses.replace(plain, features=features, region_features=larger, proposals=(BOXES, SCORES))
+    return dataclasses.replace(
+        plain, features=features, region_features=larger, proposals=(BOXES, SCORES)
+    )
 
 
 @pytest.mark.parametrize("quantisation", ["uint8", "float16"])
@@ -37,7 +44,12 @@ def test_round_trip(quantisation):
 @pytest.mark.parametrize("quantisation", ["uint8", "float16"])
 def test_the_graph_reads_the_same(quantisation):
     before = record(quantisation)
-    shapes = {"features": (2, 3, 4), "region_features": (3, 2, 4), "boxes": (5, 4), "pixels": (32, 32, 3)}
+    shapes = {
+        "features": (2, 3, 4),
+        "region_features": (3, 2, 4),
+        "boxes": (5, 4),
+        "pixels": (32, 32, 3),
+    }
     parsed = examples.parse(examples.serialize(before), shapes, quantisation)
     for name in ("features", "region_features"):
         values, minimum, scale = getattr(before, name)

@@ -23,7 +23,13 @@ from keras_sat.utils.errors import UserError
 
 @pytest.fixture(params=["captions", "images"])
 def config(request):
-    return Data(batching=request.param, batch_size=16, bucket_width=2, shuffle_images=10, shuffle_captions=20)
+    return Data(
+        batching=request.param,
+        batch_size=16,
+        bucket_width=2,
+        shuffle_images=10,
+        shuffle_captions=20,
+    )
 
 
 def epoch(data, config, vocabulary, number=0, seed=1):
@@ -63,12 +69,19 @@ def test_as_many_batches_as_counted(data, config, vocabulary):
 
 
 def test_an_epoch_does_not_end_by_length(data, config, vocabulary):
-    """What is left in the buckets comes last, a batch for each length; updates in that order would spoil the model."""
+    """The rest of the buckets comes last, one batch per length.
+
+    Updates in that order would spoil the model.
+    """
     batches = epoch(data, config, vocabulary)
     full = max(len(batch["row"]) for batch in batches)
     left = [place for place, batch in enumerate(batches) if len(batch["row"]) < full]
     lengths = [batches[place]["captions"].shape[-1] for place in left]
-    assert len(left) > 3 and lengths != sorted(lengths) and left != list(range(len(batches)))[-len(left) :]
+    assert (
+        len(left) > 3
+        and lengths != sorted(lengths)
+        and left != list(range(len(batches)))[-len(left) :]
+    )
 
 
 def test_an_images_longest_caption_comes_first(data, vocabulary):
@@ -79,7 +92,8 @@ def test_an_images_longest_caption_comes_first(data, vocabulary):
 
 def test_order_is_a_function_of_seed_and_epoch(data, config, vocabulary):
     one, same, next_epoch, other_seed = (
-        rows(epoch(data, config, vocabulary, number, seed), vocabulary) for number, seed in [(0, 1), (0, 1), (1, 1), (0, 2)]
+        rows(epoch(data, config, vocabulary, number, seed), vocabulary)
+        for number, seed in [(0, 1), (0, 1), (1, 1), (0, 2)]
     )
     assert one == same
     assert one != next_epoch and one != other_seed and sorted(one) == sorted(next_epoch)
@@ -94,7 +108,11 @@ def test_long_captions_are_cut(data, vocabulary):
 
 def test_evaluation_reads_a_split_in_order(data):
     ids = [record.source_id for record in read_records(data, "val")]
-    batched = [name.decode() for b in input_pipeline.evaluation_batches(data, "val", 3) for name in b["source_id"].numpy()]
+    batched = [
+        name.decode()
+        for b in input_pipeline.evaluation_batches(data, "val", 3)
+        for name in b["source_id"].numpy()
+    ]
     assert batched == ids and len(ids) == 8
 
 
@@ -103,17 +121,29 @@ INPUTS = ("features", "region_features", "boxes", "pixels")
 
 def expected_inputs(record, shapes):
     """What a `Record` must give, as NumPy arrays."""
-    inputs = {"pixels": decode_image(record.encoded, 128).numpy(), "boxes": np.zeros(shapes["boxes"], np.float32)}
+    inputs = {
+        "pixels": decode_image(record.encoded, 128).numpy(),
+        "boxes": np.zeros(shapes["boxes"], np.float32),
+    }
     inputs["boxes"][: len(record.proposals[0])] = record.proposals[0]
     for name in ("features", "region_features"):
         values, minimum, scale = getattr(record, name)
-        inputs[name] = dequantise(values.reshape(-1, values.shape[-1]), minimum, scale).numpy().reshape(shapes[name])
+        inputs[name] = (
+            dequantise(values.reshape(-1, values.shape[-1]), minimum, scale)
+            .numpy()
+            .reshape(shapes[name])
+        )
     return inputs
 
 
 def test_evaluation_gives_the_inputs_that_are_asked_for(boxes_data):
     shapes = boxes_data.input_shapes
-    assert shapes == {"features": (8, 8, 128), "pixels": (128, 128, 3), "boxes": (60, 4), "region_features": (12, 12, 128)}
+    assert shapes == {
+        "features": (8, 8, 128),
+        "pixels": (128, 128, 3),
+        "boxes": (60, 4),
+        "region_features": (12, 12, 128),
+    }
     records = iter(read_records(boxes_data, "val"))
     for batch in input_pipeline.evaluation_batches(boxes_data, "val", 3, inputs=INPUTS):
         assert set(batch) == {"source_id", *INPUTS}
@@ -132,21 +162,32 @@ def test_training_gives_each_caption_the_inputs_of_its_own_image(boxes_data, con
     records = list(read_records(boxes_data, "train"))
     references = normalised_references(records)
     owners = {text: record for record in records for text in references[record.source_id]}
-    batches = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, shares=2, inputs=INPUTS))
+    batches = list(
+        input_pipeline.training_batches(
+            boxes_data, config, vocabulary, 1, 0, shares=2, inputs=INPUTS
+        )
+    )
     plain = list(input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, shares=2))
     for batch, without in zip(batches, plain, strict=True):
         assert set(without) == {"features", "captions", "row"}
         for key, value in without.items():
-            np.testing.assert_array_equal(batch[key], value)  # more inputs change neither order nor content
+            np.testing.assert_array_equal(
+                batch[key], value
+            )  # more inputs change neither order nor content
         assert batch["pixels"].dtype == np.uint8 and len(batch["row"]) % 2 == 0
         for row, caption in enumerate(vocabulary.decode(batch["captions"][:, 0]).numpy()):
             if caption:  # a row that fills up has none
-                for key, value in expected_inputs(owners[caption.decode()], boxes_data.input_shapes).items():
+                for key, value in expected_inputs(
+                    owners[caption.decode()], boxes_data.input_shapes
+                ).items():
                     np.testing.assert_array_equal(batch[key][row], value)
 
 
 def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
-    """Features, pixels and captions always together, both in one epoch, others in the next; never in validation."""
+    """Features, pixels and captions are always of the same view, and the next epoch chooses anew.
+
+    Both views occur in one epoch, and validation sees images as they are.
+    """
     vocabulary = Vocabulary.load(mirrored_data.folder / "vocabulary.txt")
     config = dataclasses.replace(config, mirror=True)
 
@@ -160,15 +201,24 @@ def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
             pixels = decode_image(record.encoded, 128).numpy()
             captions, other = read(record.captions), read(mirrored(record.captions))
             owners[pixels.tobytes()] = record.source_id, False, record.features, captions
-            owners[pixels[:, ::-1].tobytes()] = record.source_id, True, record.mirrored_features, other
+            owners[pixels[:, ::-1].tobytes()] = (
+                record.source_id,
+                True,
+                record.mirrored_features,
+                other,
+            )
         inputs, found = ("features", "pixels"), set()
-        for batch in input_pipeline.training_batches(mirrored_data, config, vocabulary, 1, number, split, inputs=inputs):
+        for batch in input_pipeline.training_batches(
+            mirrored_data, config, vocabulary, 1, number, split, inputs=inputs
+        ):
             assert set(batch) == {*inputs, "captions", "row"}
             for row, pixels in enumerate(batch["pixels"].numpy()):
                 name, is_mirrored, stored, captions = owners[pixels.tobytes()]
                 values, minimum, scale = stored
                 features = dequantise(values.reshape(64, -1), minimum, scale).numpy()
-                np.testing.assert_array_equal(batch["features"][row].numpy().reshape(64, -1), features)
+                np.testing.assert_array_equal(
+                    batch["features"][row].numpy().reshape(64, -1), features
+                )
                 assert captions.issuperset(vocabulary.decode(batch["captions"][row]).numpy())
                 found.add((name, is_mirrored))
         assert len(found) == len(records), "an image is not both within an epoch"
@@ -181,15 +231,21 @@ def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
 
 
 def test_an_image_is_shown_in_each_of_its_views(mirrored_data, config):
-    """Whole or cut out, each about as often; the captions of those that are mirrored are the mirror image's."""
+    """Each view occurs about as often, and captions are flipped where the view is."""
     vocabulary = Vocabulary.load(mirrored_data.folder / "vocabulary.txt")
     config = dataclasses.replace(config, mirror=True, crops=True, batching="images")
-    words = lambda captions: {tuple(row) for row in vocabulary.encode(captions, 40).to_list()}  # noqa: E731
-    owners, seen = {}, collections.Counter()
+    owners = {}
+    seen = collections.Counter()
+
+    def words(captions):
+        return {tuple(row) for row in vocabulary.encode(captions, 40).to_list()}
+
     for record in read_records(mirrored_data, "train"):
         views = [record.mirrored_features, record.features]
-        cut = [each.reshape(3, *first.shape) for each, first in zip(record.cropped_features, record.features)]
-        for view, (values, minimum, scale) in enumerate([*views, *zip(*cut)]):
+        crops = []
+        for each, plain in zip(record.cropped_features, record.features):
+            crops.append(each.reshape(3, *plain.shape))
+        for view, (values, minimum, scale) in enumerate([*views, *zip(*crops)]):
             features = dequantise(values.reshape(64, -1), minimum, scale).numpy()
             captions = tf.constant(record.captions)
             owners[features.tobytes()] = view, words(captions if view % 2 else mirrored(captions))
@@ -211,12 +267,20 @@ def test_mirrored_boxes(boxes_data, config):
         boxes[: len(record.proposals[0])] = record.proposals[0]
         candidates[False].append(boxes)
         boxes = boxes.copy()
-        boxes[: len(record.proposals[0])] = [(y, 1 - right, bottom, 1 - x) for y, x, bottom, right in record.proposals[0]]
+        boxes[: len(record.proposals[0])] = [
+            (y, 1 - right, bottom, 1 - x) for y, x, bottom, right in record.proposals[0]
+        ]
         candidates[True].append(boxes)
     found = {False: 0, True: 0}
-    for batch in input_pipeline.training_batches(boxes_data, config, vocabulary, 1, 0, inputs=["boxes"]):
+    for batch in input_pipeline.training_batches(
+        boxes_data, config, vocabulary, 1, 0, inputs=["boxes"]
+    ):
         for boxes in batch["boxes"].numpy():
-            [kind] = {kind for kind, all in candidates.items() if any(np.allclose(boxes, each, atol=1e-6) for each in all)}
+            [kind] = {
+                kind
+                for kind, all in candidates.items()
+                if any(np.allclose(boxes, each, atol=1e-6) for each in all)
+            }
             found[kind] += 1
     assert min(found.values()) > 0
 
@@ -224,12 +288,24 @@ def test_mirrored_boxes(boxes_data, config):
 def test_views_that_are_not_stored_are_refused(data, boxes_data, mirrored_data, changed, tmp_path):
     """Before anything is written."""
     both, whole = {"mirror": True, "crops": True}, mirrored_data.manifest
-    no_crops = dataclasses.replace(mirrored_data, manifest=whole | {"settings": whole["settings"] | {"crops": 0}})
+    no_crops = dataclasses.replace(
+        mirrored_data, manifest=whole | {"settings": whole["settings"] | {"crops": 0}}
+    )
     for source, model, views, message in [
         (data, Soft(), {"mirror": True}, r"--set mirror=true"),
-        (boxes_data, Areas(areas="proposals"), {"mirror": True}, r"data\.mirror: .*larger pictures"),
+        (
+            boxes_data,
+            Areas(areas="proposals"),
+            {"mirror": True},
+            r"data\.mirror: .*larger pictures",
+        ),
         (no_crops, Soft(), both, r"--set crops="),
-        (boxes_data, Areas(areas="proposals"), {"crops": True}, r"data\.crops: .*reads features, boxes, region_features"),
+        (
+            boxes_data,
+            Areas(areas="proposals"),
+            {"crops": True},
+            r"data\.crops: .*reads features, boxes, region_features",
+        ),
     ]:
         experiment = dataclasses.replace(changed(data=views), model=model)
         with pytest.raises(UserError, match=message):
@@ -237,15 +313,19 @@ def test_views_that_are_not_stored_are_refused(data, boxes_data, mirrored_data, 
         assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match=r"data\.crops: .* a teacher reads features, pixels"):
         inputs = ["features", "pixels"]
-        input_pipeline.training_batches(mirrored_data, Data(mirror=True, crops=True), None, 1, 0, inputs=inputs)
+        input_pipeline.training_batches(
+            mirrored_data, Data(mirror=True, crops=True), None, 1, 0, inputs=inputs
+        )
 
 
 def test_a_run_reads_other_data_without_its_views(mirrored_data, changed, tmp_path):
-    """They are for training: what was trained on them captions pictures of which they were not stored."""
+    """Views are for training: the run captions pictures whose other views are not stored."""
     run = create_run(tmp_path / "run", changed(data={"mirror": True, "crops": True}), mirrored_data)
     other = shutil.copytree(mirrored_data.folder, tmp_path / "other")
     settings = mirrored_data.manifest["settings"] | {"mirror": False, "crops": 0}
-    (other / "manifest.json").write_text(json.dumps(mirrored_data.manifest | {"settings": settings}))
+    (other / "manifest.json").write_text(
+        json.dumps(mirrored_data.manifest | {"settings": settings})
+    )
     assert run.data(other).input_shapes.keys() == {"features", "pixels"}
 
 

@@ -15,7 +15,9 @@ CONFIG = Data(batch_size=8, shuffle_images=10, shuffle_captions=20)
 def captions_of(data, vocabulary, part):
     """Its batches, and its captions in order of the alphabet."""
     batches = list(input_pipeline.training_batches(data, CONFIG, vocabulary, 1, 0, part=part))
-    return batches, sorted(text for batch in batches for text in vocabulary.decode(batch["captions"][:, 0]).numpy())
+    return batches, sorted(
+        text for batch in batches for text in vocabulary.decode(batch["captions"][:, 0]).numpy()
+    )
 
 
 def test_each_reads_its_own_files_and_together_they_read_all(files_data, vocabulary):
@@ -25,7 +27,9 @@ def test_each_reads_its_own_files_and_together_they_read_all(files_data, vocabul
         assert len(captions) == 5 * images
         for batch in batches:
             assert len(batch["row"]) <= 4
-            assert batch["row"].numpy().tolist() == list(range(4 * index, 4 * index + len(batch["captions"])))
+            assert batch["row"].numpy().tolist() == list(
+                range(4 * index, 4 * index + len(batch["captions"]))
+            )
         found += captions
         steps = input_pipeline.count_batches(files_data, CONFIG, part=Part(0, 2))
         assert len(batches) <= (1.1 if index == 0 else 0.8) * steps
@@ -34,7 +38,9 @@ def test_each_reads_its_own_files_and_together_they_read_all(files_data, vocabul
 
 def test_devices_are_dealt_the_rows_of_a_batch_in_order(files_data, vocabulary):
     def batches():  # of the same epoch: a data set that is read again is shuffled anew
-        return input_pipeline.training_batches(files_data, CONFIG, vocabulary, 1, 0, shares=2, part=Part(1, 2))
+        return input_pipeline.training_batches(
+            files_data, CONFIG, vocabulary, 1, 0, shares=2, part=Part(1, 2)
+        )
 
     elements = list(dealt(batches(), 2))
     for number, batch in enumerate(batches()):
@@ -51,7 +57,13 @@ def test_a_worker_that_has_run_out_holds_empty_captions(files_data, vocabulary):
     batch = next(iter(batches))
     for name, tensor in step(batch).items():
         np.testing.assert_array_equal(tensor, batch[name])
-    filled = step({"features": tf.zeros([0, 8, 8, 128]), "captions": tf.zeros([0, 0, 0], tf.int32), "row": tf.range(0)})
+    filled = step(
+        {
+            "features": tf.zeros([0, 8, 8, 128]),
+            "captions": tf.zeros([0, 0, 0], tf.int32),
+            "row": tf.range(0),
+        }
+    )
     assert filled["features"].shape == (3, 8, 8, 128)
     assert filled["captions"].shape == (3, 1, 1)
     assert not np.any(filled["captions"])

@@ -62,8 +62,11 @@ def test_labels_hold_the_object_over_each_cell():
 
 
 def test_training_is_bit_deterministic_and_lowers_the_loss():
-    # in a process of its own: determinism cannot be switched off again, and would bind the other tests
-    run = subprocess.run([sys.executable, "-c", TRAIN_TWICE], capture_output=True, text=True, check=True)
+    # in a process of its own: determinism cannot be switched off again, and would bind the other
+    # tests
+    run = subprocess.run(
+        [sys.executable, "-c", TRAIN_TWICE], capture_output=True, text=True, check=True
+    )
     (first, second), losses = json.loads(run.stdout.splitlines()[-1])
     assert first == second
     assert losses[:2] == losses[2:]
