@@ -1,7 +1,7 @@
 """python -m keras_sat.caption --run runs/scenes_soft picture.jpg other.png --overlay where.png
 
-Captions image files with a trained run. --overlay also draws where the captioner looked, one panel per word; with several
-images each gets a file of its own (where-1.png, where-2.png, …).
+Captions image files with a trained run. --overlay also draws where the captioner looked, one panel
+per word; with several images each gets a file of its own (where-1.png, where-2.png, …).
 """
 
 import argparse

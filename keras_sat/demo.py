@@ -1,7 +1,8 @@
 """python -m keras_sat.demo
 
-From nothing to captions with attention, in one process: prepares scenes, trains soft attention and, for comparison, the
-same model without attention (it sees the mean annotation only), evaluates both on the test split, draws pictures.
+Goes from nothing to captions with attention in one process: prepares scenes, trains soft attention
+and, for comparison, the same model without attention (it sees the mean annotation only), evaluates
+both on the test split, and draws pictures.
 """
 
 import argparse

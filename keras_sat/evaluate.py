@@ -1,9 +1,10 @@
 """python -m keras_sat.evaluate --run runs/scenes_soft --split test
 
-Captions a split with a run's best checkpoint and scores the captions with pycocoevalcap, PTB-tokenised, with 95% confidence
-intervals. Where the data set knows the boxes of nouns, it also says how much of the attention lies in them, and how many
-attributes of one thing the captions give to another. Several runs, or captions of any other program in COCO's results format
-(--results), are put side by side, with their paired differences to the first.
+Captions a split with a run's best checkpoint and scores the captions with pycocoevalcap,
+PTB-tokenised, with 95% confidence intervals. Where the data set has the boxes of nouns, it also
+reports how much of the attention lies in them, and how many attributes of one thing the captions
+give to another. Several runs, or captions of any other program in COCO's results format
+(--results), are compared side by side, with their paired differences to the first.
 """
 
 import argparse
@@ -55,7 +56,8 @@ def main(arguments=None):
         raise UserError("say what to evaluate: --run DIR, or --results JSON with --data DIR")
     if args.results and args.limit:
         raise UserError("--limit: a results file is scored as a whole; leave it out")
-    java_on_path()  # the Penn Treebank tokeniser needs it: better now than after all captions are written
+    # The Penn Treebank tokeniser needs Java. A missing one is better reported before captioning.
+    java_on_path()
     results = {path: read_results(path) for path in args.results}
     groups = [[folder] for folder in args.run]
     if args.ensemble and len(args.run) > 1:

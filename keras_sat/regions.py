@@ -1,7 +1,8 @@
 """python -m keras_sat.regions --run runs/scenes_areas --split test
 
-Evaluates a run with fewer and fewer regions at test time (every second, third, … cell of the grid or transformers; the first
-so many proposals) and writes table and plot: quality against the number of regions (Pedersoli et al. 2017, figure 4).
+Evaluates a run with fewer and fewer regions at test time (every second, third, … cell of the grid
+or of the transformers; the first N proposals) and writes a table and a plot: quality against the
+number of regions (Pedersoli et al. 2017, figure 4).
 """
 
 import argparse

@@ -1,9 +1,10 @@
 """python -m keras_sat.reproduce configs/flickr8k_soft.yaml --split val
 
-Trains an experiment (or takes the run that exists), evaluates it, and records it in results/: the scores with
-their intervals, settings, seed, commit, the data's fingerprint, epochs and time as NAME_SPLIT.json, the captions beside it.
-What is recorded there of the same weights already is not evaluated again (remove its file, and it is). The table and the
-learning curves are then made anew from all records.
+Trains an experiment (or takes the run that exists), evaluates it, and records it in results/: the
+scores with their intervals, settings, seed, commit, the data's fingerprint, epochs and time as
+NAME_SPLIT.json, the captions beside it. An evaluation of the same weights that is already recorded
+is not repeated; to repeat it, remove its file. The table and the learning curves are then made anew
+from all records.
 """
 
 import argparse

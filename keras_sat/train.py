@@ -1,7 +1,7 @@
 """python -m keras_sat.train --model soft
 
-Trains a captioner. Alone, on a fresh checkout, it prepares the built-in data set and trains on it. The same command
-again resumes an interrupted run.
+Trains a captioner. Alone, on a fresh checkout, it prepares the built-in data set and trains on it.
+The same command again resumes an interrupted run.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""Arguments that several commands have, and what they stand for. Imports no TensorFlow."""
+"""Arguments that several commands have, and the settings and experiments that they describe.
+
+It imports no TensorFlow.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -53,7 +56,8 @@ def load_experiment(model, path, data, overrides):
         model: a system's name, or None.
         path: a configuration file, or None.
         data: a prepared data set in place of the experiment's, or None.
-        overrides: see `config.load`.
+        overrides: see `keras_sat.config.load`.
+
     Raises:
         UserError: an unknown model, or one that contradicts the configuration.
     """
@@ -72,7 +76,7 @@ def load_experiment(model, path, data, overrides):
 
 
 def add_experiments(parser):
-    """Adds the arguments that say which experiments to train, where, and on what split to evaluate them."""
+    """Adds the arguments that name experiments, their runs, and the split to evaluate them on."""
     parser.add_argument(
         "configs", nargs="+", metavar="YAML", help="experiments; a run is called like its file"
     )
@@ -87,10 +91,11 @@ def add_experiments(parser):
 
 
 def load_experiments(args):
-    """{name: `config.Experiment`} of the arguments of `add_experiments`.
+    """{name: `keras_sat.config.Experiment`} of the arguments of `add_experiments`.
 
     Raises:
-        UserError: as `config.load`; two files of one name; a data set that is missing, and how its file makes it.
+        UserError: as `keras_sat.config.load`; two files of one name; a data set that is missing,
+            with the command that makes it.
     """
     experiments = {}
     for path in args.configs:
@@ -108,8 +113,9 @@ def check_data(experiment, path=None):
     """Checks that an experiment's data set is there, or is the built-in one.
 
     Args:
-        experiment: a `config.Experiment`.
+        experiment: a `keras_sat.config.Experiment`.
         path: its file, for the message.
+
     Raises:
         UserError: it is neither.
     """
@@ -117,12 +123,16 @@ def check_data(experiment, path=None):
     if not wants_built_in(experiment) and not folder.exists():
         what = f"--config {path}" if path else f"--dataset {experiment.prepare.dataset}"
         raise UserError(
-            f"{folder}: no such data set; make it: python -m pipeline.prepare {what} --output {folder}"
+            f"{folder}: no such data set; make it: "
+            f"python -m pipeline.prepare {what} --output {folder}"
         )
 
 
 def wants_built_in(experiment):
-    """Whether an experiment asks for the built-in data set: by its `prepare` section, or by a folder named `scenes…`."""
+    """Whether an experiment asks for the built-in data set.
+
+    It does so by its `prepare` section, or by a data folder named `scenes…`.
+    """
     section = experiment.prepare
     named = Path(experiment.data.path).name.startswith("scenes")
     return section.dataset == "scenes" and (named or section != configuration.Prepare())

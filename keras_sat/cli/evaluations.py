@@ -11,10 +11,13 @@ from keras_sat.visualize.gallery import stored_pictures, write_gallery
 
 
 def evaluate_run(run, split, metrics, limit=0, folder=None, gallery=False):
-    """The `Evaluation` of a `Run` or `RunEnsemble`; arguments as for `evaluate`.
+    """The `Evaluation` of a `Run` or `RunEnsemble`.
+
+    The other arguments are those of `keras_sat.evaluation.evaluate.evaluate`.
 
     Args:
-        gallery: write SPLIT_gallery.html too.
+        gallery: whether to write SPLIT_gallery.html too.
+
     Raises:
         UserError: as `evaluate`; a gallery of a data set without pictures.
     """
@@ -46,6 +49,7 @@ def evaluate_side_by_side(runs, results, args, metrics):
         results: {path: {image id: caption}} of results files.
         args: the arguments of `keras_sat.evaluate`.
         metrics: names, see `keras_sat.evaluation.scorers`.
+
     Returns:
         ({title: `Evaluation`}, the table in Markdown, the names of the files written).
     """

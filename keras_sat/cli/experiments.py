@@ -22,8 +22,9 @@ def prepare_built_in(experiment, path=None):
     """Prepares the built-in data set where the experiment asks for it and it is missing.
 
     Args:
-        experiment: a `config.Experiment`.
+        experiment: a `keras_sat.config.Experiment`.
         path: its file, for the message.
+
     Raises:
         UserError: the data set is not there and not built in, or was made with other settings.
     """
@@ -43,18 +44,20 @@ def prepare_built_in(experiment, path=None):
 
 
 def train_all(experiments, runs, split="test", suffix=""):
-    """Trains experiments.
+    """Trains experiments one after the other.
 
     Args:
-        experiments: {name: `config.Experiment`}.
+        experiments: {name: `keras_sat.config.Experiment`}.
         runs: the folder of the runs, each under its name.
         split: on which they will be evaluated.
         suffix: with which these names end, see `linked_to_runs`.
+
     Yields:
         The `Run` of each.
+
     Raises:
-        UserError: before anything is trained, where an experiment needs one that comes after it or a run that is not
-            trained, a data set lacks the split, or Java is missing.
+        UserError: before anything is trained, where an experiment needs one that comes after it or
+            a run that is not trained, a data set lacks the split, or Java is missing.
     """
     experiments = linked_to_runs(experiments, runs, suffix)
     java_on_path()
@@ -70,13 +73,18 @@ def train_all(experiments, runs, split="test", suffix=""):
 def linked_to_runs(experiments, runs, suffix=""):
     """The experiments with the folders of the runs that they start from and learn from.
 
-    An experiment that starts from a run starts from the one in `runs` whose name ends with the suffix. Its teachers
-    are those that it names, except where these experiments include one of that name with the suffix.
+    An experiment that starts from a run starts from the one in `runs` whose name ends with the
+    suffix. Its teachers are those that it names, except where these experiments include one of that
+    name with the suffix.
 
     Args:
-        experiments: {name: `config.Experiment`}.
+        experiments: {name: `keras_sat.config.Experiment`}.
         runs: the folder of the runs.
         suffix: with which these names end.
+
+    Returns:
+        {name: `keras_sat.config.Experiment`}.
+
     Raises:
         UserError: an experiment needs one that comes after it.
     """
@@ -116,7 +124,13 @@ def measure(run, split):
 
 
 def compare(experiments, runs, split="test", suffix=""):
-    """Trains and evaluates experiments, see `train_all`. Yields: (`Run`, `Evaluation`) of each."""
+    """Trains and evaluates experiments.
+
+    The arguments are those of `train_all`.
+
+    Yields:
+        (`Run`, `Evaluation`) of each.
+    """
     for run in train_all(experiments, runs, split, suffix):
         yield run, measure(run, split)
 
@@ -125,16 +139,17 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
     """Trains and evaluates experiments and records them in the folder `results`.
 
     Args:
-        experiments: see `train_all`, as for `runs` and `suffix`.
-        runs: the folder of the runs.
+        experiments: see `train_all`.
+        runs: see `train_all`.
         results: the folder of the records.
         split: on which they are evaluated.
-        suffix: of the names.
-        ensemble: record also what all of them give as one captioner.
+        suffix: see `train_all`.
+        ensemble: whether to record also all of them as one captioner.
+
     Returns:
         The table of everything recorded of this split, Markdown.
     """
-    records.read(results, split)  # what cannot be read is better found now
+    records.read(results, split)  # a record that cannot be read is better found now
 
     def record(run):
         if not records.recorded(results, split, run):

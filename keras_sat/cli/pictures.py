@@ -6,12 +6,15 @@ from keras_sat.visualize.attention import save_overlay
 
 
 def draw_test_pictures(run, folder, count):
-    """Captions pictures of the test split from their files, as a user's, and draws the attention.
+    """Captions pictures of the test split from image files and draws the attention.
+
+    The pictures are written to files first, and then captioned as a user's files are.
 
     Args:
         run: a `Run`.
         folder: for the pictures and their overlays, a Path.
         count: how many pictures.
+
     Returns:
         The paths of the overlays.
     """

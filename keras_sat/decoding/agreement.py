@@ -1,4 +1,4 @@
-"""How well captions agree, in the graph."""
+"""How well captions agree, computed in the graph."""
 
 import tensorflow as tf
 
@@ -8,13 +8,14 @@ LONGEST = 4  # words of an n-gram, as in BLEU and CIDEr
 
 
 def agreement(captions, others):
-    """How many n-grams captions share: the mean over n = 1 … 4 of the F-measure of their clipped matches.
+    """How many n-grams captions share: the F-measure of clipped matches, averaged over n = 1 … 4.
 
-    END is a word like any other, PAD is none.
+    END counts as a word, PAD does not.
 
     Args:
         captions: int32 [B, K, T].
         others: int32 [B, M, T′].
+
     Returns:
         float32 [B, K, M], 0–1.
     """
@@ -31,12 +32,20 @@ def agreement(captions, others):
 
 
 def _ngrams(captions, n):
-    """How many n-grams captions have, int32 [B, ·]."""
+    """The number of n-grams that captions have, int32 [B, ·]."""
     return tf.maximum(caption_lengths(captions) - n + 1, 0)
 
 
 def _same_ngrams(first, second):
-    """Whether n-grams at places of `first` [..., T] and `second` are the same, for n = 1 …: bool [..., T−n+1, T′−n+1]."""
+    """Whether the n-grams at the places of two sets of captions are the same, for n = 1 … 4.
+
+    Args:
+        first: int32 [..., T].
+        second: int32 [..., T′].
+
+    Returns:
+        A list of bool [..., T−n+1, T′−n+1].
+    """
     words = (first[..., :, None] == second[..., None, :]) & (first != PAD)[..., None]
     same = [words]
     for n in range(1, LONGEST):

@@ -9,13 +9,15 @@ from keras_sat.text.ids import END, PAD, START
 
 
 def beam_search(model, annotations, config, best):
-    """At every step all hypotheses are extended. Of the K best extensions those with END are finished; K others continue.
+    """Extends all hypotheses of an image at every step and keeps the best.
 
-    Of equal scores the hypothesis at the lower beam position comes first, then the word of the lower id. Search stops for an
-    image once no unfinished hypothesis can still enter its top `best` finished captions. Where fewer than `best` finish
-    within T steps, unfinished ones follow.
+    Of the K best extensions those with END are finished; the K best without END continue. Of equal
+    scores the hypothesis at the lower beam position comes first, then the word of the lower id.
+    Search stops for an image once no unfinished hypothesis can still enter its top `best` finished
+    captions. Where fewer than `best` finish within T steps, unfinished ones follow.
 
-    Args: as `keras_sat.decoding.search.generate`.
+    The arguments are those of `keras_sat.decoding.search.generate`.
+
     Returns:
         A `Found`.
     """
@@ -30,7 +32,13 @@ def beam_search(model, annotations, config, best):
 
 
 class _Hypotheses(NamedTuple):
-    """n hypotheses per image. log_probs: [B, n]. captions, origins: int32 [B, n, T], see `Found`."""
+    """n hypotheses per image.
+
+    Attributes:
+        log_probs: float32 [B, n].
+        captions: int32 [B, n, T].
+        origins: int32 [B, n, T], see `Found`.
+    """
 
     log_probs: tf.Tensor
     captions: tf.Tensor
@@ -38,16 +46,27 @@ class _Hypotheses(NamedTuple):
 
 
 class _Finished(NamedTuple):
-    """The best finished hypotheses, best first. scores: [B, best], log p / length^α."""
+    """The best finished hypotheses, best first.
+
+    Attributes:
+        hypotheses: the `_Hypotheses`.
+        scores: float32 [B, best], log p / length^α.
+    """
 
     hypotheses: _Hypotheses
     scores: tf.Tensor
 
 
 class _Loop(NamedTuple):
-    """Before step t. words: int32 [B, K], the last word of each unfinished hypothesis, START at first.
+    """The state of the search before step t.
 
-    alive: the K unfinished hypotheses, best first. attention: a TensorArray of [B, K, L], one per step. state: the model's.
+    Attributes:
+        t: int32 [].
+        words: int32 [B, K], the last word of each unfinished hypothesis, START at first.
+        alive: the K unfinished hypotheses, best first.
+        finished: the best finished hypotheses.
+        attention: a TensorArray of [B, K, L], one per step.
+        state: the model's.
     """
 
     t: tf.Tensor
@@ -59,7 +78,7 @@ class _Loop(NamedTuple):
 
 
 class _BeamSearch:
-    """The steps of `beam_search`; arguments as there."""
+    """The steps of `beam_search`, which has the same arguments."""
 
     def __init__(self, model, annotations, config, best):
         self._model = model
@@ -87,8 +106,8 @@ class _BeamSearch:
         )
 
     def is_open(self, loop):
-        """Whether any image's search goes on, bool []."""
-        # Further words cost nothing in this bound, and the caption becomes as long as possible.
+        """Whether any image's search continues, bool []."""
+        # An upper bound: further words cost nothing, and the caption is as long as possible.
         bound = loop.alive.log_probs[:, 0] / float(self._config.max_length) ** self._alpha
         return (loop.t == 0) | tf.reduce_any(bound > loop.finished.scores[:, -1])
 
@@ -109,7 +128,11 @@ class _BeamSearch:
         )
 
     def _extend(self, loop, log_probs):
-        """The 2K best extensions: `_Hypotheses`, their beam positions before the step and their words, [B, 2K] both."""
+        """The 2K best extensions of the unfinished hypotheses.
+
+        Returns:
+            (`_Hypotheses`, their beam positions before the step [B, 2K], their words [B, 2K]).
+        """
         beam = self._config.beam
         size = log_probs.shape[-1]
         possible = allowed(log_probs, loop.alive.captions, loop.t, self._config)
@@ -123,7 +146,10 @@ class _BeamSearch:
         return _Hypotheses(total, captions, origins), parents, words
 
     def _finish(self, loop, extended, words):
-        """The best finished hypotheses, those that ended at this step among the first K extensions included."""
+        """The best finished hypotheses, those that end at this step included.
+
+        Of the extensions only the first K can become finished.
+        """
         beam = self._config.beam
         log_probs = tf.where(words == END, extended.log_probs, IMPOSSIBLE)[:, :beam]
         ended = _Finished(

@@ -14,11 +14,12 @@ from keras_sat.utils.progress import progress_bar
 class Captioned:
     """A generated caption of an image.
 
-    source_id: the image's.
-    caption: its words, separated by spaces.
-    score: its log-probability.
-    attention: float32 [words, L].
-    boxes: float32 [L, 4], the regions.
+    Attributes:
+        source_id: the image's.
+        caption: its words, separated by spaces.
+        score: its log-probability.
+        attention: float32 [words, L].
+        boxes: float32 [L, 4], the regions.
     """
 
     source_id: str
@@ -41,8 +42,9 @@ def caption_split(generate, model, data, split, vocabulary, limit=0, batch_size=
         data: a `PreparedData`.
         split: train, val or test.
         vocabulary: the model's.
-        limit: only so many images (0 = all).
+        limit: the number of images, from the first (0 = all).
         batch_size: images per batch.
+
     Returns:
         A list of `Captioned`, in stored order.
     """
@@ -59,7 +61,16 @@ def caption_split(generate, model, data, split, vocabulary, limit=0, batch_size=
 
 
 def to_captions(ids, generated, vocabulary):
-    """The `Captioned` of images with these ids, from what `keras_sat.decoding.search.generate` returned."""
+    """The captions of images as strings, with their attention and regions.
+
+    Args:
+        ids: the source ids of the B images.
+        generated: what `keras_sat.decoding.search.generate` returned.
+        vocabulary: the model's.
+
+    Returns:
+        A list of `Captioned`.
+    """
     captions = vocabulary.decode(generated["captions"][:, 0]).numpy()
     log_probs = generated["log_probs"][:, 0].numpy()
     attention = generated["attention"].numpy()  # [B, T, L]
@@ -75,13 +86,16 @@ def to_captions(ids, generated, vocabulary):
 
 
 def explain_captions(model, inputs, captioned, vocabulary):
-    """What a model can tell about generated captions beside its attention, by the method `explain` that some have.
+    """What a model can tell about generated captions beside its attention.
+
+    It comes from the method `explain`, which some models have.
 
     Args:
         model: a `Captioner` or an `Ensemble`.
         inputs: the model's, {name: [B, …]}.
         captioned: the `Captioned` of the B images.
         vocabulary: the model's.
+
     Returns:
         A dictionary for each image, {name: [a number for each word]}, such as {"gate": [0.9, 0.4]}.
     """
@@ -99,7 +113,19 @@ def explain_captions(model, inputs, captioned, vocabulary):
 
 
 def explain_split(model, data, split, vocabulary, captioned, batch_size=64):
-    """{source id: what `explain_captions` tells} for some images of a split."""
+    """The facts of `explain_captions` for some images of a split.
+
+    Args:
+        model: a `Captioner` or an `Ensemble`.
+        data: a `PreparedData`.
+        split: train, val or test.
+        vocabulary: the model's.
+        captioned: the `Captioned` of these images.
+        batch_size: images per batch.
+
+    Returns:
+        {source id: {name: [a number for each word]}}.
+    """
     wanted = {each.source_id: each for each in captioned}
     explained = {}
     inputs = tuple(model.input_shapes)
@@ -121,7 +147,11 @@ def _ids(batch):
 
 
 def normalised(captions):
-    """Captions as lists of strings, words separated by spaces, tokenised as the captioner's own words are."""
+    """Captions tokenised as the captioner's own are.
+
+    Returns:
+        A list of strings, words separated by spaces.
+    """
     return [caption.decode() for caption in normalize(tf.constant(list(captions))).numpy()]
 
 

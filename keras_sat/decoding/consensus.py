@@ -1,4 +1,4 @@
-"""Beam search, reordered by how well each hypothesis agrees with samples of the captioner."""
+"""Beam search whose hypotheses are reordered by their agreement with sampled captions."""
 
 import dataclasses
 
@@ -12,17 +12,22 @@ from keras_sat.text.ids import END
 
 
 def consensus(model, annotations, config, best):
-    """The K hypotheses of beam search, ordered by their agreement with samples.
+    """The K hypotheses of beam search, ordered by their agreement with M samples.
 
-        score(y) = 1/M Σ_m agreement(y, y_m) + λ log p(y) / length^α        M = `samples`, λ = `likelihood_weight`
+        score(y) = 1/M Σ_m agreement(y, y_m) + λ log p(y) / length^α
 
-    For λ = 0 that is the order of the expected agreement (minimum Bayes risk), for a large λ that of beam search.
+    M is `config.samples`, λ is `config.likelihood_weight`. With λ = 0 the order is that of the
+    expected agreement (minimum Bayes risk), with a large λ that of beam search.
 
-    Args: as `keras_sat.decoding.search.generate`.
+    The arguments are those of `keras_sat.decoding.search.generate`.
+
     Returns:
         A `Found`.
-    References: Kumar & Byrne 2004, "Minimum Bayes-risk decoding for statistical machine translation"; Devlin et al. 2015,
-    "Exploring nearest neighbor approaches for image captioning", whose consensus is with captions of other images.
+
+    Reference:
+        Kumar & Byrne 2004, "Minimum Bayes-risk decoding for statistical machine translation";
+        Devlin et al. 2015, "Exploring nearest neighbor approaches for image captioning", whose
+        consensus is with captions of other images.
     """
     found = beam_search(model, annotations, config, config.beam)
     judges = dataclasses.replace(config, beam=config.samples)

@@ -1,4 +1,4 @@
-"""What the decoding methods share: their result, the words they may choose, and how captions are ranked."""
+"""What the decoding methods share: results, allowed words, and the ranking of captions."""
 
 from typing import NamedTuple
 
@@ -13,8 +13,12 @@ IMPOSSIBLE = -np.inf  # the log-probability of what is not a hypothesis
 class Found(NamedTuple):
     """The best captions of B images, best first.
 
-    captions: int32 [B, best, T]. log_probs, scores: float32 [B, best]. origins: int32 [B, best, T], at which of the K beam
-    positions the caption was at step t. attention: the attention history [T, B, K, L] of all beam positions.
+    Attributes:
+        captions: int32 [B, best, T].
+        log_probs: float32 [B, best].
+        scores: float32 [B, best].
+        origins: int32 [B, best, T], the beam position (0 … K−1) of the caption at each step.
+        attention: the attention history [T, B, K, L] of all beam positions.
     """
 
     captions: tf.Tensor
@@ -31,7 +35,7 @@ def by_length(log_probs, captions, config):
 
 
 def allowed(log_probs, captions, t, config):
-    """log p of the word at step t, −inf for what the settings forbid.
+    """log p of the word at step t, −inf for words that the settings forbid.
 
     Where they forbid every word, the caption may end.
 
@@ -40,6 +44,9 @@ def allowed(log_probs, captions, t, config):
         captions: int32 [B, K, T], of which t words are known.
         t: int32 [].
         config: a `keras_sat.config.Decoding`.
+
+    Returns:
+        float32 [B, K, V].
     """
     ids = tf.range(log_probs.shape[-1])
     forbidden = (ids == PAD) | (ids == START) | ((ids == UNKNOWN) & (not config.unknown))
@@ -52,7 +59,7 @@ def allowed(log_probs, captions, t, config):
 
 
 def _without_repeats(log_probs, captions, t, n):
-    """Forbids the words that would complete an n-gram which the caption already contains."""
+    """Forbids the words that would complete an n-gram that the caption already contains."""
     starts = np.arange(captions.shape[-1] - n + 1)
     grams = tf.gather(captions, starts[:, None] + np.arange(n), axis=-1)  # [B, K, T−n+1, n]
     before = tf.maximum(t - n + 1 + np.arange(n - 1), 0)
@@ -75,5 +82,5 @@ def write(captions, t, words):
 
 
 def take(tensors, places):
-    """Of nested tensors [B, n, …] the hypotheses at places [B, m]."""
+    """The hypotheses at places [B, m] of nested tensors [B, n, …]."""
     return tf.nest.map_structure(lambda each: tf.gather(each, places, batch_dims=1), tensors)

@@ -10,7 +10,13 @@ from keras_sat.text.ids import END, PAD, START
 
 
 class Samples(NamedTuple):
-    """captions: int32 [B, K, T]. log_probs: [B, K], before temperature and cuts. attention: [T, B, K, L]."""
+    """K captions per image, in the order in which they were drawn.
+
+    Attributes:
+        captions: int32 [B, K, T].
+        log_probs: float32 [B, K], before temperature and truncation to the likeliest words.
+        attention: float32 [T, B, K, L].
+    """
 
     captions: tf.Tensor
     log_probs: tf.Tensor
@@ -18,9 +24,16 @@ class Samples(NamedTuple):
 
 
 class _Loop(NamedTuple):
-    """Before step t. words: int32 [B, K], the last words. done: bool [B, K], whether a caption has ended.
+    """The state of sampling before step t.
 
-    captions, log_probs: see `Samples`. attention: a TensorArray of [B, K, L], one per step. state: the model's.
+    Attributes:
+        t: int32 [].
+        words: int32 [B, K], the last words.
+        done: bool [B, K], whether a caption has ended.
+        captions: see `Samples`.
+        log_probs: see `Samples`.
+        attention: a TensorArray of [B, K, L], one per step.
+        state: the model's.
     """
 
     t: tf.Tensor
@@ -33,9 +46,10 @@ class _Loop(NamedTuple):
 
 
 def best_samples(model, annotations, config, best):
-    """Of K samples the likeliest, in the order of their probability.
+    """The likeliest of K samples, in the order of their probability.
 
-    Args: as `keras_sat.decoding.search.generate`.
+    The arguments are those of `keras_sat.decoding.search.generate`.
+
     Returns:
         A `Found`.
     """
@@ -66,6 +80,7 @@ def sample(model, annotations, config, draws):
         annotations: of B images, from `model.encode`.
         config: a `keras_sat.config.Decoding`; T is its `max_length`, K its `beam`.
         draws: uniform in [0, 1), float32 [B, T, K].
+
     Returns:
         `Samples`.
     """
@@ -105,7 +120,16 @@ def sample(model, annotations, config, draws):
 
 
 def _draw(log_probs, draws, config):
-    """Words [B, K] of distributions [B, K, V], changed by the temperature and cut to their likeliest words."""
+    """One word per caption, drawn after temperature and truncation to the likeliest words.
+
+    Args:
+        log_probs: [B, K, V].
+        draws: uniform in [0, 1), [B, K].
+        config: a `keras_sat.config.Decoding`.
+
+    Returns:
+        int32 [B, K].
+    """
     scores = log_probs / config.temperature
     if not config.top_k and config.top_p == 1:
         return place(tf.nn.softmax(scores), draws)  # without sorting all words, which is slow

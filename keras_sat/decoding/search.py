@@ -1,10 +1,12 @@
-"""Captions from a captioner, in the graph, through the captioner's contract alone: beam search, sampling, consensus.
+"""Captions from a captioner, in the graph: beam search, sampling and consensus.
 
-    found = generate(model, model.encode(inputs), config.Decoding(beam=5, length_penalty=0.7), best=3)
-    found["captions"]        # int32 [B, 3, T]
+    settings = config.Decoding(beam=5, length_penalty=0.7)
+    found = generate(model, model.encode(inputs), settings, best=3)
+    found["captions"]  # int32 [B, 3, T]
 
-Search and sampling are each one loop of at most T steps, whose hypotheses share an image's annotations. An image's
-captions do not depend on the other images of its batch.
+A model is used through the captioner's contract alone. Search and sampling are each one loop of at
+most T steps, whose hypotheses share an image's annotations. An image's captions do not depend on
+the other images of its batch.
 """
 
 import tensorflow as tf
@@ -20,16 +22,24 @@ METHODS = {"beam": beam_search, "sample": best_samples, "consensus": consensus}
 def generate(model, annotations, config, best=1):
     """The best captions of images, and the attention of the first of them.
 
+    Where fewer than `best` captions exist at all, the rest is empty and has the score −inf.
+
     Args:
         model: a `Captioner` or an `Ensemble`.
         annotations: of B images, from `model.encode`.
         config: a `keras_sat.config.Decoding`; T is its `max_length`, K its `beam`.
         best: how many captions per image, at most K.
+
     Returns:
-        A dictionary. "captions": int32 [B, best, T], best first, padded with PAD after END; one of T words lacks its END.
-        "log_probs": [B, best], log p of the caption. "scores": [B, best], what captions are ranked by: log p / length^α,
-        or what `keras_sat.decoding.consensus` says. "attention": [B, T, L] of the first caption, zero at padding.
-        "boxes": [B, L, 4]. Where fewer than `best` captions exist at all, the rest is empty and has the score −inf.
+        A dictionary:
+
+        * "captions": int32 [B, best, T], best first, padded with PAD after END; a caption of T
+          words has no END.
+        * "log_probs": [B, best], log p of the caption.
+        * "scores": [B, best], by which captions are ranked: log p / length^α, or the score of
+          `keras_sat.decoding.consensus`.
+        * "attention": [B, T, L] of the first caption, zero at padding.
+        * "boxes": [B, L, 4].
     """
     found = METHODS[config.method](model, annotations, config, best)
     history = tf.transpose(found.attention, [1, 0, 2, 3])  # [B, T, K, L]

@@ -24,7 +24,14 @@ from keras_sat.utils.errors import UserError
 
 
 class Evaluated(NamedTuple):
-    """evaluation: an `Evaluation`. captioned: the `Captioned` of each image. model: what captioned. data: a `PreparedData`."""
+    """What the evaluation of a run on a split gives.
+
+    Attributes:
+        evaluation: an `Evaluation`.
+        captioned: the `Captioned` of each image.
+        model: the captioner that generated the captions.
+        data: a `PreparedData`.
+    """
 
     evaluation: Evaluation
     captioned: list[Captioned]
@@ -33,14 +40,18 @@ class Evaluated(NamedTuple):
 
 
 def evaluate(run, split="test", metrics=METRICS, limit=0, folder=None):
-    """Evaluates a run and writes SPLIT.json, SPLIT_captions.json and SPLIT_images.csv to its evaluation/.
+    """Evaluates a run and writes the results to its evaluation/.
+
+    The files are SPLIT.json, SPLIT_captions.json and SPLIT_images.csv.
 
     Args:
         run: a `Run` or `RunEnsemble`.
         split: train, val or test.
         metrics: names, see `keras_sat.evaluation.scorers`.
-        limit: only so many images (0 = all).
-        folder: a prepared data set made with the run's vocabulary and encoder (default: the one it was trained on).
+        limit: the number of images, from the first (0 = all).
+        folder: a prepared data set made with the run's vocabulary and encoder (default: the one it
+            was trained on).
+
     Returns:
         An `Evaluated`.
     """
@@ -65,8 +76,10 @@ def evaluate_model(model, run, data, split, metrics=METRICS, limit=0, results=No
         data: a `PreparedData`.
         split: train, val or test.
         metrics: names, see `keras_sat.evaluation.scorers`.
-        limit: only so many images (0 = all).
-        results: a file for the captions in COCO's results format, written before they are scored: scoring may fail.
+        limit: the number of images, from the first (0 = all).
+        results: a file for the captions in COCO's results format, written before they are scored,
+            since scoring may fail.
+
     Returns:
         ([`Captioned` of each image], `Evaluation`).
     """
@@ -91,9 +104,10 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
         data: a `PreparedData`.
         split: train, val or test.
         metrics: names, see `keras_sat.evaluation.scorers`.
-        source: what messages call the captions.
+        source: the name of the captions in messages.
+
     Raises:
-        UserError: they are not of this split.
+        UserError: the captions are not of this split.
     """
     with reading(data, split):
         records = _records(data, split)
@@ -103,7 +117,7 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
 
 
 def _records(data, split, limit=0):
-    """{source id: `Record`} of a split, without what is large."""
+    """{source id: `Record`} of a split, without pictures, proposals and feature maps."""
     nothing = {"encoded": b"", "proposals": None, **dict.fromkeys(MAPS)}
     records = {}
     for record in read_records(data, split, limit):
@@ -112,7 +126,15 @@ def _records(data, split, limit=0):
 
 
 def _measure(captions, records, data, metrics, attention):
-    """The `Evaluation` of captions {image id: caption}; attention: {name: {image id: [numbers]}}."""
+    """The `Evaluation` of captions {image id: caption}.
+
+    Args:
+        captions: {image id: caption}.
+        records: {image id: `Record`} of the same images.
+        data: a `PreparedData`.
+        metrics: names, see `keras_sat.evaluation.scorers`.
+        attention: {name: {image id: [numbers]}}.
+    """
     plain = dict(zip(captions, normalised(captions.values())))
     references = normalised_references(records.values())
     values = diversity.values_of(plain, references, diversity.training_captions(data)) | attention
@@ -133,6 +155,7 @@ def check_split(path, captions, data, split, known):
         data: a `PreparedData`.
         split: the split's name.
         known: the split's image ids.
+
     Raises:
         UserError: names an image that is not in the split, and the split that it is in, if any.
     """

@@ -1,4 +1,7 @@
-"""Quality against the number of regions at test time (Pedersoli et al. 2017, figure 4)."""
+"""Quality against the number of regions at test time.
+
+Reference: Pedersoli et al. 2017, figure 4.
+"""
 
 import dataclasses
 
@@ -17,12 +20,15 @@ def sweep(run, split="test", metrics=("bleu", "cider"), counts=(), limit=0, fold
         run: a `Run`.
         split: train, val or test.
         metrics: names, see `keras_sat.evaluation.scorers`.
-        counts: strides of the grid's or transformers' cells, or numbers of proposals. None: every stride that gives another
-            number, or 1, 2, 5, 10, 20, 50, … proposals.
+        counts: strides of the grid's or transformers' cells, or numbers of proposals. If empty,
+            every stride that gives another number of regions, or 1, 2, 5, 10, 20, 50, … proposals.
         limit: see `keras_sat.evaluation.evaluate.evaluate`.
-        folder: see there.
+        folder: see `keras_sat.evaluation.evaluate.evaluate`.
+
     Returns:
-        {title: `Evaluation`}, by increasing number of regions, which is among the facts as "regions".
+        {title: `Evaluation`}, by increasing number of regions, which is among the facts as
+        "regions".
+
     Raises:
         UserError: a stride or a number that the regions do not have.
     """
@@ -47,7 +53,11 @@ def sweep(run, split="test", metrics=("bleu", "cider"), counts=(), limit=0, fold
 
 
 def _possible(model, data):
-    """The setting of the areas that decides how many regions there are at test time, and the values worth trying."""
+    """How the number of regions is set at test time.
+
+    Returns:
+        (the name of the areas' setting, the values worth trying).
+    """
     if "boxes" in model.input_shapes:
         most = model.input_shapes["boxes"][0]
         return "test_boxes", _round_numbers(most)
@@ -59,7 +69,7 @@ def _possible(model, data):
 
 
 def _round_numbers(most):
-    """1, 2, 5, 10, 20, 50, … below `most`, and `most`."""
+    """1, 2, 5, 10, 20, 50, … below `most`, and `most` itself."""
     numbers = []
     for power in (1, 10, 100, 1000):
         for digit in (1, 2, 5):

@@ -1,4 +1,4 @@
-"""What a served model is, for people (Markdown) and for programs (JSON)."""
+"""The model card: what a served model is, for people (Markdown) and for programs (JSON)."""
 
 import dataclasses
 
@@ -7,25 +7,27 @@ from keras_sat.runs import loading
 from keras_sat.utils.version import packages
 
 LICENCE = (
-    "keras_sat is under the Apache License 2.0. The weights come from the pictures, captions and pretrained CNN named here, "
-    "whose own terms decide how the model may be used."
+    "keras_sat is under the Apache License 2.0. The weights come from the pictures, captions and "
+    "pretrained CNN named here, whose own terms decide how the model may be used."
 )
 LIMITS = (
-    "It describes what its training captions describe, in their words and with their prejudices; of other kinds of pictures "
-    "its captions are wrong, and as confident.",
-    "Captions are not checked against the picture. Do not use them where a wrong one does harm, such as in medicine, nor to "
-    "tell who a person is.",
+    "It describes what its training captions describe, in their words and with their prejudices; "
+    "of other kinds of pictures its captions are wrong, and as confident.",
+    "Captions are not checked against the picture. Do not use them where a wrong one does harm, "
+    "such as in medicine, nor to tell who a person is.",
     "Attention shows where the model looked, not why it chose a word.",
-    "Scores are log-probabilities under the model: they rank captions of one picture, and say little between pictures.",
+    "Scores are log-probabilities under the model: they rank captions of one picture, and say "
+    "little between pictures.",
 )
 
 
 def describe(run, serving):
-    """The card as JSON has it.
+    """The card as a dictionary for JSON.
 
     Args:
         run: a `Run` or `RunEnsemble`.
         serving: further facts to record, {key: value}.
+
     Raises:
         UserError: an evaluation cannot be read.
     """
@@ -51,7 +53,7 @@ def _member(run):
 
 
 def to_markdown(card):
-    """The card of `describe` as a page."""
+    """The card of `describe` as a Markdown page."""
     sections = {
         "Training": _bullets(_training(run) for run in card["runs"]),
         "Input": _input(card),
@@ -77,19 +79,23 @@ def _input(card):
     encoder = card["encoder"]
     size = encoder["image_size"]
     return (
-        f"JPEG, PNG, GIF (the first frame) or BMP of {card['max_pixels']:,} pixels at most. The CNN, "
-        f"{encoder['name']} ({encoder['weights']}), sees {size} x {size} pixels ({encoder['resize']})."
+        f"JPEG, PNG, GIF (the first frame) or BMP of {card['max_pixels']:,} pixels at most. "
+        f"The CNN, {encoder['name']} ({encoder['weights']}), "
+        f"sees {size} x {size} pixels ({encoder['resize']})."
     )
 
 
 def _output(card):
     vocabulary = card["vocabulary"]
     settings = _bullets(f"{name}: {value}" for name, value in card["decoding"].items())
-    return f"Captions of {vocabulary['size']} words ({vocabulary['fingerprint']}), decoded with\n\n{settings}"
+    return (
+        f"Captions of {vocabulary['size']} words ({vocabulary['fingerprint']}), "
+        f"decoded with\n\n{settings}"
+    )
 
 
 def _scores(card):
-    """The table of what was evaluated, one column per run and split."""
+    """The table of all evaluations, one column per run and split."""
     scored = {run["run"]: run["scores"] for run in card["runs"]}
     if len(card["runs"]) > 1:
         scored["ensemble"] = card["scores"]

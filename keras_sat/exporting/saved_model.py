@@ -23,8 +23,10 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
         batching: a `Batching`.
         max_pixels: pictures with more are refused.
         version: a number (default: the next one).
+
     Returns:
         The new version's folder, which appears whole or not at all.
+
     Raises:
         UserError: no checkpoint yet, or files of the run that do not fit together.
     """
@@ -55,7 +57,10 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
 
 
 def _write_warm_up(path, name, functions, batching):
-    """A request for each signature and batch size, which the server runs before it reports that it is ready."""
+    """Writes a request for each signature and batch size.
+
+    The server runs them before it reports that it is ready.
+    """
     grey = tf.io.encode_jpeg(tf.fill([64, 64, 3], tf.constant(128, tf.uint8))).numpy()
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, function in functions.items():

@@ -1,4 +1,7 @@
-"""The served graph: from encoded pictures to captions, attention and scores, with stock TensorFlow Serving's ops alone."""
+"""The served graph: from encoded pictures to captions, attention and scores.
+
+It uses only ops that stock TensorFlow Serving has.
+"""
 
 import tensorflow as tf
 
@@ -13,23 +16,31 @@ from keras_sat.utils.progress import progress_bar
 
 
 class ServedCaptioner:
-    """The functions that TensorFlow Serving offers. B images, the K captions of the beam, T ids at most, L regions.
+    """The functions that TensorFlow Serving offers.
 
-        serving_default          image_bytes [B]              → caption [B], score [B], status [B]
-        caption_with_attention   image_bytes [B]              → captions [B, K], scores [B, K], words [B, T],
-                                                                attention [B, T, L], boxes [B, L, 4], status [B]
-        score_caption            image_bytes [B], caption [B] → word_log_probs [B, T], words [B, T], attention [B, T, L],
-                                                                status [B]
+    For B images, the K captions of the beam, T ids at most and L regions:
 
-    Scores are log p of a caption. Captions are ordered as the decoding settings rank them. Words are those of the best
-    caption, empty after its end; `score_caption` includes the end as <end>, since it has a probability. Where the status is
-    not `OK` it says why, strings are empty and numbers zero. A captioner of object proposals also takes `boxes` float32
-    [B, M, 4], in fractions of the whole picture, strongest first, padded with zeros; without any, the whole picture is the
-    region.
+        serving_default
+            image_bytes [B] → caption [B], score [B], status [B]
+        caption_with_attention
+            image_bytes [B] → captions [B, K], scores [B, K], words [B, T], attention [B, T, L],
+                              boxes [B, L, 4], status [B]
+        score_caption
+            image_bytes [B], caption [B] → word_log_probs [B, T], words [B, T],
+                                           attention [B, T, L], status [B]
+
+    Scores are log p of a caption. Captions are ordered as the decoding settings rank them. Words
+    are those of the best caption, empty after its end; `score_caption` includes the end as <end>,
+    since it has a probability. Where the status is not `OK` it says why, strings are empty and
+    numbers are zero.
+
+    A captioner of object proposals also takes `boxes` float32 [B, M, 4], in fractions of the whole
+    picture, strongest first, padded with zeros. Without any box, the whole picture is the region.
 
     Args:
         run: a `Run` or `RunEnsemble`.
         max_pixels: int, larger pictures are refused.
+
     Raises:
         UserError: the run has no checkpoint, or its files do not fit together.
     """
@@ -41,7 +52,7 @@ class ServedCaptioner:
         self._decoding = run.experiment.decoding
         self._facts = run.facts
         self._max_pixels = max_pixels
-        # Traced once for all functions. AutoGraph would change nothing, and take longer than all else.
+        # Traced once for all functions. AutoGraph would change nothing, and take most of the time.
         self._annotations = tf.function(self._encode, autograph=False)
 
     def trace(self):
@@ -65,7 +76,7 @@ class ServedCaptioner:
             for function, inputs in bar:
                 compiled = tf.function(function, autograph=False)
                 traced[function.__name__] = compiled.get_concrete_function(**inputs)
-        # The bare variables and no Keras object: what is saved must load where there is no Keras.
+        # Only variables, no Keras object: the saved model must load where there is no Keras.
         variables = {}
         for function in traced.values():
             for variable in function.graph.variables:
@@ -108,7 +119,7 @@ class ServedCaptioner:
         )
 
     def _encode(self, image_bytes, boxes=None):
-        """The annotations of encoded pictures, and the status of each."""
+        """The annotations of encoded pictures, and the status of each picture."""
         encoder = self._facts.encoder
         sizes = picture_sizes(encoder, self._facts.proposals)
         pictures, status = decode_pictures(image_bytes, sizes, encoder["resize"], self._max_pixels)
@@ -120,7 +131,7 @@ class ServedCaptioner:
 
 
 def _answer(status, **outputs):
-    """Outputs, blank where there was no picture, with the status."""
+    """The outputs, blank where a picture could not be read, with the status."""
     good = status == OK
     answers = {name: _where(good, values) for name, values in outputs.items()}
     return answers | {"status": status}

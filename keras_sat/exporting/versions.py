@@ -1,4 +1,7 @@
-"""A model's folder for TensorFlow Serving, and how its server is to put requests together. Imports no TensorFlow."""
+"""A model's folder for TensorFlow Serving, and how its server batches requests.
+
+It imports no TensorFlow.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +13,14 @@ MAX_PIXELS = 50_000_000  # of a picture that an exported model decodes
 
 @dataclass(frozen=True)
 class Batching:
-    """How a server puts requests together. A batch is filled up to a power of two, or to the largest size.
+    """How a server batches requests.
 
-    max_batch_size: images per batch.
-    batch_timeout_micros: microseconds that a batch waits for further requests.
-    max_enqueued_batches: full batches that wait.
+    A batch is filled up to a power of two, or to the largest size.
+
+    Attributes:
+        max_batch_size: images per batch.
+        batch_timeout_micros: microseconds that a batch waits for further requests.
+        max_enqueued_batches: full batches that wait.
 
     Raises:
         UserError: a value below 1.
@@ -43,7 +49,7 @@ class Batching:
 
 
 def versions(folder):
-    """The numbers of a model's versions, the newest first."""
+    """The numbers of a model's versions, newest first."""
     numbers = [int(path.name) for path in Path(folder).glob("*") if path.name.isdigit()]
     return sorted(numbers, reverse=True)
 

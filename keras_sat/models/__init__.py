@@ -1,4 +1,8 @@
-"""The captioners. A new system is one file here, its settings in config.SYSTEMS, and one line in CAPTIONERS."""
+"""The captioners.
+
+A new system is one file here, its settings in `keras_sat.config.SYSTEMS`, and one line in
+CAPTIONERS.
+"""
 
 import keras
 import tensorflow as tf
@@ -18,7 +22,7 @@ CAPTIONERS = {
 
 
 def build_captioner(config, vocabulary_size, input_shapes, seed, cnn=None, finetune=None):
-    """A captioner with its weights drawn from the seed.
+    """A captioner whose weights are drawn from the seed.
 
     Args:
         config: the `model` section of an experiment.
@@ -27,6 +31,9 @@ def build_captioner(config, vocabulary_size, input_shapes, seed, cnn=None, finet
         seed: int, of the initial weights; it becomes Keras' global seed.
         cnn: see `Captioner`.
         finetune: see `Captioner`.
+
+    Returns:
+        A `Captioner` that has been built.
     """
     keras.utils.set_random_seed(seed)
     system = CAPTIONERS[config.name]

@@ -1,4 +1,4 @@
-"""Areas of Attention (Pedersoli et al. 2017): a joint distribution over words and the regions that they come from."""
+"""Areas of Attention: a joint distribution over words and the image regions they come from."""
 
 import functools
 
@@ -12,13 +12,22 @@ from keras_sat.text.ids import PAD, START, shift_right
 
 
 class AreasCaptioner(Captioner):
-    """A step is h_t = GRU(h_{t−1}, [Wᵀy_{t−1} ; v_{t−1}]), then p(w, r|h_t) is read. The attention returned is p(r|h_t).
+    """A GRU that predicts p(w, r|h_t), a joint distribution over words w and regions r.
 
-    v_t = Σ_r p(r|·) R_r pools the regions: by p(r|h_t), by p(r|y_t, h_t), or not at all (`config.feedback`). v_0 = 0.
-    The state is a dictionary: "hidden" [B, N, H], and with feedback "pooled" [B, N, D] or "region_scores" [B, N, L].
+    A step computes h_t = GRU(h_{t−1}, [Wᵀy_{t−1} ; v_{t−1}]), then p(w, r|h_t). The attention that
+    it returns is p(r|h_t). The GRU's second input v_t = Σ_r p(r|·) R_r pools the regions: by
+    p(r|h_t), by p(r|y_t, h_t), or not at all (`config.feedback`). v_0 = 0.
+
+    The state is a dictionary: "hidden" [B, N, H], and with feedback "pooled" [B, N, D] or
+    "region_scores" [B, N, L].
 
     Args:
-        config: a `keras_sat.config.Areas`. The others as for `Captioner`.
+        config: a `keras_sat.config.Areas`.
+        vocabulary_size: see `Captioner`.
+        input_shapes: see `Captioner`.
+        **kwargs: see `Captioner`.
+
+    Reference: Pedersoli et al. 2017, "Areas of attention for image captioning".
     """
 
     def __init__(self, config, vocabulary_size, input_shapes, **kwargs):
@@ -100,13 +109,23 @@ class AreasCaptioner(Captioner):
         return hypotheses_as_steps(log_probs), hypotheses_as_steps(attention)
 
     def _chosen_words(self, tokens, annotations):
-        """What the conditional feedback needs of the words [B, N, …] that were chosen."""
+        """What the conditional feedback reads of the chosen words [B, N, …]."""
         if self.config.feedback != "conditional":
             return {}
         return {"rows": self.interaction.rows(tokens, annotations), "started": tokens != START}
 
     def _recur(self, inputs, state, annotations, constants=None):
-        """One step of the recurrence; returns what `_distributions` reads, and the state."""
+        """One step of the recurrence.
+
+        Args:
+            inputs: the step's part of what `unroll` loops over.
+            state: see the class.
+            annotations: see `encode`.
+            constants: what `Interaction.loop_constants` gives, or None outside a loop.
+
+        Returns:
+            (what `_distributions` reads, the next state).
+        """
         feedback = self.config.feedback
         pooled = state.get("pooled")
         if feedback == "conditional":
@@ -136,11 +155,17 @@ class AreasCaptioner(Captioner):
         return layers.product(weights, annotations["regions"])  # [B, N, D]
 
     def _distributions(self, read, annotations):
-        """log p(w|h) and p(r|h) of states [B, Q, H], as far as the recurrence has not computed them.
+        """log p(w|h) and p(r|h) of states [B, Q, H].
+
+        Scores that the recurrence has already computed are not computed again.
 
         Args:
-            read: {"hidden", and perhaps the word scores "a", the region scores "b" and "attention"}.
+            read: {"hidden": [B, Q, H]}, perhaps with the word scores "a", the region scores "b" and
+                "attention".
             annotations: see `encode`.
+
+        Returns:
+            (log_probs [B, Q, V], attention [B, Q, L]).
         """
         a = read.get("a")
         if a is None:

@@ -1,4 +1,4 @@
-"""The captioner's contract: what decoding, evaluation, pictures, ensembles and export may use of any system."""
+"""The captioner's contract, which decoding, evaluation, visualisation, ensembles and export use."""
 
 import abc
 
@@ -16,26 +16,32 @@ class Captioner(keras.Model, abc.ABC):
 
     Four methods are the contract (B images, N hypotheses, T steps, L regions, V words):
 
-        annotations = model.encode(inputs)                 once per image: {"regions": [B, L, D],
-                                                           "summary": [B, S], "boxes": [B, L, 4] (y, x, y, x in 0–1), …}
-        state = model.initial_state(annotations, n)        nested tensors [B, N, ·]
+        annotations = model.encode(inputs)
+            once per image: {"regions": [B, L, D], "summary": [B, S],
+            "boxes": [B, L, 4] (y, x, y, x in 0–1), …}
+        state = model.initial_state(annotations, n)
+            nested tensors [B, N, ·]
         log_probs, attention, state = model.step(tokens, state, annotations)
-                                                           tokens [B, N] → [B, N, V], [B, N, L]
-        log_probs, attention = model(inputs)               teacher forced: captions [B, N, T] → [B, N, T, V], [B, N, T, L]
+            tokens [B, N] → [B, N, V], [B, N, L]
+        log_probs, attention = model(inputs)
+            teacher forced: captions [B, N, T] → [B, N, T, V], [B, N, T, L]
 
-    `model(inputs)` gives the same numbers as T calls of `step`. `unroll` does the same for images that are already encoded.
-    The first token is START.
+    `model(inputs)` gives the same numbers as T calls of `step`. `unroll` does the same for images
+    that are already encoded. The first token is START.
 
-    Inputs: {"features": float32 [B, h, w, D]}, or {"pixels": uint8 [B, S, S, 3]} where the CNN is part of the model, and
-    whatever else `input_shapes` names. Training needs "captions" int32 [B, N, T] (ending with END, padded with PAD) and
-    "row" int32 [B], the image's row in the global batch.
+    Inputs are {"features": float32 [B, h, w, D]}, or {"pixels": uint8 [B, S, S, 3]} where the CNN
+    is part of the model, and whatever else `input_shapes` names. Training also needs "captions"
+    int32 [B, N, T] (ending with END, padded with PAD) and "row" int32 [B], the image's row in the
+    global batch.
 
     Args:
         config: the system's section of the experiment.
         vocabulary_size: V.
         input_shapes: {name: shape of one image's input}, such as {"features": (h, w, D)}.
-        cnn: the CNN to train together with the captioner, from pixels to the feature map; None: features are read.
-        finetune: a `config.FineTuning`, of the CNN.
+        cnn: the CNN to train together with the captioner, from pixels to the feature map; None:
+            features are read.
+        finetune: a `keras_sat.config.FineTuning` for the CNN.
+        **kwargs: those of `keras.Model`.
     """
 
     extra_meters = ()  # names of the loss terms that are metered beside those of every captioner
@@ -63,7 +69,7 @@ class Captioner(keras.Model, abc.ABC):
         return shape[-1]
 
     def inputs_of(self, batch):
-        """What the model reads of a batch."""
+        """The part of a batch that the model reads."""
         return {name: batch[name] for name in self.input_shapes}
 
     def input_specs(self):
@@ -82,13 +88,32 @@ class Captioner(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def unroll(self, annotations, captions, noise=SILENCE):
-        """Teacher forced: captions [B, N, T] → log_probs [B, N, T, V], attention [B, N, T, L]."""
+        """Teacher forcing over captions of images that are already encoded.
+
+        Args:
+            annotations: see `encode`.
+            captions: int32 [B, N, T].
+            noise: a `keras_sat.layers.noise.Noise` in training.
+
+        Returns:
+            (log_probs [B, N, T, V], attention [B, N, T, L]).
+        """
 
     def call(self, inputs, noise=SILENCE):
         return self.unroll(self.encode(inputs, noise), inputs["captions"], noise)
 
     def encode(self, inputs, noise=SILENCE):
-        """The annotations of images: the areas are the regions, the mean of the whole feature map is the summary."""
+        """The annotations of images.
+
+        Args:
+            inputs: see the class.
+            noise: a `keras_sat.layers.noise.Noise` in training.
+
+        Returns:
+            {"regions": the areas' [B, L, D], "summary": the mean of the whole feature map [B, D],
+            "boxes": float32 [B, L, 4], "present": bool [B, L], which regions exist}, and what a
+            system adds.
+        """
         maps = {}
         for name in self.input_shapes:
             if name != "pixels":
@@ -118,7 +143,8 @@ class Captioner(keras.Model, abc.ABC):
 
     # Training
 
-    @tf.__internal__.tracking.no_automatic_dependency_tracking  # a checkpoint of the model is the model alone
+    # A checkpoint of the model must hold the model alone, without the training step.
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
     def compile(
         self,
         optimizer,
@@ -129,13 +155,13 @@ class Captioner(keras.Model, abc.ABC):
         label_smoothing=0.0,
         weight_decay=0.0,
     ):
-        """Must come before the first `train_step`.
+        """Builds the training step. It must be called before the first `train_step`.
 
         Args:
             optimizer: a Keras optimizer.
             objective: see `keras_sat.models.step` (default: the likelihood).
             seed: int, of all noise.
-            accumulate: in how many parts a batch is processed before its one update.
+            accumulate: number of parts in which a batch is processed before its one update.
             label_smoothing: ε, see `keras_sat.models.losses.cross_entropy`.
             weight_decay: λ of ½ λ |θ|² in the loss.
         """
@@ -156,7 +182,11 @@ class Captioner(keras.Model, abc.ABC):
         return list(self.training_step.meters.values()) if self.training_step else []
 
     def slow_weights(self):
-        """The weights with a learning rate of their own, as [(weights, factor on train.learning_rate)]."""
+        """The weights with a learning rate of their own.
+
+        Returns:
+            [(weights, factor on `train.learning_rate`)].
+        """
         return [(self.cnn.trainable_variables, self.finetune.rate)] if self.cnn else []
 
     def loss_terms(self, inputs, captions_in_batch, noise=SILENCE):
@@ -164,8 +194,10 @@ class Captioner(keras.Model, abc.ABC):
 
         Args:
             inputs: a batch, see the class.
-            captions_in_batch: float32 [], captions of the global batch, by which means over captions are divided.
+            captions_in_batch: float32 [], the count of captions in the global batch, by which sums
+                over captions are divided.
             noise: of training; without noise, labels are not smoothed.
+
         Returns:
             ({name: scalar}, (log_probs, attention)).
         """
@@ -175,13 +207,21 @@ class Captioner(keras.Model, abc.ABC):
         return {"cross_entropy": entropy / captions_in_batch}, (log_probs, attention)
 
     def observe(self, captions, outputs):
-        """What `after_update` needs of a part of the batch: a scalar, summed over parts.
+        """What `after_update` needs of a part of the batch.
 
         Args:
             captions: int32 [B, N, T], those that were scored.
             outputs: (log_probs, attention) of `loss_terms`.
+
+        Returns:
+            A scalar; the values of a batch's parts are added up.
         """
         return tf.zeros([])
 
     def after_update(self, observed, captions_in_batch):
-        """What a system learns beside its gradients, from this replica's sum of what `observe` kept."""
+        """Updates what a system learns other than by gradients.
+
+        Args:
+            observed: this replica's sum of what `observe` returned.
+            captions_in_batch: float32 [], the count of captions in the global batch.
+        """

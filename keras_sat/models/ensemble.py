@@ -8,12 +8,13 @@ from keras_sat.models.captioner import Captioner
 
 
 class Ensemble:
-    """Keeps the captioner's contract: at every step the members' distributions over the next word are averaged.
+    """Averages its members' distributions over the next word at every step.
 
-    Attention and boxes are the first member's, and so is what it can `explain`.
+    It keeps the captioner's contract. Attention, boxes and `explain` are the first member's.
 
     Args:
-        members: `Captioner`s of one vocabulary. Inputs of one name are the same for all of them.
+        members: `Captioner`s of one vocabulary. Inputs of the same name are the same for all of
+            them.
     """
 
     def __init__(self, members):
@@ -63,5 +64,5 @@ class Ensemble:
 
 
 def _mean(log_probs):
-    """log of the mean of distributions given as log p."""
+    """The log of the mean of distributions that are given as log p."""
     return tf.reduce_logsumexp(tf.stack(log_probs), axis=0) - math.log(len(log_probs))

@@ -7,16 +7,19 @@ from keras_sat.pictures.box_tensors import flipped_boxes
 
 
 class Flipped:
-    """Keeps the captioner's contract. Its words and boxes are those of the picture before the flip.
+    """A captioner that reads the flipped picture and answers for the picture before the flip.
 
-    `left` and `right` are exchanged in captions, boxes are flipped back.
+    It keeps the captioner's contract. `left` and `right` are exchanged in captions, and boxes are
+    flipped back.
 
     Args:
         model: a `Captioner` or an `Ensemble`.
-        features: a function from {"pixels": uint8 [B, S, S, 3] and, if the model takes them, "boxes": [B, M, 4]} to the
-            model's inputs, see `keras_sat.runs.loading.picture_features`.
+        features: a function from {"pixels": uint8 [B, S, S, 3]} to the model's inputs, see
+            `keras_sat.runs.loading.picture_features`. If the model reads boxes, it also takes
+            "boxes" [B, M, 4].
         pixels: the shape of an image's pixels, (S, S, 3).
-        words: int [V], the id of each word after a flip, see `Vocabulary.mirrored`.
+        words: int [V], the id of each word after a flip, see
+            `keras_sat.text.vocabulary.Vocabulary.mirrored`.
     """
 
     def __init__(self, model, features, pixels, words):

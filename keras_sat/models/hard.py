@@ -1,4 +1,4 @@
-"""Show, Attend and Tell with hard attention (Xu et al. 2015): locations are sampled, and learned by REINFORCE."""
+"""Show, Attend and Tell with hard attention: sampled locations, learned by REINFORCE."""
 
 import tensorflow as tf
 
@@ -12,17 +12,25 @@ from keras_sat.text.ids import caption_mask
 class HardCaptioner(SoftCaptioner):
     """At each step one location s_t ~ Multinoulli(α_t) gives the context ẑ_t = β_t a_{s_t}.
 
-    Training follows the Monte Carlo estimate of the gradient (section 4.1 of the paper), from N sampled runs through a caption:
+    Training follows the Monte Carlo estimate of the gradient (section 4.1 of the paper), from N
+    sampled location sequences s̃ⁿ per caption:
 
         1/N Σ_n [ ∂ log p(y|s̃ⁿ, a) + λ_r (R(s̃ⁿ) − b) ∂ log p(s̃ⁿ|a) + λ_e ∂ H[s̃ⁿ] ]
 
-    R is log p(y|s̃ⁿ, a) or its mean over the words, b a moving average of R. With some probability the context is
-    the expected one instead, as in soft attention. In captioning the context is the expected one, that of the likeliest
-    location, or that of a sampled one. The sampled locations are a function of the image and the step, so captions are
+    R is log p(y|s̃ⁿ, a) or its mean over the words, b a moving average of R. With some probability
+    the context is the expected one instead, as in soft attention.
+
+    In captioning the context is the expected one, that of the likeliest location, or that of a
+    sampled one. The sampled locations are a function of the image and the step, so captions are
     reproducible.
 
     Args:
-        config: a `keras_sat.config.Hard`. The others as for `Captioner`.
+        config: a `keras_sat.config.Hard`.
+        vocabulary_size: see `Captioner`.
+        input_shapes: see `Captioner`.
+        **kwargs: see `Captioner`.
+
+    Reference: Xu et al. 2015, "Show, attend and tell", section 4.1.
     """
 
     extra_meters = ("penalty", "entropy")
@@ -48,7 +56,12 @@ class HardCaptioner(SoftCaptioner):
         return state._replace(sampling=tf.stack([seeds, step], axis=-1))  # [B, N, 2]
 
     def _training_draws(self, captions, noise):
-        """A uniform draw for each location, and whether the context is the expected one; [B, N, T] both."""
+        """The random inputs of every step in training.
+
+        Returns:
+            {"draw": a uniform draw for each location, "expected": whether the context is the
+            expected one}, both [B, N, T]; empty without noise.
+        """
         if not noise.draws:
             return {}
         if self.config.expectation_per == "image":
@@ -69,7 +82,7 @@ class HardCaptioner(SoftCaptioner):
         return attention, sampling
 
     def _context_in_training(self, attention, inputs):
-        """A sampled location, or where `expected` holds the whole attention; [B, N, L]."""
+        """A one-hot sampled location, or the whole attention where `expected` holds; [B, N, L]."""
         soft = attention
         if self.config.attention_gradient != "all":
             soft = tf.stop_gradient(attention)
@@ -77,7 +90,10 @@ class HardCaptioner(SoftCaptioner):
         return tf.where(inputs["expected"][..., None], soft, sampled)
 
     def loss_terms(self, inputs, captions_in_batch, noise=SILENCE):
-        """As `Captioner.loss_terms`. The term `reinforce` has the value zero: only its gradient has a meaning."""
+        """As `Captioner.loss_terms`.
+
+        The value of the term `reinforce` is zero; only its gradient has a meaning.
+        """
         if not noise.training:
             return super().loss_terms(inputs, captions_in_batch)
         config = self.config
@@ -88,7 +104,7 @@ class HardCaptioner(SoftCaptioner):
             {**inputs, "captions": captions}, total, noise
         )
         if config.penalty == "arctic":
-            terms["penalty"] /= samples  # it is a sum over captions, not a mean
+            terms["penalty"] /= samples  # a sum over captions, not a mean
         if config.attention_gradient == "reinforce":
             terms["penalty"] = tf.stop_gradient(terms["penalty"])
 
@@ -101,7 +117,10 @@ class HardCaptioner(SoftCaptioner):
         return terms, (log_probs[:, ::samples], attention[:, ::samples])
 
     def _location_log_probs(self, attention, captions, noise):
-        """log p(s̃|a) of each caption's sampled locations, [B, N]; steps with an expected context count zero."""
+        """log p(s̃|a) of each caption's sampled locations, [B, N].
+
+        Steps with an expected context count as zero.
+        """
         draws = self._training_draws(captions, noise)  # those of the forward pass
         locations = place(attention, draws["draw"])[..., None]
         chosen = tf.gather(attention, locations, batch_dims=3)[..., 0]  # [B, N, T]
@@ -116,19 +135,27 @@ class HardCaptioner(SoftCaptioner):
         return rewards
 
     def observe(self, captions, outputs):
-        """The rewards of each caption's first sample, summed."""
+        """The sum of the rewards of each caption's first sample."""
         log_probs, _ = outputs
         return tf.reduce_sum(self._rewards(log_probs, captions))
 
     def after_update(self, observed, captions_in_batch):
-        """Updates the baseline by the rewards after they were used: it must not depend on them."""
+        """Updates the baseline by the rewards after their use, since it must not depend on them."""
         decay = self.config.baseline_decay
         mean = global_sum(observed) / captions_in_batch
         self.baseline.assign(decay * self.baseline + (1 - decay) * mean)
 
 
 def _sampled_context(attention, sampling):
-    """A location drawn by each image's own seed: (one-hot [B, N, L], the next step's sampling [B, N, 2])."""
+    """A location per image, drawn by the image's own seed.
+
+    Args:
+        attention: α_t, [B, N, L].
+        sampling: int32 [B, N, 2], the image's seed and the step.
+
+    Returns:
+        (one-hot [B, N, L], the next step's sampling [B, N, 2]).
+    """
     draws = image_draws(sampling[:, 0], [])  # [B]; all hypotheses of an image are at the same step
     draws = tf.repeat(draws[:, None], tf.shape(attention)[1], axis=1)  # [B, N]
     return _one_hot(place(attention, draws), attention), sampling + [0, 1]

@@ -1,4 +1,7 @@
-"""Loss terms. Each function returns the sum over this replica's captions; the caller divides by the global count."""
+"""Loss terms, as sums over captions.
+
+Each function returns the sum over this replica's captions; the caller divides by the global count.
+"""
 
 import tensorflow as tf
 
@@ -11,7 +14,11 @@ def cross_entropy(log_probs, captions, label_smoothing=0.0):
     Args:
         log_probs: [B, N, T, V].
         captions: int32 [B, N, T], padded with PAD.
-        label_smoothing: ε; the target is (1 − ε) y + ε uniform over the words that can be predicted.
+        label_smoothing: ε; the target is (1 − ε) y + ε uniform over the words that can be
+            predicted.
+
+    Returns:
+        float32 [].
     """
     chosen = word_log_probs(log_probs, captions)
     if label_smoothing:
@@ -22,14 +29,19 @@ def cross_entropy(log_probs, captions, label_smoothing=0.0):
 
 
 def distillation(log_probs, teacher, captions):
-    """− Σ_t Σ_w q(w) log p(w) over all words of all captions, for another captioner's distribution q.
+    """− Σ_t Σ_w q(w) log p(w) over all words of all captions, for a teacher's distribution q.
 
     Args:
         log_probs: log p, [B, N, T, V].
         teacher: log q, [B, N, T, V].
         captions: int32 [B, N, T], padded with PAD.
 
-    Reference: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2, at a temperature of 1.
+    Returns:
+        float32 [].
+
+    Reference:
+        Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2, at a
+        temperature of 1.
     """
     each = tf.reduce_sum(tf.exp(tf.stop_gradient(teacher)) * log_probs, axis=-1)
     return -tf.reduce_sum(tf.where(captions != PAD, each, 0.0))
@@ -41,11 +53,14 @@ def word_log_probs(log_probs, captions):
 
 
 def attention_entropy(attention, captions):
-    """Σ_t H[α_t] of each caption in nats; float32 [B, N].
+    """Σ_t H[α_t] of each caption, in nats.
 
     Args:
         attention: [B, N, T, L].
         captions: int32 [B, N, T].
+
+    Returns:
+        float32 [B, N].
     """
     logs = tf.math.xlogy(attention, tf.maximum(attention, 1e-30))
     entropy = -tf.reduce_sum(logs, axis=-1)  # [B, N, T]
@@ -61,13 +76,16 @@ def doubly_stochastic_penalty(attention, captions, normalisation="paper"):
     * `arctic`, the authors' code: Σ over captions of mean_i (…)²;
     * `mean`: mean over captions and regions.
 
-    So paper = L · mean and arctic = C · mean. Padded steps carry no attention, captions of padding no penalty.
+    So paper = L · mean and arctic = C · mean. Padded steps carry no attention, and captions of
+    padding alone have no penalty.
 
     Args:
         attention: [B, N, T, L].
         captions: int32 [B, N, T].
+        normalisation: paper, arctic or mean.
+
     Returns:
-        A scalar: this replica's sum; the caller divides `paper` and `mean` by C.
+        A scalar: this replica's sum. The caller divides `paper` and `mean` by C.
 
     Reference: Xu et al. 2015, equation 14.
     """

@@ -1,4 +1,4 @@
-"""The CNN+LSTM baseline: Show and Tell (Vinyals et al. 2015), in the form of the Flickr8k report."""
+"""Show and Tell, the CNN+LSTM baseline, in the form of the Flickr8k report."""
 
 import functools
 
@@ -12,13 +12,20 @@ from keras_sat.text.ids import PAD, START, shift_right
 
 
 class ShowAndTellCaptioner(Captioner):
-    """The picture's summary, projected to the size of a word vector, is the first token of an LSTM.
+    """The picture's summary, projected to the size of a word vector, is an LSTM's first input.
 
-    So START's vector is the picture. There is no attention: the one returned is uniform, as in the summary.
+    It is used as the embedding of START. There is no attention: the one returned is uniform, as in
+    the summary.
+
     The state is a tuple of (h, c), one per LSTM layer.
 
     Args:
-        config: a `keras_sat.config.ShowAndTell`. The others as for `Captioner`.
+        config: a `keras_sat.config.ShowAndTell`.
+        vocabulary_size: see `Captioner`.
+        input_shapes: see `Captioner`.
+        **kwargs: see `Captioner`.
+
+    Reference: Vinyals et al. 2015, "Show and tell: a neural image caption generator".
     """
 
     def __init__(self, config, vocabulary_size, input_shapes, **kwargs):
@@ -67,7 +74,7 @@ class ShowAndTellCaptioner(Captioner):
         return log_probs, self.attend(hidden, annotations["regions"])
 
     def _embed(self, tokens, annotations):
-        """Word vectors [B, N, ·, E]; START's is the picture's."""
+        """Word vectors [B, N, ·, E]; that of START is the picture's."""
         words = self.embedding(tokens)
         ones = [1] * (words.shape.rank - 2)
         picture = tf.reshape(annotations["picture"], [-1, *ones, words.shape[-1]])

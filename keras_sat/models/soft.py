@@ -15,7 +15,10 @@ from keras_sat.text.ids import PAD, shift_right
 class AttendState(NamedTuple):
     """The state of a captioner with an LSTM and attention.
 
-    hidden, cell: h and c, [B, N, H]. sampling: what the choice of a context carries from step to step, nested tensors.
+    Attributes:
+        hidden: h, [B, N, H].
+        cell: c, [B, N, H].
+        sampling: what the choice of a context carries from step to step, nested tensors.
     """
 
     hidden: tf.Tensor
@@ -27,7 +30,12 @@ class SoftCaptioner(Captioner):
     """At each step an expected context ẑ_t = Σ_i α_ti a_i, gated by β_t, feeds an LSTM.
 
     Args:
-        config: a `keras_sat.config.Soft`. The others as for `Captioner`.
+        config: a `keras_sat.config.Soft`.
+        vocabulary_size: see `Captioner`.
+        input_shapes: see `Captioner`.
+        **kwargs: see `Captioner`.
+
+    Reference: Xu et al. 2015, "Show, attend and tell".
     """
 
     extra_meters = ("penalty",)
@@ -69,7 +77,10 @@ class SoftCaptioner(Captioner):
             self.read_out = layers.LinearOutput(vocabulary_size, config.state_dropout, kernel)
 
     def _initial_network(self, kernel, name):
-        """f(MLP(mean_i a_i)); its hidden layers are ReLU and as wide as a region, as in the authors' code."""
+        """f(MLP(mean_i a_i)), from the mean annotation to the initial h or c.
+
+        Its hidden layers are ReLU and as wide as a region, as in the authors' code.
+        """
         network = keras.Sequential(name=f"initial_{name}")
         for _ in range(self.config.initial_layers - 1):
             network.add(keras.layers.Dense(self.region_size, "relu", kernel_initializer=kernel))
@@ -128,8 +139,11 @@ class SoftCaptioner(Captioner):
     def explain(self, inputs):
         """Further facts about each word of captions [B, N, T].
 
+        Args:
+            inputs: the model's inputs with "captions", see `Captioner`.
+
         Returns:
-            {"gate": β_t [B, N, T]}, the mean of a gate that is a vector; empty without a gate.
+            {"gate": β_t [B, N, T]}, the mean over a gate that is a vector; empty without a gate.
         """
         if self.gate is None:
             return {}
@@ -145,7 +159,11 @@ class SoftCaptioner(Captioner):
     # What hard attention does differently
 
     def _training_draws(self, captions, noise):
-        """Random inputs of every step, {name: [B, N, T, …]}, that `_choose_context` reads in training."""
+        """The random inputs of every step that `_choose_context` reads in training.
+
+        Returns:
+            {name: [B, N, T, …]}.
+        """
         return {}
 
     def _choose_context(self, attention, inputs, sampling):
@@ -155,6 +173,7 @@ class SoftCaptioner(Captioner):
             attention: α_t, [B, N, L].
             inputs: the step's part of what `unroll` loops over.
             sampling: see `AttendState`.
+
         Returns:
             (weights [B, N, L], the next `sampling`).
         """

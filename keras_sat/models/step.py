@@ -1,7 +1,8 @@
 """One training step of a captioner, and the default objective: the likelihood of given captions.
 
-An objective says how many captions its loss is a mean over, and gives a replica's share of every term of the loss.
-Others, which need decoding or trained runs, are in `keras_sat.training.objectives`.
+An objective gives the count of captions that its loss is averaged over, and a replica's share of
+every term of the loss. Objectives that need decoding or trained runs are in
+`keras_sat.training.objectives`.
 """
 
 import keras
@@ -15,10 +16,11 @@ METERS = ("loss", "word_loss", "accuracy", "filled", "attention_entropy")
 
 
 class Likelihood:
-    """The likelihood of the captions of a batch, and what else `Captioner.loss_terms` adds."""
+    """The likelihood of the captions of a batch, and the other terms of `Captioner.loss_terms`."""
 
     given = True  # the captions that are scored are those of the batch
-    inputs = ()  # what the objective reads of a record beside the model's inputs; known after `prepare`
+    # What the objective reads of a record beside the model's inputs; known after `prepare`.
+    inputs = ()
     shown = "word_loss"  # the metric that a progress bar shows
 
     def prepare(self, data, vocabulary):
@@ -32,14 +34,24 @@ class Likelihood:
         )
 
     def count(self, inputs):
-        """How many captions this replica holds, float32 []; a caption of padding alone is none."""
+        """The number of captions that this replica holds, float32 [].
+
+        A caption of padding alone does not count.
+        """
         return tf.reduce_sum(tf.reduce_max(caption_mask(inputs["captions"]), axis=-1))
 
     def loss_terms(self, model, inputs, captions_in_batch, noise):
         """This replica's share of the loss.
 
+        Args:
+            model: a `Captioner`.
+            inputs: a batch, see `Captioner`.
+            captions_in_batch: float32 [], the count of captions in the global batch.
+            noise: a `keras_sat.layers.noise.Noise`.
+
         Returns:
-            ({name: scalar} of all terms, the captions [B, N, T] that were scored, (log_probs, attention)).
+            ({name: scalar} of all terms, the captions [B, N, T] that were scored,
+            (log_probs, attention)).
         """
         terms, outputs = model.loss_terms(inputs, captions_in_batch, noise)
         return terms, inputs["captions"], outputs
@@ -48,15 +60,16 @@ class Likelihood:
 class TrainStep:
     """The update of a captioner: gradients, accumulation, loss scaling and meters.
 
-    It is correct under `tf.distribute`: losses are divided by the count of captions in the global batch, and the
-    meters add up over the replicas. It is no part of the model, so that a checkpoint of the model holds the model alone.
+    It is correct under `tf.distribute`: losses are divided by the count of captions in the global
+    batch, and the meters add up over the replicas. It is not part of the model, so that a
+    checkpoint of the model holds the model alone.
 
     Args:
         model: a `Captioner`.
         optimizer: a Keras optimizer, or a `LossScaleOptimizer` around one.
         objective: see the top of this file (default: `Likelihood`).
         seed: int, of all noise.
-        accumulate: in how many parts a batch is processed before its one update.
+        accumulate: number of parts in which a batch is processed before its one update.
         weight_decay: λ of ½ λ |θ|² in the loss.
     """
 
@@ -71,7 +84,14 @@ class TrainStep:
         self.meters = {name: keras.metrics.Mean(name) for name in names}
 
     def update(self, inputs):
-        """One update by a batch. Returns: {metric: value so far in the epoch}."""
+        """One update by a batch.
+
+        Args:
+            inputs: a batch, see `Captioner`.
+
+        Returns:
+            {metric: value so far in the epoch}.
+        """
         model = self._model
         count = global_sum(self.objective.count(inputs))
         if self._accumulate == 1:
@@ -87,7 +107,14 @@ class TrainStep:
         return self._results()
 
     def evaluate(self, inputs):
-        """Measures a batch by its likelihood, without noise. Returns: {metric: value so far}."""
+        """Measures a batch by its likelihood, without noise.
+
+        Args:
+            inputs: a batch, see `Captioner`.
+
+        Returns:
+            {metric: value so far}.
+        """
         count = global_sum(Likelihood().count(inputs))
         terms, outputs = self._model.loss_terms(inputs, count)
         self._measure(inputs["captions"], terms, outputs, count, _replicas())
@@ -119,7 +146,11 @@ class TrainStep:
         return sums
 
     def _gradients(self, inputs, count):
-        """The gradients of a part of the batch, dense, and what `Captioner.observe` keeps of it."""
+        """The update's gradients from a part of the batch.
+
+        Returns:
+            (dense gradients, what `Captioner.observe` returns for the part).
+        """
         model = self._model
         noise = Noise(self._seed, self.optimizer.iterations, inputs["row"])
         with tf.GradientTape() as tape:
@@ -142,7 +173,7 @@ class TrainStep:
 
     @property
     def _shares(self):
-        """Into how many shares a batch is divided: parts times replicas."""
+        """The number of shares that a batch is divided into: parts times replicas."""
         return _replicas() * self._accumulate
 
     @property
@@ -150,14 +181,18 @@ class TrainStep:
         return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
 
     def _measure(self, captions, terms, outputs, captions_in_batch, shares):
-        """Updates the meters by one of the batch's shares; replicas add up when a meter is read."""
+        """Updates the meters by one of the batch's shares.
+
+        The values of the replicas are added up when a meter is read.
+        """
         log_probs, attention = outputs
         mask = caption_mask(captions)
         words = tf.reduce_sum(mask)
         right = tf.cast(tf.argmax(log_probs, -1, captions.dtype) == captions, tf.float32) * mask
         for name, term in {"loss": tf.add_n(list(terms.values())), **terms}.items():
             if name in self.meters:
-                # A term is a share of the global mean. The shares add up to it, as their weights do to the count.
+                # A term is a share of the global mean. The shares add up to that mean, and their
+                # weights to the count of captions.
                 self.meters[name].update_state(term * shares, captions_in_batch / shares)
         per_word = {
             "word_loss": cross_entropy(log_probs, captions),

@@ -20,7 +20,15 @@ _BATCH = 32
 
 
 class CaptionedFile(NamedTuple):
-    """path: as given. picture: uint8 [H, W, 3], to draw on. captioned: a `Captioned`. facts: see `explain_captions`."""
+    """A picture file and its caption.
+
+    Attributes:
+        path: as given.
+        picture: uint8 [H, W, 3], to draw on.
+        captioned: a `Captioned`.
+        facts: {name: [a number for each word]}, see
+            `keras_sat.decoding.captioned.explain_captions`.
+    """
 
     path: str
     picture: np.ndarray
@@ -34,9 +42,11 @@ def caption_files(run, paths, explain=False):
     Args:
         run: a `Run` or `RunEnsemble`.
         paths: image files.
-        explain: run the captions through the model once more, for the facts that `explain_captions` gives.
+        explain: whether to run the captions through the model once more, for the facts of
+            `keras_sat.decoding.captioned.explain_captions`.
+
     Returns:
-        (a list of `CaptionedFile`, [`UserError` of each file that is no picture]).
+        (a list of `CaptionedFile`, [`UserError` of each file that is not a picture]).
     """
     files, errors = _read_files(run, paths)
     if not files:
@@ -63,7 +73,13 @@ def caption_files(run, paths, explain=False):
 
 
 class _File(NamedTuple):
-    """path, picture: see `CaptionedFile`. inputs: {name: array}, see `keras_sat.encoder.inputs.picture_inputs`."""
+    """A picture file that has been read.
+
+    Attributes:
+        path: see `CaptionedFile`.
+        picture: see `CaptionedFile`.
+        inputs: {name: array}, see `keras_sat.encoder.inputs.picture_inputs`.
+    """
 
     path: str
     picture: np.ndarray
@@ -71,7 +87,7 @@ class _File(NamedTuple):
 
 
 def _read_files(run, paths):
-    """([`_File`], [`UserError` of each file that is no picture])."""
+    """([`_File`], [`UserError` of each file that is not a picture])."""
     encoder = run.facts.encoder
     names = list(dict.fromkeys(PICTURES.get(name, name) for name in captioner_inputs(run)))
     files = []

@@ -1,4 +1,4 @@
-"""What a run saves in one TensorFlow checkpoint: the model, the optimizer, the metrics' sums and the progress."""
+"""A run's checkpoints: the model, the optimizer, the metrics' sums and the progress."""
 
 import dataclasses
 import json
@@ -11,15 +11,17 @@ import tensorflow as tf
 class Progress:
     """How far training came.
 
-    vocabulary: its fingerprint.
-    commit: of the code that trained last, see `keras_sat.utils.version`.
-    workers: how many processes trained (0: none yet).
-    teachers: their fingerprints.
-    epoch: epochs that are complete.
-    batch: batches done of the epoch after them.
-    best: the best score so far of `train.select_by`, reached in epoch `best_epoch`.
-    waited: epochs since then.
-    seconds: of training, validation included.
+    Attributes:
+        vocabulary: its fingerprint.
+        commit: of the code that trained last, see `keras_sat.utils.version`.
+        workers: how many processes trained (0: none yet).
+        teachers: their fingerprints.
+        epoch: epochs that are complete.
+        batch: batches done of the epoch after them.
+        best: the best score so far of `train.select_by`, None before the first epoch ends.
+        best_epoch: the epoch that reached it.
+        waited: epochs since then.
+        seconds: of training, validation included.
     """
 
     vocabulary: str = ""
@@ -35,7 +37,7 @@ class Progress:
 
 
 class _SavedProgress(tf.train.experimental.PythonState):
-    """A `Progress` inside a checkpoint, so that it can never disagree with the weights beside it."""
+    """A `Progress` inside a checkpoint, so that it never disagrees with the weights there."""
 
     def __init__(self, progress):
         self.progress = progress
@@ -48,7 +50,7 @@ class _SavedProgress(tf.train.experimental.PythonState):
 
 
 class Checkpoints:
-    """checkpoints/last (all that resuming needs) and checkpoints/best (the model).
+    """checkpoints/last (all that resuming needs) and checkpoints/best (the model and the progress).
 
     Args:
         folder: the run's `checkpoints`.
@@ -76,7 +78,14 @@ class Checkpoints:
         self._best.save(checkpoint_number=int(self._iterations.numpy()))
 
     def restore(self, folder):
-        """Restores the last checkpoint in the `checkpoints` of a run. Returns: whether there was one."""
+        """Restores the last checkpoint of a run.
+
+        Args:
+            folder: the run's `checkpoints`.
+
+        Returns:
+            Whether there was one.
+        """
         path = tf.train.latest_checkpoint(str(folder / "last"))
         if path:
             self._last.checkpoint.restore(path)

@@ -12,10 +12,11 @@ from keras_sat.utils.errors import UserError
 class RunEnsemble:
     """Runs with one vocabulary and one CNN, whose word distributions are averaged.
 
-    folder: `first+second`, beside the first run's; its evaluation is written there.
-    experiment: the first run's, whose decoding settings count.
-    facts: the `Facts` that the runs share; inputs are those of all of them.
-    members: the `Run`s.
+    Attributes:
+        folder: `first+second`, beside the first run's; its evaluation is written there.
+        experiment: the first run's, whose decoding settings count.
+        facts: the `Facts` that the runs share; inputs are those of all of them.
+        members: the `Run`s.
     """
 
     folder: Path
@@ -30,15 +31,19 @@ class RunEnsemble:
         return data[0]
 
     def curve(self):
-        """No lines: an ensemble is not trained."""
+        """No lines, since an ensemble is not trained."""
         return []
 
 
 def open_runs(folders):
     """Opens a run, or several as an ensemble.
 
+    Args:
+        folders: of the runs.
+
     Returns:
         A `Run` or a `RunEnsemble`.
+
     Raises:
         UserError: as `open_run`; runs with different vocabularies, encoders or proposals.
     """
@@ -62,7 +67,7 @@ def open_runs(folders):
 
 
 def _shared(key, runs):
-    """The fact that all runs share; None counts as any."""
+    """The fact that all runs share; None matches any value."""
     shared = None
     for run in runs:
         value = getattr(run.facts, key)

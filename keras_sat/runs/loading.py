@@ -1,4 +1,4 @@
-"""What is made of a run's files: its vocabulary, encoder, model, and what captions with them.
+"""What is loaded from a run's files: its vocabulary, encoder, model and captioner.
 
 Every function takes a `Run`, or a `RunEnsemble` where it says "run or ensemble".
 """
@@ -23,14 +23,14 @@ def load_vocabulary(run):
     """The vocabulary of a run or ensemble.
 
     Raises:
-        UserError: where it is not the one that the model was trained with.
+        UserError: it is not the one that the model was trained with.
     """
     path = run.members[0].folder / "vocabulary.txt"
     vocabulary = Vocabulary.load(path)
     if vocabulary.fingerprint != run.facts.vocabulary:
         raise UserError(
-            f"{path}: fingerprint {vocabulary.fingerprint}, but the model was trained with {run.facts.vocabulary}; "
-            "restore the run's own vocabulary"
+            f"{path}: fingerprint {vocabulary.fingerprint}, but the model was trained with "
+            f"{run.facts.vocabulary}; restore the run's own vocabulary"
         )
     return vocabulary
 
@@ -68,7 +68,11 @@ def build_model(run):
 
 
 def load_model(run, which="best"):
-    """The captioner of a run or ensemble, with the weights of checkpoints/best or checkpoints/last.
+    """The captioner of a run or ensemble with the weights of a checkpoint.
+
+    Args:
+        run: a `Run` or `RunEnsemble`.
+        which: best or last, a folder in the run's `checkpoints`.
 
     Raises:
         UserError: no checkpoint yet, one that does not fit, or one of another vocabulary.
@@ -83,7 +87,8 @@ def _load_member(run, which):
     progress = read_progress(path)
     if progress.vocabulary != run.facts.vocabulary:
         raise UserError(
-            f"{path}: belongs to vocabulary {progress.vocabulary}, the run to {run.facts.vocabulary}"
+            f"{path}: belongs to vocabulary {progress.vocabulary}, "
+            f"the run to {run.facts.vocabulary}"
         )
     try:
         status = tf.train.Checkpoint(model=model).restore(path)
@@ -96,7 +101,10 @@ def _load_member(run, which):
 
 
 def captioner_inputs(run):
-    """{name: shape of one image's} of what the captioner of a run or ensemble takes, see `load_captioner`.
+    """The shapes of the inputs of a run's or ensemble's captioner, see `load_captioner`.
+
+    Returns:
+        {name: shape of one image's input}.
 
     Raises:
         UserError: decoding.mirror, and an input that cannot be flipped.
@@ -109,12 +117,15 @@ def captioner_inputs(run):
 
 
 def load_captioner(run, model=None):
-    """What captions under the decoding settings of a run or ensemble.
+    """The captioner under the decoding settings of a run or ensemble.
 
-    That is its model; with `decoding.mirror` an ensemble of the model and of the same model that sees the flipped picture.
+    That is its model. With `decoding.mirror` it is an ensemble of the model and the same model on
+    the horizontally flipped picture.
 
     Args:
+        run: a `Run` or `RunEnsemble`.
         model: from `load_model`, which is the default.
+
     Raises:
         UserError: as `load_model`; an input that cannot be flipped.
     """
@@ -127,12 +138,14 @@ def load_captioner(run, model=None):
 
 
 def picture_features(run):
-    """The captioner's inputs from what `keras_sat.encoder.inputs.picture_inputs` gives, for a run or ensemble.
+    """A function from decoded pictures to the inputs of a run's or ensemble's captioner.
 
-    Feature maps pass through the form in which preparation stores them, so that the model sees what it saw in training.
+    Feature maps are quantised as preparation stores them, so that the model gets the same values as
+    in training.
 
     Returns:
-        A compiled function from {name: [B, …]} to {name: [B, …]}.
+        A compiled function from {name: [B, …]}, see `keras_sat.encoder.inputs.picture_inputs`, to
+        {name: [B, …]}.
     """
     names = captioner_inputs(run)
     encoders = {}
@@ -155,7 +168,11 @@ def picture_features(run):
 
 
 def describe(run):
-    """What was trained, on what and by which code, for JSON. Raises: UserError: not trained yet."""
+    """What was trained, on which data and by which code, for JSON.
+
+    Raises:
+        UserError: the run is not trained yet.
+    """
     best = read_progress(run.checkpoint())
     settings = configuration.as_dict(run.experiment)
     described = {

@@ -1,4 +1,7 @@
-"""What must be there before a run is trained. Imports no TensorFlow, so that commands can check it first."""
+"""What must exist before a run is trained.
+
+It imports no TensorFlow, so that commands can check it first.
+"""
 
 from pathlib import Path
 
@@ -11,13 +14,16 @@ def check_prerequisites(experiment, folder, coming=()):
     """Checks the data set of an experiment, and the runs that it starts from or learns from.
 
     Args:
-        experiment: a `config.Experiment`.
+        experiment: a `keras_sat.config.Experiment`.
         folder: of the run that is to be trained, a Path.
         coming: folders of runs that will be trained before this one.
+
     Returns:
         The `PreparedData`.
+
     Raises:
-        UserError: the data set or its splits train and val are missing; another run is neither trained nor coming.
+        UserError: the data set or its splits train and val are missing; another run is neither
+            trained nor coming.
     """
     data = open_prepared(experiment.data.path)
     for split in ("train", "val"):
@@ -27,13 +33,17 @@ def check_prerequisites(experiment, folder, coming=()):
 
 
 def check_other_runs(experiment, folder, coming=()):
-    """The part of `check_prerequisites` that concerns other runs; a run that is resumed needs none."""
+    """The part of `check_prerequisites` that concerns other runs.
+
+    A run that is resumed needs none.
+    """
     if (folder / "checkpoints").exists():
         return
     for other in needed_runs(experiment):
         if other.resolve() == folder.resolve():
             raise UserError(
-                f"{other}: is to be trained itself; name another init_from or teacher, or choose another --run"
+                f"{other}: is to be trained itself; name another init_from or teacher, "
+                "or choose another --run"
             )
         if other not in coming:
             open_run(other).checkpoint()

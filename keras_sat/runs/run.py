@@ -1,6 +1,8 @@
-"""A run's folder: config.yaml, vocabulary.txt, run.json, encoder.keras, checkpoints/, logs/, metrics.jsonl, evaluation/.
+"""A run's folder.
 
-Files and facts only, without TensorFlow. `keras_sat.runs.loading` makes models of them.
+It holds config.yaml, vocabulary.txt, run.json, encoder.keras, checkpoints/, logs/, metrics.jsonl
+and evaluation/. This module deals with files and facts only, without TensorFlow.
+`keras_sat.runs.loading` makes models of them.
 """
 
 import dataclasses
@@ -22,12 +24,13 @@ from keras_sat.utils.files import atomic, write_text
 class Facts:
     """What a model must know of its data; run.json.
 
-    inputs: {name: shape of one image's input}.
-    vocabulary: the vocabulary's fingerprint.
-    vocabulary_size: its words, the special ones included.
-    proposals: the manifest's section, None where the model reads no boxes.
-    encoder: the manifest's section.
-    data: the data set's fingerprint.
+    Attributes:
+        inputs: {name: shape of one image's input}.
+        vocabulary: the vocabulary's fingerprint.
+        vocabulary_size: the number of its words, the special ones included.
+        proposals: the manifest's section, None where the model reads no boxes.
+        encoder: the manifest's section.
+        data: the data set's fingerprint.
     """
 
     inputs: dict
@@ -39,7 +42,11 @@ class Facts:
 
     @classmethod
     def of(cls, data, experiment):
-        """The facts of an experiment on a `PreparedData`. Raises: UserError: the data set lacks an input."""
+        """The facts of an experiment on a `PreparedData`.
+
+        Raises:
+            UserError: the data set lacks an input.
+        """
         available = data.input_shapes
         names = experiment.model_inputs(available)
         data.check_inputs(names)
@@ -57,7 +64,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Run:
-    """An experiment on disk."""
+    """An experiment on disk.
+
+    Attributes:
+        folder: the run's, a Path.
+        experiment: the `keras_sat.config.Experiment` in its config.yaml.
+        facts: the `Facts` in its run.json.
+    """
 
     folder: Path
     experiment: configuration.Experiment
@@ -65,30 +78,36 @@ class Run:
 
     @property
     def members(self):
-        """The runs that caption together: this one. (An ensemble has several.)"""
+        """The runs that caption together: only this one. (An ensemble has several.)"""
         return (self,)
 
     def data(self, folder=None):
-        """The prepared data set that the run was trained on, or another one that was made alike.
+        """The prepared data set that the run was trained on, or a compatible one.
 
         Args:
-            folder: the other one's.
+            folder: the other one's (default: the one that the run was trained on).
+
         Raises:
-            UserError: missing, or its vocabulary or encoder are not those of the run.
+            UserError: the data set is missing, or its vocabulary or encoder are not those of the
+                run.
         """
         data = open_prepared(folder or self.experiment.data.path)
         own = vars(self.facts)
         for what, value in vars(Facts.of(data, self.experiment)).items():
-            # The same pictures and captions prepared again, or another corpus with this vocabulary and CNN, will do.
+            # The same corpus prepared again is compatible, and so is another corpus that was
+            # prepared with this vocabulary and CNN.
             if what != "data" and value != own[what]:
                 raise UserError(
-                    f"{data.folder}: its {what} ({value}) does not match that of {self.folder} ({own[what]}); "
-                    "use the data set that the run was trained on, or train anew"
+                    f"{data.folder}: its {what} ({value}) does not match that of {self.folder} "
+                    f"({own[what]}); use the data set that the run was trained on, or train anew"
                 )
         return data
 
     def checkpoint(self, which="best"):
-        """The path of checkpoints/best or checkpoints/last.
+        """The path of a checkpoint.
+
+        Args:
+            which: best or last, a folder in `checkpoints`.
 
         Raises:
             UserError: there is none yet.
@@ -102,7 +121,11 @@ class Run:
         return str(folder / Path(found.group(1)).name)
 
     def fingerprint(self):
-        """Of the best checkpoint's files, 16 hexadecimal digits. Raises: UserError: there is none yet."""
+        """The fingerprint of the best checkpoint's files, 16 hexadecimal digits.
+
+        Raises:
+            UserError: there is none yet.
+        """
         path = Path(self.checkpoint())
         digest = hashlib.sha256()
         for part in sorted(path.parent.glob(f"{path.name}.*")):
@@ -110,7 +133,11 @@ class Run:
         return digest.hexdigest()[:16]
 
     def curve(self):
-        """The lines of metrics.jsonl, [{name: number}], one per epoch. Raises: UserError: it cannot be read."""
+        """The lines of metrics.jsonl, one per epoch: [{name: number}].
+
+        Raises:
+            UserError: it cannot be read.
+        """
         path = self.folder / "metrics.jsonl"
         try:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -123,13 +150,20 @@ class Run:
 def open_run(folder):
     """Opens a run.
 
+    Args:
+        folder: of the run.
+
+    Returns:
+        The `Run`.
+
     Raises:
-        UserError: no run there, or its files cannot be read.
+        UserError: there is no run, or its files cannot be read.
     """
     folder = Path(folder)
     if not (folder / "config.yaml").exists():
         raise UserError(
-            f"{folder}: no run there (no config.yaml); train one: python -m keras_sat.train --run {folder}"
+            f"{folder}: no run there (no config.yaml); train one: "
+            f"python -m keras_sat.train --run {folder}"
         )
     try:
         facts = Facts(**json.loads((folder / "run.json").read_text()))
@@ -143,27 +177,33 @@ _BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras"
 
 
 def create_run(folder, experiment, data):
-    """Makes the run's folder, or opens it again to be resumed.
+    """Creates the run's folder, or opens it again to be resumed.
 
     Args:
         folder: of the run.
-        experiment: a `config.Experiment`.
+        experiment: a `keras_sat.config.Experiment`.
         data: the `PreparedData` to train on.
+
+    Returns:
+        The `Run`.
+
     Raises:
-        UserError: the folder holds a run with other settings or data.
+        UserError: the folder holds a run with other settings or data, or something else; TensorFlow
+            cannot save in a folder of that name.
     """
     folder = Path(folder)
     if set(str(folder.resolve())) & set("*?["):
         raise UserError(
-            f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; choose another --run"
+            f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; "
+            "choose another --run"
         )
     facts = Facts.of(data, experiment)
     data.check_inputs(experiment.data.stored_views(facts.inputs))
-    # Decoding's inputs would be missed only when all is trained.
+    # Without this check, a missing input of decoding would be found only after training.
     data.check_inputs(experiment.decoding.extra_inputs(facts.inputs))
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if "config.yaml" in found and found <= _BEFORE_TRAINING:
-        shutil.rmtree(folder)  # perhaps it ended for a setting that has been corrected
+        shutil.rmtree(folder)  # a setting that made it fail may have been corrected
     elif "config.yaml" in found:
         return _reopen(folder, experiment, facts)
     elif found:
@@ -177,6 +217,7 @@ def create_run(folder, experiment, data):
     return Run(folder, experiment, facts)
 
 
+# A run is resumed with other values of these: they do not alter what has been trained already.
 _MAY_CHANGE = (
     "train.epochs",
     "train.max_minutes",
@@ -194,8 +235,8 @@ def _reopen(folder, experiment, facts):
             continue
         if value != before.get(key):
             raise UserError(
-                f"{folder}: was started with {key}={before.get(key)}, not {value}; to resume it leave that out, "
-                "to start anew choose another --run"
+                f"{folder}: was started with {key}={before.get(key)}, not {value}; "
+                "to resume it leave that out, to start anew choose another --run"
             )
     recorded = vars(run.facts)
     for key, value in vars(facts).items():
@@ -204,7 +245,8 @@ def _reopen(folder, experiment, facts):
     epochs_change = experiment.train.epochs != run.experiment.train.epochs
     if experiment.train.schedule == "cosine" and epochs_change:
         raise UserError(
-            f"{folder}: train.epochs cannot change under schedule `cosine`, which ends at the last epoch"
+            f"{folder}: train.epochs cannot change under schedule `cosine`, "
+            "which ends at the last epoch"
         )
     write_text(folder / "config.yaml", configuration.to_yaml(experiment))
     return Run(folder, experiment, facts)

@@ -1,4 +1,4 @@
-"""What a new run starts from beside the seed: the weights of another run, and the filter of one of the CNN's layers."""
+"""The initial weights of a new run: those of another run, and a filter of the CNN."""
 
 import tempfile
 
@@ -13,8 +13,13 @@ from keras_sat.utils.errors import UserError
 def initialise(model, run):
     """Gives a new model the weights that the run's experiment asks for.
 
+    Args:
+        model: a `Captioner`.
+        run: its `Run`.
+
     Raises:
-        UserError: the other run does not fit, or the filter's layer is no 3×3 convolution between the right sizes.
+        UserError: the other run does not fit, or the filter's layer is not a 3×3 convolution
+            between the right sizes.
     """
     experiment = run.experiment
     other = None
@@ -32,15 +37,20 @@ def _has_transformer(run):
 
 
 def _load_weights(model, run, other):
-    """All weights of the other run must find their place. The model may have more (a transformer, a CNN, a baseline)."""
+    """Loads all weights of the other run.
+
+    Each of them must exist in the model. The model may have more (a transformer, a CNN, a
+    baseline).
+    """
     if other.facts.vocabulary != run.facts.vocabulary:
         raise UserError(
-            f"init_from: {other.folder} has another vocabulary than {run.folder}; train both on the same data set"
+            f"init_from: {other.folder} has another vocabulary than {run.folder}; "
+            "train both on the same data set"
         )
     if _other_cnn(run.facts.encoder, other.facts.encoder):
         raise UserError(
-            f"init_from: {other.folder} saw its pictures through another CNN ({other.facts.encoder['name']}) than "
-            f"{run.folder}"
+            f"init_from: {other.folder} saw its pictures through another CNN "
+            f"({other.facts.encoder['name']}) than {run.folder}"
         )
     path = other.checkpoint()
     with tempfile.TemporaryDirectory() as folder:
@@ -77,16 +87,16 @@ def _load_filter(transformer, layer, run):
     name = run.facts.encoder["name"]
     if settings.encoder.name != name:
         raise UserError(
-            f"model.filter_layer: prepare.encoder names {settings.encoder.name}, but the data set was made with "
-            f"{name}; make them agree"
+            f"model.filter_layer: prepare.encoder names {settings.encoder.name}, "
+            f"but the data set was made with {name}; make them agree"
         )
     encoder = build_encoder(settings.encoder, settings.seed, layer=layer)
     weights = encoder.layers[-1].get_layer(layer).get_weights()
     kernel, *bias = weights or [np.zeros([])]
     if kernel.shape != transformer.filter.shape:
         raise UserError(
-            f"model.filter_layer: {layer} has a kernel of shape {kernel.shape}, the transformer's filter "
-            f"{tuple(transformer.filter.shape)}"
+            f"model.filter_layer: {layer} has a kernel of shape {kernel.shape}, "
+            f"the transformer's filter {tuple(transformer.filter.shape)}"
         )
     transformer.filter.assign(kernel)
     if bias:

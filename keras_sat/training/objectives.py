@@ -1,4 +1,4 @@
-"""Objectives beside the likelihood of given captions: distillation from trained captioners, and a metric by REINFORCE.
+"""Further objectives: distillation from trained captioners, and a metric by REINFORCE.
 
 Each has the methods of `keras_sat.models.step.Likelihood`.
 """
@@ -20,18 +20,20 @@ from keras_sat.utils.errors import UserError
 
 
 class Distillation(Likelihood):
-    """The likelihood of targets that are partly the distribution of a trained captioner, the teacher.
+    """The likelihood of targets that are partly the distribution of a teacher.
 
-    The cross entropy of every word is (1 − δ) H(y, p) + δ H(q, p): y with label smoothing, q the teacher's distribution
-    after the same words, without dropout. With hard attention q has its share in the words after the first of the sampled
-    runs; rewards remain those of the likelihood.
+    The teacher is a trained captioner. The cross entropy of every word is
+    (1 − δ) H(y, p) + δ H(q, p). y is the word with label smoothing, q the teacher's distribution
+    after the same words, without dropout. With hard attention, q affects the words of the first
+    sampled location sequence only, and rewards remain those of the likelihood.
 
     Args:
         load: a function that returns the teacher, a `Captioner` or an `Ensemble`.
         share: δ.
 
-    Reference: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"; for sequences, word by word,
-    Kim & Rush 2016, "Sequence-level knowledge distillation", section 3.1.
+    Reference:
+        Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"; for sequences,
+        word by word, Kim & Rush 2016, "Sequence-level knowledge distillation", section 3.1.
     """
 
     def __init__(self, load, share):
@@ -39,7 +41,11 @@ class Distillation(Likelihood):
         self._share = share
 
     def prepare(self, data, vocabulary):
-        """Loads the teacher. Raises: UserError: as `build_objective` says."""
+        """Loads the teacher.
+
+        Raises:
+            UserError: as `build_objective` says.
+        """
         self._teacher = self._load()
 
     @property
@@ -57,25 +63,27 @@ class Distillation(Likelihood):
 
 
 class SelfCritical:
-    """The expected CIDEr-D of captions that the model samples, by REINFORCE: self-critical sequence training.
+    """The expected CIDEr-D of sampled captions, by REINFORCE: self-critical sequence training.
 
-    Each of K samples of an image is compared with the mean of the other K − 1:
+    Each of an image's K samples is compared with the mean of the other K − 1:
 
         − 1/K Σ_k (R(y_k) − 1/(K−1) Σ_{j≠k} R(y_j)) ∂ log p(y_k|a)
 
-    Noise is applied to the annotations alone, so that log p is the distribution that the words were drawn from: there is no
-    dropout of words or states, no penalty and no label smoothing, and hard attention's context is the expected one. The value
-    of the loss is − R, the mean over samples. Metrics describe the samples. A row of the batch must be an image with
-    all its captions: they are the references.
+    Noise is applied to the annotations alone, so that log p is the distribution that the words were
+    drawn from: there is no dropout of words or states, no penalty and no label smoothing, and hard
+    attention's context is the expected one. The value of the loss is − R, the mean over samples.
+    Metrics describe the samples. A row of the batch must be an image with all its captions: they
+    are the references.
 
     Args:
         samples: K, at least 2.
-        max_length: the most ids of a sample, END included.
-        reward: (captions int32 [B, K, T], references [B, N, T′]) → float32 [B, K], NumPy arrays; by default `prepare` makes
-            it CIDEr-D.
+        max_length: the largest number of ids of a sample, END included.
+        reward: a function of NumPy arrays, (captions int32 [B, K, T], references [B, N, T′]) →
+            float32 [B, K] (default: `prepare` makes it CIDEr-D).
 
-    Reference: Rennie et al. 2017, "Self-critical sequence training for image captioning", equation 6; the baseline is Luo's
-    (2020, "A better variant of self-critical sequence training").
+    Reference:
+        Rennie et al. 2017, "Self-critical sequence training for image captioning", equation 6; the
+        baseline is that of Luo 2020, "A better variant of self-critical sequence training".
     """
 
     given = False
@@ -85,13 +93,13 @@ class SelfCritical:
     def __init__(self, samples, max_length, reward=None):
         self._samples = samples
         self._reward = reward
-        # Nothing is forbidden, or log p would not be the distribution that samples come from.
+        # No word is forbidden: otherwise log p would not be the distribution of the samples.
         self._decoding = Decoding(
             "sample", beam=samples, max_length=max_length, min_length=0, unknown=True
         )
 
     def prepare(self, data, vocabulary):
-        """Counts the training captions, the corpus by which CIDEr-D weights n-grams."""
+        """Counts the n-grams of the training captions, by which CIDEr-D weights n-grams."""
         images = [captions.tolist() for _, captions in read_captions(data, "train")]
         flat = [caption for captions in images for caption in captions]
         ids = iter(vocabulary.encode(flat, self._decoding.max_length).to_list())
@@ -102,7 +110,7 @@ class SelfCritical:
         return f"CIDEr of samples {-100 * results['loss']:.1f}"
 
     def count(self, inputs):
-        """How many captions this replica will sample, float32 []."""
+        """The number of captions that this replica will sample, float32 []."""
         return self._samples * tf.reduce_sum(tf.cast(_exists(inputs), tf.float32))
 
     def loss_terms(self, model, inputs, captions_in_batch, noise):
@@ -119,12 +127,12 @@ class SelfCritical:
         log_p = tf.reduce_sum(word_log_probs(log_probs, captions), axis=-1)  # [B, K]
         loss = -tf.reduce_sum((rewards - others) * log_p) / captions_in_batch
         value = -tf.reduce_sum(rewards) / captions_in_batch
-        # The gradient of the loss, and the value of the reward.
+        # It has the gradient of the loss and the value of the negative reward.
         terms = {"cider": loss + tf.stop_gradient(value - loss)}
         return terms, captions, (log_probs, attention)
 
     def _sampled(self, model, annotations, inputs, noise):
-        """Samples int32 [B, K, T], the longest first; padding for rows that are no image."""
+        """Samples int32 [B, K, T], the longest first; padding for rows without an image."""
         draws = noise.uniform("samples", [self._decoding.max_length, self._samples])
         captions = sample(model, annotations, self._decoding, draws).captions
         captions = longest_first(tf.where(_exists(inputs)[:, None, None], captions, PAD))
@@ -159,5 +167,5 @@ def _teacher(run):
 
 
 def _exists(inputs):
-    """bool [B]: whether a row is an image, not one that fills up the batch."""
+    """Whether a row holds an image, rather than filling up the batch; bool [B]."""
     return tf.reduce_any(inputs["captions"] != PAD, axis=[1, 2])

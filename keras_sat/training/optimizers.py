@@ -1,4 +1,4 @@
-"""The optimizer, the learning rate and the averaged weights that an experiment's `train` section describes."""
+"""The optimizer, the learning rate and the averaged weights of an experiment's `train` section."""
 
 import contextlib
 
@@ -16,12 +16,15 @@ _OPTIMIZERS = {
 
 
 def build_optimizer(config, steps_per_epoch, slow_weights=()):
-    """A Keras optimizer. It clips the global norm after the replicas' gradients were added.
+    """A Keras optimizer.
+
+    It clips the global norm after the replicas' gradients have been added up.
 
     Args:
         config: a `keras_sat.config.Training`.
         steps_per_epoch: updates per epoch, to convert epochs into steps.
-        slow_weights: [(variables, factor on the learning rate)], of variables that have a rate of their own.
+        slow_weights: [(variables, factor on the learning rate)], of variables that have a rate of
+            their own.
     """
     settings = {
         "learning_rate": learning_rate(config, steps_per_epoch),
@@ -40,9 +43,10 @@ def build_optimizer(config, steps_per_epoch, slow_weights=()):
 
 
 def _with_rates(base, slow_weights):
-    """The optimizer class `base`, except that some variables move only a given part of each step.
+    """The optimizer class `base`, where some variables take only a given fraction of each step.
 
-    That is a learning rate of their own, since the steps of these optimizers are linear in the rate.
+    For them that equals a learning rate of their own, since the steps of these optimizers are
+    linear in the rate.
     """
     factors = {}
     for variables, factor in slow_weights:
@@ -63,9 +67,10 @@ def _with_rates(base, slow_weights):
 
 
 def _with_early_average(base):
-    """The optimizer class `base` with a moving average that is short at first: its decay is min(average, (1 + n) / (10 + n)).
+    """The optimizer class `base` with a moving average that is short at first.
 
-    That is `tf.train.ExponentialMovingAverage`'s rule. Otherwise the initial weights would count for epochs.
+    Its decay is min(average, (1 + n) / (10 + n)) after n updates, as in
+    `tf.train.ExponentialMovingAverage`. Otherwise the initial weights would count for epochs.
     """
 
     class WithEarlyAverage(base):
@@ -83,7 +88,7 @@ def _with_early_average(base):
 
 @contextlib.contextmanager
 def averaged(optimizer, variables):
-    """Within the block the variables have their moving averages as values, where `train.average` keeps any."""
+    """Within the block the variables hold their moving averages, if `train.average` keeps any."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     trained = [variable.numpy() for variable in variables] if optimizer.use_ema else []
     optimizer.finalize_variable_values(variables)
@@ -95,7 +100,19 @@ def averaged(optimizer, variables):
 
 
 def learning_rate(config, steps_per_epoch):
-    """A Keras schedule over steps, or a plain number where the rate is constant or changed from outside (plateau)."""
+    """The learning rate as an optimizer takes it.
+
+    Args:
+        config: a `keras_sat.config.Training`.
+        steps_per_epoch: updates per epoch, to convert epochs into steps.
+
+    Returns:
+        A Keras schedule over steps, or a plain number where the rate is constant or changed from
+        outside (plateau).
+
+    Raises:
+        UserError: warm-up together with schedule `plateau`.
+    """
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps_per_epoch)
@@ -105,16 +122,16 @@ def learning_rate(config, steps_per_epoch):
         return rate
     if config.schedule == "plateau":
         raise UserError(
-            "train.warmup_steps: has no effect that could be kept with schedule `plateau`; set one of them off"
+            "train.warmup_steps: has no effect that could be kept with schedule `plateau`; "
+            "set one of them off"
         )
     return LinearWarmup(rate, config.warmup_steps, warmup_learning_rate=0.0)
 
 
 def _step_schedule(config, steps_per_epoch):
     """× decay_rate at the start of each epoch from `decay_from` on."""
-    changes = range(
-        max(config.decay_from, 2), config.epochs + 1
-    )  # the first step has no change before it
+    # The first epoch has no rate before it that could change.
+    changes = range(max(config.decay_from, 2), config.epochs + 1)
     rates = []
     for epoch in (1, *changes):
         decays = max(0, epoch - config.decay_from + 1)

@@ -10,10 +10,10 @@ from keras_sat.text.ids import PAD, UNKNOWN
 
 
 class CiderReward(CiderScorer):
-    """CIDEr-D of captions against references of their images, all as ids, with the document frequencies of a corpus.
+    """CIDEr-D of captions against references, all as ids, with a corpus' document frequencies.
 
-    END counts as a word, so that a caption which does not end well is worth less; PAD does not. The unknown word of a
-    caption matches no reference.
+    END counts as a word, so that a caption that does not end well is worth less; PAD does not
+    count. The unknown word of a caption matches no reference.
 
     Args:
         corpus: for each image a list of captions, lists of ids.
@@ -24,7 +24,7 @@ class CiderReward(CiderScorer):
     def __init__(self, corpus):
         super().__init__()
         self._images = 0
-        # A defaultdict would keep every n-gram that is ever looked up.
+        # A defaultdict would store every n-gram that is looked up.
         self.document_frequency = collections.Counter()
         for captions in corpus:
             self._images += 1
@@ -39,6 +39,7 @@ class CiderReward(CiderScorer):
         Args:
             captions: int [B, K, T].
             references: int [B, N, T′].
+
         Returns:
             float32 [B, K], 1 being 100%; zero where there are no references.
         """

@@ -12,10 +12,12 @@ def train(experiment, folder):
     """Trains an experiment, or resumes its training.
 
     Args:
-        experiment: a `config.Experiment`.
+        experiment: a `keras_sat.config.Experiment`.
         folder: of the run, a Path.
+
     Returns:
         The `Run`.
+
     Raises:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
         UserError: as `check_prerequisites`, `create_run` and `Trainer.fit`; a worker was lost.

@@ -1,4 +1,7 @@
-"""The training loop: epochs over batches, validation, checkpoints. The update itself is `keras_sat.models.step`."""
+"""The training loop: epochs over batches, validation, checkpoints.
+
+The update itself is in `keras_sat.models.step`.
+"""
 
 import contextlib
 import json
@@ -29,12 +32,13 @@ from keras_sat.utils.version import code_version
 
 
 class Trainer:
-    """Trains a run, from its last checkpoint where there is one.
+    """Trains a run, from its last checkpoint if there is one.
 
-    A resumed run continues with the next batch: order and noise are functions of (seed, epoch, step), and everything else
-    is in the checkpoint.
+    A resumed run continues with the next batch: order and noise are functions of (seed, epoch,
+    step), and everything else is in the checkpoint.
 
-    Of several workers each has all of this. Only the chief writes the run and reports; the others' files are dropped.
+    With several workers, each has a `Trainer`. Only the chief writes the run and reports; the files
+    of the others are deleted.
 
     Args:
         run: a `Run`.
@@ -83,7 +87,8 @@ class Trainer:
         return self.experiment.data.sharding == "files"
 
     def _count_steps(self):
-        # By files, an epoch is as long as that of the worker that has the most; any worker's part tells.
+        # By files, an epoch is as long as that of the worker that has the most. Any worker's part
+        # gives this number.
         part = Part(count=self.workers.count) if self._by_files else WHOLE
         return input_pipeline.count_batches(self.data, self.experiment.data, part=part)
 
@@ -92,15 +97,17 @@ class Trainer:
 
         Returns:
             The final `Progress`.
+
         Raises:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
-            UserError: a corrupt shard; a loss that is not a number; another number of workers than the files were dealt
-                out to; teachers that cannot teach this run or have changed.
+            UserError: a corrupt shard; a loss that is not a number; another number of workers than
+                that among which the files were distributed; teachers that do not fit this run or
+                have changed.
         """
         if not self.checkpoints.restore(self.run.folder / "checkpoints"):
             initialise(self.model, self.run)
         self.progress.commit = code_version()
-        self.workers.wait()  # until nobody reads what the chief is about to replace
+        self.workers.wait()  # until no worker reads the files that the chief will replace
         self._truncate_metrics()
         if self._finished():
             return self.progress
@@ -122,7 +129,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals(self):
-        """Within the block Ctrl-C and SIGTERM let training write a checkpoint first."""
+        """Within the block Ctrl-C and SIGTERM end training only after a checkpoint is written."""
         previous = {}
         for number in (signal.SIGINT, signal.SIGTERM):
             previous[number] = signal.signal(number, self._interrupt)
@@ -142,8 +149,8 @@ class Trainer:
         now = self.workers.count
         if self._by_files and before not in (0, now):
             raise UserError(
-                f"{self.run.folder}: data.sharding=files dealt the files out to {before} workers, and now there are {now}; "
-                f"go on with {before}, or train a new run"
+                f"{self.run.folder}: data.sharding=files dealt the files out to {before} workers, "
+                f"and now there are {now}; go on with {before}, or train a new run"
             )
         self.progress.workers = now
 
@@ -152,8 +159,8 @@ class Trainer:
         now = [open_run(folder).fingerprint() for folder in self.config.teachers]
         if before not in ([], now):
             raise UserError(
-                f"{self.run.folder}: its teachers have been trained on since it was begun; bring their weights back, or "
-                "train a new run"
+                f"{self.run.folder}: its teachers have been trained on since it was begun; "
+                "bring their weights back, or train a new run"
             )
         self.progress.teachers = now
 
@@ -190,7 +197,10 @@ class Trainer:
         return self.strategy.experimental_distribute_dataset(batches)
 
     def _compiled_step(self):
-        """`train_step` as one graph for batches of any size: a graph per size would be slow, and would round differently."""
+        """`train_step` as one graph for batches of any size.
+
+        A graph per size would be slow, and would round differently.
+        """
         signature = [self._batches().element_spec]
 
         def learn(batch):
@@ -246,18 +256,27 @@ class Trainer:
         return self.data.statistics["train"]["captions"]
 
     def _captions_done(self):
-        """Captions of this epoch so far, an estimate: with files of their own, workers' numbers of batches differ."""
+        """The captions of this epoch so far, an estimate.
+
+        Where workers have files of their own, their numbers of batches differ.
+        """
         done = int(self._captions * self.progress.batch / self.steps_per_epoch)
         return min(self._captions, done)
 
     def _results(self):
-        """The epoch's metrics so far, {name: float}; they must be numbers before anything is saved."""
-        # From the metrics, not the last step: a run that was stopped at the epoch's end resumes with no step left.
+        """The epoch's metrics so far, {name: float}.
+
+        Raises:
+            UserError: one of them is not a finite number, which must not be saved.
+        """
+        # From the metrics and not from the last step: a run that was stopped at the epoch's end
+        # resumes with no step left.
         results = {metric.name: float(metric.result()) for metric in self.model.metrics}
         if not all(math.isfinite(value) for value in results.values()):
             raise UserError(
-                f"{self.run.folder}: the loss is {results['loss']} in epoch {self.progress.epoch + 1}; lower "
-                "train.learning_rate or train.clip_norm (the last checkpoint is from before)"
+                f"{self.run.folder}: the loss is {results['loss']} "
+                f"in epoch {self.progress.epoch + 1}; lower train.learning_rate or "
+                "train.clip_norm (the last checkpoint is from before)"
             )
         return results
 
@@ -323,9 +342,12 @@ class Trainer:
         self._clock = now
 
     def _truncate_metrics(self):
-        """Drops the lines of epochs that the checkpoint does not include: they will be run again."""
+        """Drops the lines of epochs that the checkpoint does not include.
+
+        These epochs will be run again.
+        """
         path = self._output / "metrics.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            # One line per epoch; a line that was cut short is beyond these.
+            # There is one line per epoch. An incomplete line can only come after these.
             write_text(path, "".join(lines[: self.progress.epoch]))

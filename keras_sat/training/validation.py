@@ -11,15 +11,20 @@ from keras_sat.evaluation.scorers import score
 
 
 class Validation:
-    """BLEU and CIDEr of greedy captions (METEOR, which starts Java, where it selects), and the negative log likelihood.
+    """BLEU and CIDEr of greedy captions, and the negative log-likelihood.
 
-    Scores are pycocoevalcap's on the captioner's own tokens; `keras_sat.evaluate` gives the published, PTB-tokenised ones.
+    METEOR is computed only where `train.select_by` asks for it, since it starts Java. Scores are
+    pycocoevalcap's on the captioner's own tokens; `keras_sat.evaluate` gives the published,
+    PTB-tokenised ones.
+
+    Attributes:
+        pictures: [(`Record`, the picture to draw on or None)] of the images that TensorBoard shows.
 
     Args:
         model: a compiled `Captioner`.
         data: a `PreparedData` with a `val` split.
         vocabulary: its vocabulary.
-        experiment: a `config.Experiment`.
+        experiment: a `keras_sat.config.Experiment`.
         strategy: the tf.distribute strategy under which the model was made.
     """
 
@@ -50,7 +55,11 @@ class Validation:
         self._test_step = tf.function(step, input_signature=signature, autograph=False)
 
     def __call__(self):
-        """Returns: ({"bleu4": float, …, "loss": float}, the `Captioned` of every image)."""
+        """Captions and scores the validation split.
+
+        Returns:
+            ({"bleu4": float, …, "loss": float}, the `Captioned` of every image).
+        """
         captioned = caption_split(
             self._generate, self._model, self._data, "val", self._vocabulary, self._limit
         )

@@ -1,7 +1,8 @@
 """Which devices train a run, and how the processes of one training coordinate.
 
-One process trains on all GPUs of its machine. Several processes, on one machine or many, train together where TF_CONFIG
-describes them as TensorFlow's documentation says. They see the same folders, and one of them, the chief, writes the run.
+One process trains on all GPUs of its machine. Several processes, on one machine or many, train
+together where TF_CONFIG describes them as TensorFlow's documentation says. They see the same
+folders, and one of them, the chief, writes the run.
 """
 
 import contextlib
@@ -13,12 +14,18 @@ from keras_sat.utils.errors import UserError
 
 
 class Workers:
-    """The processes that train together: most often this one alone.
+    """The processes that train together, often only this one.
+
+    Attributes:
+        strategy: the tf.distribute strategy.
+        several: whether there are several processes.
+        count: how many processes train.
+        chief: whether this process writes the run.
 
     Args:
-        strategy: a tf.distribute strategy. By default that of all workers of TF_CONFIG, else of all GPUs where there are
-            several. A strategy of several workers must be made before TensorFlow does anything else, and waits for them
-            all.
+        strategy: a tf.distribute strategy (default: that of all workers of TF_CONFIG, else of all
+            GPUs if there are several). A strategy of several workers must be made before TensorFlow
+            does anything else, and waits for them all.
     """
 
     def __init__(self, strategy=None):
@@ -28,7 +35,10 @@ class Workers:
         self.chief = not self.several or _is_chief(self.strategy.cluster_resolver)
 
     def any(self, flag):
-        """Whether `flag` holds for any worker. All of them must call this; it waits for the last."""
+        """Whether `flag` holds for any worker.
+
+        All workers must call this; it waits for the last of them.
+        """
         if not self.several:
             return flag
         return self._count(tf.constant(flag, tf.int32)).numpy() > 0
@@ -44,14 +54,22 @@ class Workers:
 
     @contextlib.contextmanager
     def together(self, folder):
-        """Raises: UserError: another worker was lost while training in `folder`."""
+        """Within the block the loss of another worker is a `UserError`.
+
+        Args:
+            folder: of the run that is trained, for the message.
+
+        Raises:
+            UserError: another worker was lost.
+        """
         try:
             yield
         except _LOST as error:
             if not self.several:
                 raise
             raise UserError(
-                f"{folder}: another worker was lost; start all of them again, and training goes on from the last checkpoint"
+                f"{folder}: another worker was lost; start all of them again, "
+                "and training goes on from the last checkpoint"
             ) from error
 
 
@@ -69,7 +87,8 @@ def _strategy():
             return tf.distribute.MultiWorkerMirroredStrategy()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"TF_CONFIG: describes no cluster ({error}); unset it to train in this process alone"
+                f"TF_CONFIG: describes no cluster ({error}); "
+                "unset it to train in this process alone"
             ) from error
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
