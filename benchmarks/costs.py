@@ -2,7 +2,7 @@
 
     python -m benchmarks.costs --regions 196 --flops 5e13 --bandwidth 1.5e12 --network 1e11 --calls 1.2e-3
 
-Multiplications and additions of matrix products are counted, two operations a pair; tests/test_costs.py holds the forward
+Multiplications and additions of matrix products are counted, two operations a pair; tests/benchmarks/test_costs.py holds the forward
 pass to them, product by product. Of all else only what grows with regions × steps or words × steps matters, as traffic.
 """
 

@@ -13,15 +13,7 @@ from pathlib import Path
 import pytest
 
 from keras_sat import config
-
-SMALL_MODEL = ["model.embedding_size=12", "model.state_size=16", "model.attention_size=8"]
-
-
-def small_prepare(**changes):
-    """Scenes with an untrained CNN: pictures, captions and features are real, only nothing can be learned well."""
-    values = {"source": "train=40,val=8,test=8", "encoder": {"weights": "none"}, "min_count": 1, "chunk_images": 8}
-    return config.from_values({"prepare": {**values, **changes}}).prepare
-
+from tests.support.settings import SMALL_MODEL, small_prepare
 
 MACHINE_FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -29,7 +21,9 @@ MACHINE_FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTE
 def processor():
     """Its name, from the first place that tells it."""
     cpuinfo = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*: (.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    named = re.search(
+        r"^model name\s*: (.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE
+    )
     return named.group(1) if named else platform.processor() or platform.machine()
 
 
@@ -47,7 +41,7 @@ def pytest_sessionstart(session):
         reporter.write_line(pytest_report_header())
 
 
-LONGEST = ("test_workers.py", "test_training.py")
+LONGEST = ("test_workers.py", "test_trainer.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -148,7 +142,10 @@ def changed(experiment):
     def change(**sections):
         return dataclasses.replace(
             experiment,
-            **{name: dataclasses.replace(getattr(experiment, name), **values) for name, values in sections.items()},
+            **{
+                name: dataclasses.replace(getattr(experiment, name), **values)
+                for name, values in sections.items()
+            },
         )
 
     return change

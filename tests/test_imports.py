@@ -114,7 +114,9 @@ def imports():
 
 def collect(module, node, function, found):
     for child in ast.iter_child_nodes(node):
-        inside = child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else function
+        inside = (
+            child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else function
+        )
         if isinstance(child, ast.Import):
             found += [Import(module, alias.name, inside) for alias in child.names]
         elif isinstance(child, ast.ImportFrom):
@@ -214,7 +216,11 @@ def loaded(code):
     """The modules that a fresh process has loaded after some code."""
     code += "\nimport sys; print(*sys.modules)"
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
     return set(result.stdout.split())
 

@@ -145,7 +145,8 @@ class _StoredViews:
     """
 
     def __init__(self, data, config, shapes, seed):
-        self.shapes = _input_shapes(data, config.stored_views(shapes))  # of what is read for other views
+        # Of what is read for other views.
+        self.shapes = _input_shapes(data, config.stored_views(shapes))
         crops = self.shapes.get("cropped_features", [0])[0]
         self._count = 2 + crops
         self._seed = seed

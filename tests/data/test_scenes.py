@@ -36,7 +36,11 @@ SYNONYMS = {
 
 @pytest.fixture(scope="module")
 def drawn():
-    return [scenes.draw(scenes.scene_id(split, n), seed=0) for split, count in COUNTS.items() for n in range(count)]
+    return [
+        scenes.draw(scenes.scene_id(split, n), seed=0)
+        for split, count in COUNTS.items()
+        for n in range(count)
+    ]
 
 
 def pixels(scene):
@@ -108,8 +112,12 @@ def test_objects_differ_and_the_main_two_are_the_largest(drawn):
     for scene in drawn:
         assert len({each.shape for each in scene.objects}) == len(scene.objects) in (5, 6)
         assert len({each.colour for each in scene.objects[:2]}) == 2
-        assert {each.colour for each in scene.objects[2:]} <= {each.colour for each in scene.objects[:2]}
-        longer_sides = [max(y1 - y0, x1 - x0) for y0, x0, y1, x1 in (each.box for each in scene.objects)]
+        assert {each.colour for each in scene.objects[2:]} <= {
+            each.colour for each in scene.objects[:2]
+        }
+        longer_sides = [
+            max(y1 - y0, x1 - x0) for y0, x0, y1, x1 in (each.box for each in scene.objects)
+        ]
         assert min(longer_sides[:2]) > max(longer_sides[2:])
 
 
@@ -129,13 +137,17 @@ def test_articles(drawn):
     for scene in drawn:
         for caption in scene.captions:
             for word, following in itertools.pairwise(caption.split()):
-                assert word not in ("a", "an") or (word == "an") == (following[0] in "aeiou"), caption
+                assert word not in ("a", "an") or (word == "an") == (following[0] in "aeiou"), (
+                    caption
+                )
 
 
 def test_most_captions_are_about_the_main_objects(drawn):
     for scene in drawn:
         main = {each.box for each in scene.objects[:2]}
-        assert sum(main <= {each.box for each in phrases} for _, phrases in noun_phrases(scene)) >= 4
+        assert (
+            sum(main <= {each.box for each in phrases} for _, phrases in noun_phrases(scene)) >= 4
+        )
         third = any(phrase.box not in main for phrase in scene.phrases)
         assert third or any({"background", "grid"} & set(words) for words, _ in noun_phrases(scene))
 
@@ -153,7 +165,9 @@ def test_phrases_name_their_object_truly(drawn):
                 said = set(words[phrase.start + 1 : phrase.end - 1])
                 if words[phrase.end : phrase.end + 1] == ["with"]:
                     said |= {words[phrase.end + 1]} & attributes  # "with stripes", not "with a ..."
-                true = set().union(*(SYNONYMS.get(a, {a}) for a in (each.colour, each.texture, each.size)))
+                true = set().union(
+                    *(SYNONYMS.get(a, {a}) for a in (each.colour, each.texture, each.size))
+                )
                 assert each.colour in said <= true
 
 

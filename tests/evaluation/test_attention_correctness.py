@@ -14,7 +14,7 @@ from keras_sat.evaluation.attention_correctness import (
 )
 from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.runs.loading import load_model
-from tests.rounding import EPSILON, assert_close
+from tests.support.rounding import EPSILON, assert_close
 
 GRID = grid_boxes(4, 4).numpy()
 UNIFORM = np.full(16, 1 / 16)
@@ -22,7 +22,12 @@ UNIFORM = np.full(16, 1 / 16)
 
 def test_uniform_attention_has_the_boxs_area_inside():
     for box in [(0, 0, 1, 1), (0.25, 0.25, 0.5, 1), (0.1, 0.2, 0.35, 0.9), (0.3, 0.3, 0.3, 0.9)]:
-        assert_close(mass_in_box(UNIFORM, GRID, box), (box[2] - box[0]) * (box[3] - box[1]), roundings=16, terms=1)
+        assert_close(
+            mass_in_box(UNIFORM, GRID, box),
+            (box[2] - box[0]) * (box[3] - box[1]),
+            roundings=16,
+            terms=1,
+        )
 
 
 def test_all_or_nothing():
@@ -30,14 +35,18 @@ def test_all_or_nothing():
     assert_close(mass_in_box(attention, GRID, (0.2, 0.2, 0.6, 0.6)), 1, roundings=8)
     assert_close(mass_in_box(attention, GRID, (0.25, 0.375, 0.5, 0.5)), 0.5, roundings=8)
     assert mass_in_box(attention, GRID, (0.5, 0.0, 1, 1)) == 0
-    assert points_at(attention, GRID, (0.4, 0.4, 0.9, 0.9)) and not points_at(attention, GRID, (0.5, 0.5, 0.9, 0.9))
+    assert points_at(attention, GRID, (0.4, 0.4, 0.9, 0.9)) and not points_at(
+        attention, GRID, (0.5, 0.5, 0.9, 0.9)
+    )
 
 
 def test_nouns_are_found_by_their_word():
     phrases = (Phrase(0, 0, 3, "star", (0, 0, 0.5, 0.5)), Phrase(1, 4, 6, "ring", (0.5, 0.5, 1, 1)))
     assert nouns_of(["a", "red", "ring", "left"], phrases) == [(2, [(0.5, 0.5, 1, 1)])]
     another = Phrase(1, 8, 9, "ring", (0, 0, 0.1, 0.1))
-    assert nouns_of(["ring"], (*phrases, another, another)) == [(0, [(0, 0, 0.1, 0.1), (0.5, 0.5, 1, 1)])]
+    assert nouns_of(["ring"], (*phrases, another, another)) == [
+        (0, [(0, 0, 0.1, 0.1), (0.5, 0.5, 1, 1)])
+    ]
 
 
 def test_of_several_boxes_the_union_counts():
@@ -55,7 +64,9 @@ def test_of_several_boxes_the_union_counts():
         assert_close(most_in_box(GRID, boxes), shares.max(), roundings=16, terms=1)
 
 
-@pytest.mark.parametrize("regions", [GRID, np.array([[0, 0, 0.5, 0.5], [0.2, 0.1, 0.9, 1], [0.4, 0.4, 0.6, 0.6]])])
+@pytest.mark.parametrize(
+    "regions", [GRID, np.array([[0, 0, 0.5, 0.5], [0.2, 0.1, 0.9, 1], [0.4, 0.4, 0.6, 0.6]])]
+)
 def test_no_attention_has_more_in_the_box_than_the_best(regions):
     generator = np.random.default_rng(1)
     for _ in range(30):
@@ -87,13 +98,20 @@ def test_a_splits_nouns_between_uniform_and_best(run, data, vocabulary):
     boxes = {phrase.box for phrase in records["test-000000"].phrases}
     areas = np.array([(box[2] - box[0]) * (box[3] - box[1]) for box in boxes])
     apart = np.abs(np.subtract.outer(areas, found["truth_uniform"]["test-000000"]))
-    assert np.all(apart.min(axis=0) < 1e-4) and np.all(apart.min(axis=1) < 1e-4), "the masses are the areas"
+    assert np.all(apart.min(axis=0) < 1e-4) and np.all(apart.min(axis=1) < 1e-4), (
+        "the masses are the areas"
+    )
 
 
 def test_phrases_move_into_the_crop():
     """Of a picture of 256 x 512 the crop shows the middle: y from 16 to 240, x from 144 to 368."""
     boxes = [(16, 144, 128, 256), (0, 0, 256, 200), (0, 0, 256, 140)]
-    phrases = tuple(Phrase(0, i, i + 1, "dog", (a / 256, b / 512, c / 256, d / 512)) for i, (a, b, c, d) in enumerate(boxes))
-    moved = phrases_in_crop(Record("a", ("A dog .",), height=256, width=512, phrases=phrases)).phrases
+    phrases = tuple(
+        Phrase(0, i, i + 1, "dog", (a / 256, b / 512, c / 256, d / 512))
+        for i, (a, b, c, d) in enumerate(boxes)
+    )
+    moved = phrases_in_crop(
+        Record("a", ("A dog .",), height=256, width=512, phrases=phrases)
+    ).phrases
     assert [phrase.start for phrase in moved] == [0, 1], "the last one is not seen"
     assert_close([phrase.box for phrase in moved], [(0, 0, 0.5, 0.5), (0, 0, 1, 0.25)], roundings=8)

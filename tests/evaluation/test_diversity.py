@@ -22,7 +22,9 @@ def test_values_of_captions():
 
 
 def test_training_captions_are_all_of_them(data):
-    expected = {text for record in read_records(data, "train") for text in normalised(record.captions)}
+    expected = {
+        text for record in read_records(data, "train") for text in normalised(record.captions)
+    }
     assert diversity.training_captions(data) == expected
 
 
@@ -30,6 +32,8 @@ def test_data_without_a_training_split_is_evaluated_all_the_same(data, capsys):
     splits = {name: shards for name, shards in data.manifest["splits"].items() if name != "train"}
     folder = data.folder.parent / "without_train"
     shutil.copytree(data.folder, folder)
-    (folder / "manifest.json").write_text(json.dumps({**data.manifest, "splits": splits, "fingerprint": "another"}))
+    (folder / "manifest.json").write_text(
+        json.dumps({**data.manifest, "splits": splits, "fingerprint": "another"})
+    )
     assert diversity.training_captions(open_prepared(folder)) == set()
     assert "has no split 'train'" in capsys.readouterr().err

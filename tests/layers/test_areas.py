@@ -8,11 +8,13 @@ from keras_sat import layers
 from keras_sat.layers.areas.grid import grid_boxes
 from keras_sat.layers.areas.proposals import max_pool_boxes
 from keras_sat.layers.noise import Noise
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 FEATURES = tf.random.stateless_normal([3, 5, 7, 4], [1, 2])
 CELLS = tf.reshape(FEATURES, [3, 35, 4])
-FILTER = 2 * 3 * 3 * 4  # roundings: the places of 3 × 3 cells by their coordinates, then sums over those of 4 channels
+FILTER = (
+    2 * 3 * 3 * 4
+)  # roundings: the places of 3 × 3 cells by their coordinates, then sums over those of 4 channels
 
 
 def noise(step):
@@ -113,7 +115,9 @@ def test_identity_maps_make_a_convolution():
     regions, boxes, _ = areas({"features": FEATURES})
     expected = tf.nn.conv2d(FEATURES, areas.filter, 1, "SAME") + areas.filter_bias
     assert_close(regions, tf.reshape(expected, [3, 35, 4]), roundings=FILTER)
-    assert_close(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], roundings=8)  # the cell (1, 1) with its neighbours
+    assert_close(
+        boxes[0, 8], [0, 0, 3 / 5, 3 / 7], roundings=8
+    )  # the cell (1, 1) with its neighbours
 
 
 def test_strides_are_those_of_the_grid():

@@ -12,7 +12,7 @@ from keras_sat import config, layers
 from keras_sat.layers import log_matmul
 from keras_sat.models import build_captioner
 from keras_sat.text.ids import PAD, START
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 B, Q, L, D, H, E, V = 3, 4, 5, 6, 7, 8, 11
 TERMS = {
@@ -151,8 +151,12 @@ def test_scores_of_any_size(scale, transpose):
     found = run(tf.float32, lambda s, x: log_matmul.log_matmul(x, log_matmul.prepare(s), transpose))
     for one, other in zip(found, run(tf.float64, exact)):
         assert np.all(np.isfinite(one))
-        assert_close(one, other, roundings=L + V + 4 * scale)  # an error of a sum of two scores is a factor's
-    assert np.all(log_matmul.prepare(scores)["wide"].numpy() == (scale > 32)), "the right path was taken"
+        assert_close(
+            one, other, roundings=L + V + 4 * scale
+        )  # an error of a sum of two scores is a factor's
+    assert np.all(log_matmul.prepare(scores)["wide"].numpy() == (scale > 32)), (
+        "the right path was taken"
+    )
     with np.errstate(divide="ignore"):
         exponentials = np.exp((scores - tf.reduce_max(scores)).numpy())
         assert (np.min(exponentials) == 0) == (scale == 200), (
@@ -173,7 +177,10 @@ def test_without_regions_it_is_the_baseline_with_its_word_bias():
     full, baseline = build("region-state"), build("word-state")
     baseline._word_state.set_weights(full._word_state.get_weights())
     nothing = tf.zeros_like(REGIONS)
-    both = factorised(full, TABLE, nothing, HIDDEN)[0], factorised(baseline, TABLE, REGIONS, HIDDEN)[0]
+    both = (
+        factorised(full, TABLE, nothing, HIDDEN)[0],
+        factorised(baseline, TABLE, REGIONS, HIDDEN)[0],
+    )
     assert_close(*map(np.exp, both), roundings=SOFTMAX)
     bias = tf.linalg.matvec(TABLE, full._word_state.bias)
     scores = tf.einsum("ve,he,bqh->bqv", TABLE, full._word_state.kernel, HIDDEN) + bias

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_sat import layers
 from keras_sat.layers.noise import Noise
 from keras_sat.text.ids import PAD, START
-from tests.rounding import EPSILON, assert_close
+from tests.support.rounding import EPSILON, assert_close
 
 B, N, T, L, D, H, E, V = 2, 3, 4, 5, 6, 7, 8, 11
 
@@ -127,7 +127,10 @@ def test_attention_is_the_papers_formula():
     wa, ba, wh, bh, u, c = attention.get_weights()
     for b in range(B):
         for n in range(N):
-            e = [np.tanh(a @ wa + ba + HIDDEN[b, n].numpy() @ wh + bh) @ u[:, 0] + c[0] for a in regions[b].numpy()]
+            e = [
+                np.tanh(a @ wa + ba + HIDDEN[b, n].numpy() @ wh + bh) @ u[:, 0] + c[0]
+                for a in regions[b].numpy()
+            ]
             assert_close(weights[b, n], np.exp(e) / np.sum(np.exp(e)), roundings=D + H + 9 + L)
 
 
@@ -153,8 +156,12 @@ def test_gru_is_keras_gru_on_the_concatenation():
     found = gru(gru.project(WORDS), CONTEXT, HIDDEN)
     kernel, bias, pooled, recurrent, recurrent_bias = gru.get_weights()
     reference.build([None, E + D])
-    reference.set_weights([np.concatenate([kernel, pooled]), recurrent, np.stack([bias, recurrent_bias])])
-    expected, _ = reference(*(tf.reshape(x, [B * N, -1]) for x in (tf.concat([WORDS, CONTEXT], -1), HIDDEN)))
+    reference.set_weights(
+        [np.concatenate([kernel, pooled]), recurrent, np.stack([bias, recurrent_bias])]
+    )
+    expected, _ = reference(
+        *(tf.reshape(x, [B * N, -1]) for x in (tf.concat([WORDS, CONTEXT], -1), HIDDEN))
+    )
     assert_close(tf.reshape(found, [B * N, H]), expected, roundings=2 * (E + D + H))
 
 
@@ -196,7 +203,10 @@ def test_leaving_out_padding_changes_nothing_at_words(layer):
                 ]
             )
         for one, other in zip(*found):
-            one, other = (np.where(np.abs(each) < 1e8, each, 0) for each in map(tf.convert_to_tensor, (one, other)))
+            one, other = (
+                np.where(np.abs(each) < 1e8, each, 0)
+                for each in map(tf.convert_to_tensor, (one, other))
+            )
             assert_close(one, other, roundings=B * N * T * V)
 
 
@@ -207,10 +217,14 @@ def test_start_is_the_zero_vector():
 
 def test_paper_initialiser():
     square = keras.initializers.get(layers.PAPER)([50, 50]).numpy()
-    assert_close(square @ square.T, np.eye(50), roundings=3 * 50)  # sums of 50 in the factorisation and after it
+    assert_close(
+        square @ square.T, np.eye(50), roundings=3 * 50
+    )  # sums of 50 in the factorisation and after it
     gates = keras.initializers.get(layers.PAPER_GATES)([50, 200]).numpy()
     assert_close(gates[:, 50:100] @ gates[:, 50:100].T, np.eye(50), roundings=3 * 50)
-    assert keras.initializers.get(layers.PAPER)([200, 300]).numpy().std() == pytest.approx(0.01, rel=0.02)
+    assert keras.initializers.get(layers.PAPER)([200, 300]).numpy().std() == pytest.approx(
+        0.01, rel=0.02
+    )
 
 
 def test_scan_is_a_loop():
@@ -244,7 +258,10 @@ def test_scan_leaves_out_what_is_not_needed():
             loss = tf.reduce_sum(tf.where(mask[..., None], states**2, 0))
         return states, tape.gradient(loss, [inputs, HIDDEN])
 
-    (found, gradients), (expected, expected_gradients) = run(needed, needed), run(tf.ones_like(needed), needed)
+    (found, gradients), (expected, expected_gradients) = (
+        run(needed, needed),
+        run(tf.ones_like(needed), needed),
+    )
     assert_close(found[needed], expected[needed], roundings=4 * T)
     assert np.any(found != expected), "something was left out"
     for ours, plain in zip(gradients, expected_gradients):
@@ -255,7 +272,9 @@ def test_scan_leaves_out_what_is_not_needed():
 HALF = [("mixed_float16", 2.0**-10, 12), ("mixed_bfloat16", 2.0**-7, 12)]
 
 
-@pytest.mark.parametrize("dtype, epsilon, roundings", [("float32", EPSILON, 2 * T * (E + H + H)), *HALF])
+@pytest.mark.parametrize(
+    "dtype, epsilon, roundings", [("float32", EPSILON, 2 * T * (E + H + H)), *HALF]
+)
 def test_kernels_as_loop_constants_change_no_gradient(dtype, epsilon, roundings):
     """An LSTM that feeds its state back as context, with a fixed context added."""
     lstm = layers.LSTM(H, H, dtype=dtype)

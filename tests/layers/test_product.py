@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sat.layers import product
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 
 @pytest.mark.parametrize("transpose", [False, True])

@@ -14,7 +14,7 @@ from keras_sat.layers.noise import Noise
 from keras_sat.models import build_captioner
 from keras_sat.models.losses import cross_entropy
 from keras_sat.text.ids import END, PAD, START, shift_right
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 V, SHAPE = 13, (2, 3, 5)
 SIZES = {"embedding_size": 6, "state_size": 7}
@@ -23,13 +23,23 @@ HARD = config.Hard(**SIZES, attention_size=4)
 AREAS = config.Areas(**SIZES, train_boxes=3, localisation_size=4)
 VARIANTS = {
     "soft, paper": SMALL,
-    "soft, report": replace(SMALL, gate="vector", output="linear", attention_activation="relu", initial_activation="linear"),
-    "soft, arctic": replace(SMALL, attention_layers=2, initial_layers=2, initializer="gaussian", penalty="arctic"),
+    "soft, report": replace(
+        SMALL,
+        gate="vector",
+        output="linear",
+        attention_activation="relu",
+        initial_activation="linear",
+    ),
+    "soft, arctic": replace(
+        SMALL, attention_layers=2, initial_layers=2, initializer="gaussian", penalty="arctic"
+    ),
     "soft, no gate": replace(SMALL, gate="none", penalty="mean"),
     "soft, annotation layer": replace(SMALL, annotation_size=3),
     "soft, mean annotation": replace(SMALL, attention="uniform"),
     "hard, paper": HARD,
-    "hard, arctic": replace(HARD, attention_gradient="reinforce", expectation_per="batch", penalty="arctic", samples=2),
+    "hard, arctic": replace(
+        HARD, attention_gradient="reinforce", expectation_per="batch", penalty="arctic", samples=2
+    ),
     "hard, argmax": replace(HARD, decode="argmax", samples=3, reward="caption"),
     "hard, sample": replace(HARD, decode="sample"),
     "show and tell": config.ShowAndTell(**SIZES),
@@ -39,7 +49,9 @@ VARIANTS = {
     "areas, word-region": replace(AREAS, region_state=False, feedback="none"),
     "areas, region-state": replace(AREAS, feedback="none"),
     "areas, conditional": replace(AREAS, feedback="conditional"),
-    "areas, conditional without word-region": replace(AREAS, feedback="conditional", word_region=False),
+    "areas, conditional without word-region": replace(
+        AREAS, feedback="conditional", word_region=False
+    ),
     "areas, grid": AREAS,
     "areas, grid with stride": replace(AREAS, train_stride=2),
     "areas, transformer": replace(AREAS, areas="transformer"),
@@ -59,18 +71,24 @@ CAPTIONS = tf.constant(
         [[6, END, PAD, PAD], [6, 7, END, PAD], [PAD, PAD, PAD, PAD]],
     ]
 )
-BOXES = tf.constant([[0, 0, 0.5, 0.5], [0.5, 0, 1, 1], [0.1, 0.2, 0.9, 0.7], [0.2, 0.6, 0.4, 0.8], [0, 0, 1, 1]])
+BOXES = tf.constant(
+    [[0, 0, 0.5, 0.5], [0.5, 0, 1, 1], [0.1, 0.2, 0.9, 0.7], [0.2, 0.6, 0.4, 0.8], [0, 0, 1, 1]]
+)
 PADDED = tf.concat([BOXES[:4], tf.zeros([2, 4])], axis=0)
 INPUTS = {
     "features": FEATURES,
     "captions": CAPTIONS,
     "row": tf.range(4),
-    "boxes": tf.stack([tf.pad(BOXES, [[0, 1], [0, 0]]), PADDED, PADDED, tf.pad(BOXES, [[0, 1], [0, 0]])]),
+    "boxes": tf.stack(
+        [tf.pad(BOXES, [[0, 1], [0, 0]]), PADDED, PADDED, tf.pad(BOXES, [[0, 1], [0, 0]])]
+    ),
 }
 
 
 def shapes_for(settings):
-    return {"features": SHAPE} | ({"boxes": (6, 4)} if getattr(settings, "areas", "") == "proposals" else {})
+    return {"features": SHAPE} | (
+        {"boxes": (6, 4)} if getattr(settings, "areas", "") == "proposals" else {}
+    )
 
 
 @pytest.fixture(params=VARIANTS)
@@ -85,14 +103,21 @@ def loss_and_gradients(model, inputs, noise=None):
     with tf.GradientTape() as tape:
         terms, _ = model.loss_terms(inputs, 11.0, **kwargs)
         loss = tf.add_n(list(terms.values()))
-    return terms, [tf.convert_to_tensor(each).numpy() for each in tape.gradient(loss, model.trainable_variables)]
+    return terms, [
+        tf.convert_to_tensor(each).numpy()
+        for each in tape.gradient(loss, model.trainable_variables)
+    ]
 
 
 def assert_gradients_close(found, expected, model):
     """No softmax feels what shifts all its scores alike: in the attention, terms as large as others cancel."""
     largest = [np.max(np.abs(each)) for each in expected]
-    for one, other, weight, own in zip(found, expected, model.trainable_variables, largest, strict=True):
-        assert_close(one, other, roundings=BACKWARD, terms=max(own, max(largest) / 10), what=weight.name)
+    for one, other, weight, own in zip(
+        found, expected, model.trainable_variables, largest, strict=True
+    ):
+        assert_close(
+            one, other, roundings=BACKWARD, terms=max(own, max(largest) / 10), what=weight.name
+        )
 
 
 def test_channel_dropout_is_all_that_a_system_sees_of_the_channels(model):
@@ -104,7 +129,9 @@ def test_the_annotation_layer_is_a_layer_of_the_cnn():
     """A CNN that ends in this layer gives the same annotations, of both its maps, to a system that has none."""
     shapes = shapes_for(VARIANTS["areas, proposals"]) | {"region_features": (4, 6, 5)}
     inputs = INPUTS | {"region_features": tf.random.stateless_normal([4, 4, 6, 5], [3, 4])}
-    model = build_captioner(replace(VARIANTS["areas, proposals"], annotation_size=3), V, shapes, seed=3)
+    model = build_captioner(
+        replace(VARIANTS["areas, proposals"], annotation_size=3), V, shapes, seed=3
+    )
     seen = model.encode(inputs)
     rectified = {name: model.annotate(inputs[name]) for name in ("features", "region_features")}
     shapes |= {name: (*shapes[name][:2], 3) for name in rectified}
@@ -159,13 +186,19 @@ def test_the_gradients_of_call_are_those_of_t_steps(model):
         with tf.GradientTape() as tape:
             log_probs, last_attention = outputs(model)
             loss = cross_entropy(log_probs, CAPTIONS) + tf.reduce_sum(last_attention**2)
-        gradients.append(tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero"))
-    assert_gradients_close(*([tf.convert_to_tensor(each) for each in of_all] for of_all in gradients), model)
+        gradients.append(
+            tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
+        )
+    assert_gradients_close(
+        *([tf.convert_to_tensor(each) for each in of_all] for of_all in gradients), model
+    )
 
 
 def test_distributions(model):
     log_probs, attention = model(INPUTS)
-    assert_close(np.exp(log_probs).sum(-1), 1, roundings=5 * V)  # the logarithms, of size 5, are rounded
+    assert_close(
+        np.exp(log_probs).sum(-1), 1, roundings=5 * V
+    )  # the logarithms, of size 5, are rounded
     assert_close(attention.numpy().sum(-1), 1, roundings=2 * 6)
     assert np.all(np.exp(log_probs.numpy()[..., [PAD, START]]) == 0)
 
@@ -180,7 +213,10 @@ def test_hypotheses_share_an_image_but_not_a_state(model):
 
 
 def test_further_padding_changes_nothing(model):
-    padded = {**INPUTS, "captions": tf.pad(CAPTIONS, [[0, 0], [0, 1], [0, 3]])}  # three steps and a caption more
+    padded = {
+        **INPUTS,
+        "captions": tf.pad(CAPTIONS, [[0, 0], [0, 1], [0, 3]]),
+    }  # three steps and a caption more
     terms, gradients = loss_and_gradients(model, INPUTS)
     padded_terms, padded_gradients = loss_and_gradients(model, padded)
     for name in terms:
@@ -224,13 +260,20 @@ def test_a_training_step_lowers_the_loss(model):
 
 def test_metrics_are_means_over_all_batches(model):
     """Of two batches of different size the loss is that of both at once, not the mean of two means."""
-    parts = [{key: value[rows] for key, value in INPUTS.items()} for rows in (slice(0, 1), slice(1, 4))]
+    parts = [
+        {key: value[rows] for key, value in INPUTS.items()} for rows in (slice(0, 1), slice(1, 4))
+    ]
     for part in parts:
         logs = model.test_step(part)
     split = {name: float(value) for name, value in logs.items()}
     model.reset_metrics()
     whole = model.test_step(INPUTS)
-    names = ["word_loss", "accuracy", "filled", *(["loss"] if getattr(model.config, "penalty", "") != "arctic" else [])]
+    names = [
+        "word_loss",
+        "accuracy",
+        "filled",
+        *(["loss"] if getattr(model.config, "penalty", "") != "arctic" else []),
+    ]
     for name in names:
         assert_close(split[name], whole[name], roundings=FORWARD, what=name)
 
@@ -239,7 +282,9 @@ def test_clipping_sees_the_whole_gradient_of_a_repeated_word():
     """Keras would clip the embedding's gradient a row at a time, before it adds up a word's occurrences."""
     captions = tf.concat([tf.fill([4, 1, 30], 5), tf.fill([4, 1, 1], END)], axis=2)
     inputs = {**INPUTS, "captions": captions}
-    model = build_captioner(replace(SMALL, state_dropout=0.0, output_dropout=0.0), V, shapes_for(SMALL), seed=3)
+    model = build_captioner(
+        replace(SMALL, state_dropout=0.0, output_dropout=0.0), V, shapes_for(SMALL), seed=3
+    )
     model.compile(keras.optimizers.SGD(1.0, global_clipnorm=0.1))
     before = [weight.numpy() for weight in model.trainable_variables]
     model.train_step(inputs)
@@ -248,7 +293,9 @@ def test_clipping_sees_the_whole_gradient_of_a_repeated_word():
 
 
 def test_weights_come_from_the_seed():
-    one, same, other = (build_captioner(SMALL, V, shapes_for(SMALL), seed).get_weights() for seed in (1, 1, 2))
+    one, same, other = (
+        build_captioner(SMALL, V, shapes_for(SMALL), seed).get_weights() for seed in (1, 1, 2)
+    )
     assert all(np.array_equal(x, y) for x, y in zip(one, same))
     assert not all(np.array_equal(x, y) for x, y in zip(one, other))
 
@@ -256,16 +303,23 @@ def test_weights_come_from_the_seed():
 def test_parameter_count_of_the_reports_attention_model():
     preset = config.load(config.CONFIGS / "flickr8k_report_attention.yaml").model
     model = build_captioner(preset, 8911, {"features": (7, 7, 2048)}, seed=0)
-    assert model.count_params() == 10_100_481 + 1025 * 8911 - 2048  # Keras' LSTM has one bias where PyTorch's has two
+    assert (
+        model.count_params() == 10_100_481 + 1025 * 8911 - 2048
+    )  # Keras' LSTM has one bias where PyTorch's has two
 
 
 def test_parameter_count_of_the_reports_baseline():
     preset = config.load(config.CONFIGS / "flickr8k_report_show_and_tell.yaml").model
     model = build_captioner(preset, 7698, {"features": (7, 7, 2048)}, seed=0)
-    assert model.count_params() + 2 * 1024 == 524_544 + 2 * 526_336 + 513 * 7698 == 5_526_290  # PyTorch has two LSTM biases
+    assert (
+        model.count_params() + 2 * 1024 == 524_544 + 2 * 526_336 + 513 * 7698 == 5_526_290
+    )  # PyTorch has two LSTM biases
 
 
-@pytest.mark.parametrize("variant", ["soft, paper", "hard, paper", "show and tell", *(v for v in VARIANTS if "areas" in v)])
+@pytest.mark.parametrize(
+    "variant",
+    ["soft, paper", "hard, paper", "show and tell", *(v for v in VARIANTS if "areas" in v)],
+)
 def test_mixed_precision_trains(variant):
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
@@ -290,7 +344,10 @@ def test_grid_boxes_tile_the_picture():
 
 def test_an_image_gets_the_same_captions_alone_and_among_64(model):
     model.set_weights([4 * weight for weight in model.get_weights()])
-    inputs = {name: tf.tile(value, [16] + [1] * (value.shape.rank - 1)) for name, value in model.inputs_of(INPUTS).items()}
+    inputs = {
+        name: tf.tile(value, [16] + [1] * (value.shape.rank - 1))
+        for name, value in model.inputs_of(INPUTS).items()
+    }
     inputs["features"] *= tf.exp(tf.random.stateless_uniform([64, 1, 1, 1], [5, 6], -1, 2))
     generate = caption_function(model, config.Decoding(max_length=9, beam=3), best=3)
     found = generate(inputs)
@@ -298,6 +355,8 @@ def test_an_image_gets_the_same_captions_alone_and_among_64(model):
     lengths = np.count_nonzero(found["captions"][:, 0], axis=-1)
     for b in (np.argmin(lengths), np.argmax(lengths), 63):
         alone = generate({name: value[b : b + 1] for name, value in inputs.items()})
-        np.testing.assert_array_equal(alone["captions"][0, 0], found["captions"][b, 0])  # further ones may be level
+        np.testing.assert_array_equal(
+            alone["captions"][0, 0], found["captions"][b, 0]
+        )  # further ones may be level
         for name in ("scores", "attention"):
             assert_close(alone[name][0], found[name][b], roundings=SEARCH, what=name)

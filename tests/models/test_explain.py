@@ -7,12 +7,14 @@ from keras_sat.decoding.captioned import Captioned, explain_captions
 from keras_sat.models import build_captioner
 from keras_sat.text.ids import START
 from keras_sat.text.vocabulary import Vocabulary
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 SHAPE = (2, 2, 5)
 VOCABULARY = Vocabulary(["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "runs"])
 FEATURES = {"features": tf.random.stateless_normal([3, *SHAPE], [1, 2])}
-CAPTIONED = [Captioned(str(i), text, 0.0, None, None) for i, text in enumerate(["a dog runs", "", "runs a"])]
+CAPTIONED = [
+    Captioned(str(i), text, 0.0, None, None) for i, text in enumerate(["a dog runs", "", "runs a"])
+]
 
 
 def soft(gate):
@@ -37,5 +39,7 @@ def test_the_gate_is_that_of_the_state_before_the_word(gate):
 
 def test_models_without_a_gate_tell_nothing():
     assert explain_captions(soft("none"), FEATURES, CAPTIONED, VOCABULARY) == [{}, {}, {}]
-    areas = build_captioner(config.Areas(embedding_size=6, state_size=7), len(VOCABULARY), {"features": SHAPE}, seed=1)
+    areas = build_captioner(
+        config.Areas(embedding_size=6, state_size=7), len(VOCABULARY), {"features": SHAPE}, seed=1
+    )
     assert explain_captions(areas, FEATURES, CAPTIONED, VOCABULARY) == [{}, {}, {}]

@@ -18,7 +18,7 @@ from keras_sat.training.optimizers import build_optimizer
 from keras_sat.training.train import train
 from keras_sat.training.trainer import Trainer
 from keras_sat.utils.errors import UserError
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 AREAS = ["model.name=areas", "model.embedding_size=12", "model.state_size=16"]
 
@@ -28,7 +28,12 @@ def load(experiment):
     """An experiment on the small data set, with other settings."""
 
     def load(*overrides):
-        first = [f"data.path={experiment.data.path}", "data.batch_size=16", "train.epochs=1", "train.deterministic=false"]
+        first = [
+            f"data.path={experiment.data.path}",
+            "data.batch_size=16",
+            "train.epochs=1",
+            "train.deterministic=false",
+        ]
         return config.load(None, [*first, *overrides])
 
     return load
@@ -62,7 +67,9 @@ def test_the_cnn_in_the_graph_sees_what_preparation_saw(run, data):
     (batch,) = input_pipeline.evaluation_batches(data, "val", 8, inputs=("pixels", "features"))
     captions = tf.fill([8, 1, 5], 7)
     found, expected = (m({**batch, "captions": captions}) for m in (model, load_model(run)))
-    np.testing.assert_allclose(np.exp(found[0]), np.exp(expected[0]), atol=5e-3)  # stored features are quantised
+    np.testing.assert_allclose(
+        np.exp(found[0]), np.exp(expected[0]), atol=5e-3
+    )  # stored features are quantised
     np.testing.assert_allclose(found[1], expected[1], atol=5e-3)
 
 
@@ -75,9 +82,15 @@ def test_stage_two_starts_from_stage_one_and_learns_from_the_layer_on(finetuned,
         learned[layer.name] = any(np.any(a != b) for a, b in zip(layer.get_weights(), before))
     names = [layer.name for layer in last.layers if layer.weights]
     chosen = finetuned.experiment.finetune.from_layer
-    first = next(i for i, name in enumerate(names) if cnn_layers(run).index(name) >= cnn_layers(run).index(chosen))
+    first = next(
+        i
+        for i, name in enumerate(names)
+        if cnn_layers(run).index(name) >= cnn_layers(run).index(chosen)
+    )
     assert not any(learned[name] for name in names[:first]) and all(
-        learned[name] for name in names[first:] if not isinstance(last.get_layer(name), keras.layers.BatchNormalization)
+        learned[name]
+        for name in names[first:]
+        if not isinstance(last.get_layer(name), keras.layers.BatchNormalization)
     )
     assert len(stage_two.trainable_variables) > len(stage_one.trainable_variables)
 
@@ -91,12 +104,22 @@ def test_who_reads_pixels_learns_from_who_reads_features(run, tmp_path):
             settings,
             init_from=str(run.folder),
             data=replace(settings.data, batching="images"),
-            model=replace(settings.model, state_dropout=0.0, output_dropout=0.0, penalty_weight=0.0),
+            model=replace(
+                settings.model, state_dropout=0.0, output_dropout=0.0, penalty_weight=0.0
+            ),
             finetune=config.FineTuning(from_layer=cnn_layers(run)[-2]),
-            train=replace(settings.train, epochs=1, optimizer="sgd", teachers=(str(run.folder),), distillation=share),
+            train=replace(
+                settings.train,
+                epochs=1,
+                optimizer="sgd",
+                teachers=(str(run.folder),),
+                distillation=share,
+            ),
         )
         taught = load_model(train(experiment, tmp_path / str(share)), "last")
-        pairs = zip(taught.read_out.get_weights(), load_model(run).read_out.get_weights(), strict=True)
+        pairs = zip(
+            taught.read_out.get_weights(), load_model(run).read_out.get_weights(), strict=True
+        )
         moved.append(max(np.abs(a - b).max() for a, b in pairs))
     assert 0 < moved[1] < 0.05 * moved[0]
 
@@ -115,7 +138,9 @@ def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
     model = load_model(finetuned)
     generate = caption_function(model, finetuned.experiment.decoding)
     expected = caption_split(generate, model, data, "val", load_vocabulary(finetuned))
-    assert not errors and [c.caption for _, _, c, _ in captioned] == [each.caption for each in expected]
+    assert not errors and [c.caption for _, _, c, _ in captioned] == [
+        each.caption for each in expected
+    ]
 
 
 def test_batch_norm_is_frozen_unless_asked_for():
@@ -123,12 +148,16 @@ def test_batch_norm_is_frozen_unless_asked_for():
         encoder = build_encoder(config.Encoder(name="MobileNet", weights="none", image_size=32))
         unfreeze(encoder, "conv_dw_11", name)
         model = encoder.layers[-1]
-        scales = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        scales = [
+            layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
+        ]
         assert [bool(layer.trainable_weights) for layer in scales[-2:]] == [name == "trained"] * 2
         assert not scales[0].trainable_weights
         before = [layer.moving_mean.numpy() for layer in scales]
         encoder(tf.random.uniform([4, 32, 32, 3]) * 255, training=name == "trained")
-        moved = [bool(np.any(layer.moving_mean.numpy() != old)) for layer, old in zip(scales, before)]
+        moved = [
+            bool(np.any(layer.moving_mean.numpy() != old)) for layer, old in zip(scales, before)
+        ]
         assert moved[-1] == (name == "trained") and not moved[0]
 
 
@@ -137,11 +166,17 @@ def test_batch_statistics_move_in_every_systems_training_only(name):
     encoder = build_encoder(config.Encoder(name="MobileNet", weights="none", image_size=32))
     finetune = config.FineTuning(from_layer="conv_dw_11", batch_norm="trained")
     unfreeze(encoder, finetune.from_layer, finetune.batch_norm)
-    model = build_captioner(config.SYSTEMS[name](), 11, {"pixels": (32, 32, 3)}, 0, encoder, finetune)
+    model = build_captioner(
+        config.SYSTEMS[name](), 11, {"pixels": (32, 32, 3)}, 0, encoder, finetune
+    )
     model.compile(keras.optimizers.SGD(1e-3))
     pixels = tf.cast(tf.random.stateless_uniform([4, 32, 32, 3], [1, 1], maxval=255), tf.uint8)
     inputs = {"pixels": pixels, "captions": tf.fill([4, 1, 3], 7), "row": tf.range(4)}
-    last = [layer for layer in encoder.layers[-1].layers if isinstance(layer, keras.layers.BatchNormalization)][-1]
+    last = [
+        layer
+        for layer in encoder.layers[-1].layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ][-1]
     seen = [last.moving_mean.numpy()]
     for step in (model.test_step, model.train_step):
         step(inputs)
@@ -151,7 +186,9 @@ def test_batch_statistics_move_in_every_systems_training_only(name):
 
 def test_the_same_run_from_a_grid_for_the_transformer(load, data, tmp_path):
     grid = train(load(*AREAS), tmp_path / "grid")
-    experiment = load(*AREAS, "model.areas=transformer", f"init_from={grid.folder}", "train.epochs=2")
+    experiment = load(
+        *AREAS, "model.areas=transformer", f"init_from={grid.folder}", "train.epochs=2"
+    )
     run = create_run(tmp_path / "transformer", experiment, data)
     trainer = Trainer(run, data)
     from keras_sat.training.initialisation import initialise
@@ -163,7 +200,9 @@ def test_the_same_run_from_a_grid_for_the_transformer(load, data, tmp_path):
     np.testing.assert_allclose(np.exp(found), np.exp(expected), atol=0.01)
     before = trainer.model.areas.affine_maps(batch["features"])
     trainer.fit()
-    assert np.abs(trainer.model.areas.affine_maps(batch["features"]) - before).max() > 1e-3, "the areas move"
+    assert np.abs(trainer.model.areas.affine_maps(batch["features"]) - before).max() > 1e-3, (
+        "the areas move"
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
@@ -180,7 +219,9 @@ def test_a_rate_of_their_own(optimizer):
         return weight
 
     smaller = replace(settings, learning_rate=0.02)
-    assert_close(run(settings, True), run(smaller, False), roundings=4 * 10)  # steps, of about ten roundings
+    assert_close(
+        run(settings, True), run(smaller, False), roundings=4 * 10
+    )  # steps, of about ten roundings
 
 
 def refused(message, function, *args):
@@ -190,15 +231,26 @@ def refused(message, function, *args):
 
 def test_bad_input_is_refused_and_leaves_nothing_behind(load, run, data, mirrored_data, tmp_path):
     target = tmp_path / "run"
-    refused("no layer 'blok5'", train, load("finetune.from_layer=blok5", "data.batching=images"), target)
-    refused("no object proposals; prepare it with", train, load(*AREAS, "model.areas=proposals"), target)
+    refused(
+        "no layer 'blok5'", train, load("finetune.from_layer=blok5", "data.batching=images"), target
+    )
+    refused(
+        "no object proposals; prepare it with", train, load(*AREAS, "model.areas=proposals"), target
+    )
     refused("no run there", train, load("init_from=runs/nowhere"), target)
     wider = load(*AREAS, "model.areas=transformer", f"init_from={run.folder}")
     refused(r"init_from: .*small does not fit: its .* has shape", train, wider, target)
     refused("no run there", train, load("train.teachers=[runs/nowhere]"), target)
     other_words = load(f"data.path={mirrored_data.folder}", f"train.teachers=[{run.folder}]")
-    refused("train.teachers: .*mirrored: its vocabulary .*does not match that of .*small", train, other_words, target)
-    train(load("model.state_size=9"), target)  # after all of these, another experiment may have that folder
+    refused(
+        "train.teachers: .*mirrored: its vocabulary .*does not match that of .*small",
+        train,
+        other_words,
+        target,
+    )
+    train(
+        load("model.state_size=9"), target
+    )  # after all of these, another experiment may have that folder
     assert (target / "metrics.jsonl").exists()
     with pytest.raises(UserError, match="would run the CNN once per caption"):
         load("finetune.from_layer=x")

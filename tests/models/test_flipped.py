@@ -19,7 +19,7 @@ from keras_sat.text.ids import SPECIALS
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from tests.models.test_captioner import BOXES, FORWARD, PADDED, VARIANTS, V
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 WORDS = Vocabulary([*SPECIALS, "left", "of", "right", *"abcdef"]).mirrored
 PIXELS = tf.cast(tf.random.stateless_uniform([2, 8, 12, 3], [1, 2], 0, 256, tf.int32), tf.uint8)
@@ -32,7 +32,10 @@ INPUTS = {
 def features(pictures):
     """A CNN to which the two sides are not alike."""
     maps = tf.nn.conv2d(
-        tf.cast(pictures["pixels"], tf.float32) / 255, tf.random.stateless_normal([4, 4, 3, 5], [5, 6]), 4, "SAME"
+        tf.cast(pictures["pixels"], tf.float32) / 255,
+        tf.random.stateless_normal([4, 4, 3, 5], [5, 6]),
+        4,
+        "SAME",
     )
     return {"features": maps} | {name: pictures[name] for name in pictures if name == "boxes"}
 
@@ -48,7 +51,9 @@ def of(picture, model):
     """The inputs of a picture as `picture_features` makes them, which lets the pixels through."""
     return {
         "pixels": picture["pixels"],
-        **features({name: picture[name] for name in ("pixels", *model.input_shapes) if name in picture}),
+        **features(
+            {name: picture[name] for name in ("pixels", *model.input_shapes) if name in picture}
+        ),
     }
 
 
@@ -61,7 +66,9 @@ def test_a_picture_is_captioned_as_its_mirror_image_left_and_right_changed(model
         "pixels": PIXELS[:, :, ::-1],
         "captions": tf.gather(WORDS, INPUTS["captions"]),
     }
-    here, there = (both(of(each, model) | {"captions": each["captions"]})[0] for each in (picture, other))
+    here, there = (
+        both(of(each, model) | {"captions": each["captions"]})[0] for each in (picture, other)
+    )
     assert not np.allclose(here, there, atol=1e-3)
     assert_close(np.exp(here), np.exp(tf.gather(there, WORDS, axis=-1)), roundings=FORWARD)
 
@@ -79,7 +86,9 @@ def test_the_mirror_image_alone_is_captioned_and_looked_at_in_places_of_the_pict
 
 def test_evaluation_sees_the_mirror_image_as_preparation_does(mirrored_data, changed, tmp_path):
     """The mirror image's map from the stored picture is the one that preparation stored of it."""
-    run = create_run(tmp_path / "run", changed(data={"path": str(mirrored_data.folder)}), mirrored_data)
+    run = create_run(
+        tmp_path / "run", changed(data={"path": str(mirrored_data.folder)}), mirrored_data
+    )
     both = replace(run, experiment=replace(run.experiment, decoding=config.Decoding(mirror=True)))
     stored = ["features", "mirrored_features", "pixels"]
     (batch,) = input_pipeline.training_batches(
@@ -90,16 +99,24 @@ def test_evaluation_sees_the_mirror_image_as_preparation_does(mirrored_data, cha
         0,
         inputs=stored,
     )
-    for name, pixels in (("features", batch["pixels"]), ("mirrored_features", batch["pixels"][:, :, ::-1])):
+    for name, pixels in (
+        ("features", batch["pixels"]),
+        ("mirrored_features", batch["pixels"][:, :, ::-1]),
+    ):
         found = picture_features(both)({"pixels": pixels})
         np.testing.assert_array_equal(found["pixels"], pixels)
-        np.testing.assert_allclose(found["features"], batch[name], rtol=1e-4, atol=0.02 * np.max(batch[name]))
+        np.testing.assert_allclose(
+            found["features"], batch[name], rtol=1e-4, atol=0.02 * np.max(batch[name])
+        )
 
 
 def test_what_cannot_be_mirrored_is_refused(data, boxes_data, changed, tmp_path):
     """Before anything is written; or, in a run that is there, before anything is captioned."""
     mirror, proposals = {"mirror": True}, config.Areas(areas="proposals")
-    bare = replace(data, manifest=data.manifest | {"settings": data.manifest["settings"] | {"keep_pictures": False}})
+    bare = replace(
+        data,
+        manifest=data.manifest | {"settings": data.manifest["settings"] | {"keep_pictures": False}},
+    )
     for source, model, message in [
         (bare, config.Soft(), "keep_pictures"),
         (boxes_data, proposals, r"decoding\.mirror: .*larger"),
@@ -109,7 +126,12 @@ def test_what_cannot_be_mirrored_is_refused(data, boxes_data, changed, tmp_path)
         assert not (tmp_path / "run").exists()
     run = create_run(tmp_path / "run", replace(changed(), model=proposals), boxes_data)
     other = create_run(tmp_path / "other", replace(changed(), model=config.Soft()), boxes_data)
-    for runs in ([run.folder], [other.folder, run.folder]):  # an ensemble's settings are the first run's
+    for runs in (
+        [run.folder],
+        [other.folder, run.folder],
+    ):  # an ensemble's settings are the first run's
         opened = open_runs(runs)
         with pytest.raises(UserError, match=r"decoding\.mirror: .*larger"):
-            _ = replace(opened, experiment=replace(opened.experiment, decoding=config.Decoding(**mirror))).inputs
+            _ = replace(
+                opened, experiment=replace(opened.experiment, decoding=config.Decoding(**mirror))
+            ).inputs

@@ -13,12 +13,14 @@ from keras_sat.layers.noise import Noise, place
 from keras_sat.models import build_captioner
 from keras_sat.models.losses import attention_entropy
 from keras_sat.text.ids import END, START
-from tests.rounding import assert_close
+from tests.support.rounding import assert_close
 
 L, T, V, IMAGES, DRAWS = 3, 2, 7, 250, 120
 FEATURES = tf.random.stateless_normal([1, 1, L, 4], [3, 4])
 CAPTION = tf.constant([[[5, END]]])
-ROUNDINGS = 2 * T * (3 + 4 + 4 + 3 + V) * 3  # steps there and back, over all widths; weights are three times as large
+ROUNDINGS = (
+    2 * T * (3 + 4 + 4 + 3 + V) * 3
+)  # steps there and back, over all widths; weights are three times as large
 PURE = config.Hard(
     embedding_size=3, state_size=4, attention_size=3, state_dropout=0.0, output_dropout=0.0, penalty_weight=0.0,
     reward_weight=1.0, reward="caption", entropy_weight=0.0, expectation=0.0,
@@ -68,7 +70,9 @@ def estimates(model, images=IMAGES):
 
 def flat(tape, value, model):
     gradients = tape.gradient(value, model.trainable_variables, unconnected_gradients="zero")
-    return tf.concat([tf.reshape(tf.convert_to_tensor(gradient), [-1]) for gradient in gradients], 0)
+    return tf.concat(
+        [tf.reshape(tf.convert_to_tensor(gradient), [-1]) for gradient in gradients], 0
+    )
 
 
 def assert_means(found, expected):
@@ -83,7 +87,9 @@ def exact(model, entropy_weight=0.0):
         log_words, log_locations, entropy = enumerate_locations(model)
         shares = tf.exp(log_locations)
         assert_close(tf.reduce_sum(shares), 1, roundings=ROUNDINGS)
-        value = tf.reduce_sum(shares * log_words) + entropy_weight * tf.reduce_sum(tf.stop_gradient(shares) * entropy)
+        value = tf.reduce_sum(shares * log_words) + entropy_weight * tf.reduce_sum(
+            tf.stop_gradient(shares) * entropy
+        )
     return flat(tape, value, model).numpy(), float(tf.reduce_sum(shares * log_words))
 
 
@@ -105,7 +111,9 @@ def test_the_baseline_leaves_the_mean_and_lowers_the_variance():
     with_baseline = estimates(model)
     assert_means(with_baseline, gradient)
     variances = [found.var(axis=0).sum() for found in (without, with_baseline)]
-    print(f"\nvariance of the gradient: {variances[0]:.5f} without a baseline, {variances[1]:.5f} with it")
+    print(
+        f"\nvariance of the gradient: {variances[0]:.5f} without a baseline, {variances[1]:.5f} with it"
+    )
     assert variances[1] < 0.5 * variances[0]
 
 
@@ -126,13 +134,17 @@ def test_the_expected_context_is_soft_attention():
     inputs, gradients = {"features": FEATURES, "captions": CAPTION}, []
     for model in (soft, hard):
         with tf.GradientTape() as tape:
-            loss = tf.add_n(list(model.loss_terms(inputs, 1.0, Noise(0, 0, tf.range(1)))[0].values()))
+            loss = tf.add_n(
+                list(model.loss_terms(inputs, 1.0, Noise(0, 0, tf.range(1)))[0].values())
+            )
         gradients.append(flat(tape, loss, model))
     assert_close(*gradients, roundings=ROUNDINGS)
 
 
 def test_the_released_codes_attention_learns_from_reward_and_entropy_alone():
-    model = build(attention_gradient="reinforce", reward_weight=0.0, penalty_weight=1.0, expectation=0.5)
+    model = build(
+        attention_gradient="reinforce", reward_weight=0.0, penalty_weight=1.0, expectation=0.5
+    )
     inputs = {"features": tf.repeat(FEATURES, 8, 0), "captions": tf.repeat(CAPTION, 8, 0)}
     with tf.GradientTape(persistent=True) as tape:
         terms, _ = model.loss_terms(inputs, 8.0, Noise(0, 0, tf.range(8)))
@@ -148,7 +160,9 @@ def test_steps_behind_all_captions_change_nothing():
     model, gradients = build(expectation=1.0, samples=2, entropy_weight=0.5, penalty_weight=1.0), []
     for captions in (CAPTION, tf.pad(CAPTION, [[0, 0], [0, 0], [0, 3]])):
         with tf.GradientTape() as tape:
-            terms, _ = model.loss_terms({"features": FEATURES, "captions": captions}, 1.0, Noise(0, 0, tf.range(1)))
+            terms, _ = model.loss_terms(
+                {"features": FEATURES, "captions": captions}, 1.0, Noise(0, 0, tf.range(1))
+            )
             loss = tf.add_n(list(terms.values()))
         gradients.append(flat(tape, loss, model))
     assert_close(*gradients, roundings=ROUNDINGS)
@@ -159,7 +173,9 @@ def test_the_replacement_is_drawn_for_each_image_or_once_for_the_batch(per, kind
     model = build(expectation=0.5, expectation_per=per)
     seen = set()
     for step in range(20):
-        expected = model._draws(tf.repeat(CAPTION, 64, 0), Noise(0, tf.constant(step), tf.range(64)))["expected"].numpy()
+        expected = model._draws(
+            tf.repeat(CAPTION, 64, 0), Noise(0, tf.constant(step), tf.range(64))
+        )["expected"].numpy()
         assert np.all(expected == expected[:, :, :1]), "one decision for all steps"
         seen.add({0.0: "none", 1.0: "all"}.get(expected.mean(), "mixed"))
     assert seen == kinds
@@ -168,7 +184,9 @@ def test_the_replacement_is_drawn_for_each_image_or_once_for_the_batch(per, kind
 def test_the_baseline_is_a_moving_average_of_the_reward():
     model = build(reward="mean", expectation=1.0)
     inputs = {"features": FEATURES, "captions": CAPTION, "row": tf.range(1)}
-    reward = -float(model.test_step(inputs)["word_loss"])  # with the expected context: what training sees, before its update
+    reward = -float(
+        model.test_step(inputs)["word_loss"]
+    )  # with the expected context: what training sees, before its update
     model.train_step(inputs)
     assert_close(model.baseline, 0.1 * reward, roundings=ROUNDINGS)
 
@@ -179,8 +197,12 @@ def test_samples_fall_as_the_attention_says():
     counts = np.bincount(place(tf.repeat(attention[None], 20_000, 0), draws), minlength=4)
     np.testing.assert_allclose(counts / 20_000, attention, atol=0.015)
     assert counts[1] == 0
-    assert int(place(attention[None] * 0.999999, tf.constant([0.9999999]))[0]) == 3, "rounding stays inside"
-    assert int(place(tf.zeros([1, 4]), tf.constant([0.5]))[0]) == 3, "so does attention that was left out"
+    assert int(place(attention[None] * 0.999999, tf.constant([0.9999999]))[0]) == 3, (
+        "rounding stays inside"
+    )
+    assert int(place(tf.zeros([1, 4]), tf.constant([0.5]))[0]) == 3, (
+        "so does attention that was left out"
+    )
 
 
 def test_a_sampled_caption_can_be_repeated_and_depends_on_the_image_alone():
@@ -188,5 +210,7 @@ def test_a_sampled_caption_can_be_repeated_and_depends_on_the_image_alone():
     features = tf.random.stateless_normal([6, 1, L, 4], [8, 8])
     captions = tf.tile(CAPTION, [6, 1, 1])
     together = model({"features": features, "captions": captions})[0]
-    alone = tf.concat([model({"features": features[i : i + 1], "captions": CAPTION})[0] for i in range(6)], 0)
+    alone = tf.concat(
+        [model({"features": features[i : i + 1], "captions": CAPTION})[0] for i in range(6)], 0
+    )
     assert_close(np.exp(together), np.exp(alone), roundings=ROUNDINGS)

@@ -12,10 +12,10 @@ from keras_sat.pictures.decode import decode_image, decode_picture
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import chain
 from pipeline.preparation.prepare import prepare
-from tests.conftest import small_prepare
-from tests.odd_pictures import ODD, huge_png
-from tests.pipeline import corpora
-from tests.pipeline.test_prepare import digests
+from tests.support import corpora
+from tests.support.corpora import digests
+from tests.support.odd_pictures import ODD, huge_png
+from tests.support.settings import small_prepare
 
 BAD = {  # pictures that are not, and why
     "truncated.jpg": (corpora.picture(120, (400, 300), quality=95)[:3000], "not decodable"),
@@ -328,10 +328,7 @@ def test_pictures_may_be_stored_smaller(tmp_path):
     for name in ("out", "again"):
         prepare(small_prepare(**config, picture_size=140), tmp_path / name)
     assert digests(tmp_path / "out") == digests(tmp_path / "again")
-    found = {
-        r.source_id: r
-        for r in read_records(open_prepared(tmp_path / "out"), "train")
-    }
+    found = {r.source_id: r for r in read_records(open_prepared(tmp_path / "out"), "train")}
     assert {name: (r.width, r.height) for name, r in found.items()} == {
         "wide.jpg": (210, 140),
         "tall.png": (140, 373),

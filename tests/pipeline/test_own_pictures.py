@@ -8,8 +8,8 @@ from keras_sat import train
 from keras_sat.data import scenes
 from keras_sat.data.prepared import open_prepared
 from pipeline import prepare
-from tests.conftest import SMALL_MODEL
-from tests.pipeline import corpora
+from tests.support import corpora
+from tests.support.settings import SMALL_MODEL
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -1,7 +1,6 @@
 import hashlib
 import itertools
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -26,15 +25,9 @@ from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic
 from pipeline.preparation import artifacts, manifest, transform
 from pipeline.preparation.prepare import prepare
-from tests.conftest import small_prepare
-from tests.rounding import assert_close
-
-
-def digests(folder):
-    """{file: hash}, without the one statistic that describes the job and not the data."""
-    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".keras"}
-    files["statistics.json"] = re.sub(rb'"images_a_second": [0-9.]+', b"", files["statistics.json"])
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+from tests.support.corpora import digests
+from tests.support.rounding import assert_close
+from tests.support.settings import small_prepare
 
 
 def test_two_runs_give_equal_bytes(data_folder, tmp_path):
@@ -92,9 +85,7 @@ def test_records_are_the_sources(data):
 
 def test_statistics_and_vocabulary_are_a_recount(data, vocabulary):
     for name, images in (("train", 40), ("val", 8), ("test", 8)):
-        captions = [
-            text for record in read_records(data, name) for text in record.captions
-        ]
+        captions = [text for record in read_records(data, name) for text in record.captions]
         words = split(captions).to_list()
         found = data.statistics[name]
         assert (found["images"], found["captions"]) == (images, 5 * images)

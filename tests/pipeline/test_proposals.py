@@ -16,8 +16,8 @@ from keras_sat.pictures.proposals import propose
 from keras_sat.utils.errors import UserError
 from pipeline import prepare as command
 from pipeline.preparation.prepare import prepare
-from tests.conftest import small_prepare
-from tests.pipeline.test_prepare import digests
+from tests.support.corpora import digests
+from tests.support.settings import small_prepare
 
 
 def test_boxes_are_those_of_the_picture_that_the_cnn_sees(boxes_data):
@@ -79,9 +79,7 @@ def test_records_without_pictures(data, tmp_path):
         tmp_path / "data",
     )
     small = open_prepared(tmp_path / "data")
-    for one, other in zip(
-        read_records(small, "train"), read_records(data, "train")
-    ):
+    for one, other in zip(read_records(small, "train"), read_records(data, "train")):
         without = {"proposals": None, "features": None, "encoded": b""}
         assert one.encoded == b"" and dataclasses.replace(one, **without) == dataclasses.replace(
             other, **without

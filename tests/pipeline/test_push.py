@@ -24,11 +24,11 @@ from keras_sat.utils.errors import UserError
 from pipeline.blessing import evaluator, infra_validator, pusher, verdicts
 from pipeline.run import main as run_command
 from serving.client.client import CaptionClient
-from tests.conftest import small_prepare
-from tests.rounding import assert_close
-from tests.serving import saved_model
-from tests.serving.conftest import running
-from tests.test_commands import assert_one_line, call
+from tests.support import saved_model
+from tests.support.commands import assert_one_line, call
+from tests.support.rounding import assert_close
+from tests.support.server_process import running
+from tests.support.settings import small_prepare
 
 TAIL = ["Trainer", "Evaluator", "ModelBlessing", "InfraValidator", "Pusher"]
 SHORT = config.Decoding(beam=1, max_length=3)

@@ -5,7 +5,7 @@ import os
 from keras_sat import config
 from keras_sat.cli.chain import run_chain
 from keras_sat.evaluation.results_file import read_results
-from tests.conftest import small_prepare
+from tests.support.settings import small_prepare
 
 
 def test_the_chain_skips_what_is_done_and_unchanged(experiment, tmp_path, capsys):

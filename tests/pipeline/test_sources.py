@@ -18,8 +18,8 @@ from pipeline.sources.base import split_by_hash
 from pipeline.sources.flickr8k import token_item
 from pipeline.sources.flickr30k import csv_item, read_boxes
 from pipeline.sources.registry import open_source
-from tests.conftest import small_prepare
-from tests.pipeline import corpora
+from tests.support import corpora
+from tests.support.settings import small_prepare
 
 
 def read(dataset, folder, **settings):

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tests.serving import saved_model
-from tests.serving.server_process import running
+from tests.support import saved_model
+from tests.support.server_process import running
 
 SMALL_QUEUE = """max_batch_size { value: 2 } max_enqueued_batches { value: 2 }
 num_batch_threads { value: 1 }"""

@@ -16,7 +16,7 @@ from serving import load_test
 from serving.client import CaptionClient
 from serving.client.__main__ import main
 from serving.client.pictures import list_pictures, read_picture
-from tests.serving.saved_model import picture
+from tests.support.saved_model import picture
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 
 from keras_sat.exporting.saved_model import export
 from keras_sat.exporting.versions import Batching
-from tests.odd_pictures import TAKEN, huge_png, many_frames, many_scans
-from tests.serving.requests import MISTAKES, PREDICT, Code, changed, code_of, request
-from tests.serving.server_process import running
+from tests.support.odd_pictures import TAKEN, huge_png, many_frames, many_scans
+from tests.support.requests import MISTAKES, PREDICT, Code, changed, code_of, request
+from tests.support.server_process import running
 
 REQUESTS = int(os.environ.get("MUTATIONS", 300))
 SIGNATURES = ("serving_default", "caption_with_attention")

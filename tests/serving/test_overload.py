@@ -10,7 +10,7 @@ import time
 import grpc
 
 from serving.client.messages import model_spec, predict_request
-from tests.serving.saved_model import picture
+from tests.support.saved_model import picture
 
 REQUEST = predict_request(model_spec("slow"), "serving_default", {"image_bytes": [picture(1)]})
 

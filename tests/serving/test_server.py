@@ -21,8 +21,8 @@ import serving
 from serving.client.client import CaptionClient
 from serving.client.messages import PredictionServiceStub, model_spec, predict_request, rows
 from serving.server.__main__ import main
-from tests.serving.saved_model import picture
-from tests.serving.server_process import running
+from tests.support.saved_model import picture
+from tests.support.server_process import running
 
 
 @pytest.fixture(scope="module")

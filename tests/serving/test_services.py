@@ -22,9 +22,9 @@ from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-from tests.rounding import assert_close
-from tests.serving.requests import MISTAKES, PREDICT, Code, changed, code_of, request
-from tests.serving.saved_model import picture
+from tests.support.requests import MISTAKES, PREDICT, Code, changed, code_of, request
+from tests.support.rounding import assert_close
+from tests.support.saved_model import picture
 
 
 def assert_same(response, expected):
@@ -34,7 +34,9 @@ def assert_same(response, expected):
         if array.dtype == object:
             assert given.tolist() == array.tolist(), name
         else:
-            assert_close(given, array, roundings=12 * 12 + 12, what=name)  # means of pixels, and of these
+            assert_close(
+                given, array, roundings=12 * 12 + 12, what=name
+            )  # means of pixels, and of these
 
 
 def _as_lists(arrays):

@@ -9,7 +9,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, 
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 
 from serving.client.messages import model_spec, predict_request, rows
-from tests.serving import saved_model
+from tests.support import saved_model
 
 
 def states(channel):

@@ -1,0 +1,306 @@
+"""The commands as a user meets them: processes, exit codes, and one clear line for every mistake."""
+
+import csv
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from keras_sat import config
+from keras_sat.data.reading import read_records
+from keras_sat.evaluation.results_file import read_results, write_results
+from keras_sat.runs.loading import load_model
+from tests.support.commands import assert_one_line, call
+
+COMMANDS = (
+    "keras_sat.train",
+    "keras_sat.evaluate",
+    "keras_sat.regions",
+    "keras_sat.compare",
+    "keras_sat.caption",
+)
+COMMANDS += (
+    "keras_sat.reproduce",
+    "keras_sat.demo",
+    "keras_sat.export",
+    "pipeline.prepare",
+    "pipeline.run",
+)
+COMMANDS += ("pipeline.evaluator", "pipeline.infra_validator", "pipeline.pusher")
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_imports_no_tensorflow(module):
+    probe = f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module({module!r}, run_name='__main__')\n"
+    probe += "finally: assert not {'tensorflow', 'apache_beam', 'keras'} & set(sys.modules)"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.startswith("usage: python -m "), result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["--model", "sofft"], ["sofft", "did you mean soft"]),
+        (["--set", "train.epoch=3"], ["train.epoch", "epochs"]),
+        (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["--data", "nowhere/scenes"], ["nowhere/scenes", "pipeline.prepare"]),
+        (["--data", "nowhere"], ["nowhere", "pipeline.prepare"]),
+        (
+            ["--set", "data.path=data/my_typo"],
+            ["data/my_typo: no such data set", "--dataset scenes --output data/my_typo"],
+        ),
+        (
+            ["--config", "configs/xu_flickr8k_soft.yaml", "--set", "data.path=nowhere"],
+            [
+                "nowhere: no such",
+                "python -m pipeline.prepare --config configs/xu_flickr8k_soft.yaml --output nowhere",
+            ],
+        ),
+    ],
+)
+def test_configuration_mistakes_come_before_tensorflow(arguments, parts, tmp_path):
+    assert_one_line(call("keras_sat.train", *arguments, "--run", tmp_path / "run"), *parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_of_preparation(tmp_path):
+    output = ["--output", tmp_path / "data"]
+    assert_one_line(call("pipeline.prepare", "--dataset", "cocoa", *output), "cocoa", "scenes")
+    assert_one_line(call("pipeline.prepare", "--source", "many", *output), "many", "train=3000")
+    assert_one_line(
+        call("pipeline.prepare", "--direct_num_wokers=2", *output),
+        "direct_num_wokers",
+        "direct_num_workers",
+    )
+    small = [
+        "--source",
+        "train=4",
+        "--encoder",
+        "MobileNetV2",
+        "--weights",
+        "none",
+        "--image-size",
+        64,
+    ]
+    assert_one_line(
+        call("pipeline.prepare", *small, "--layer", "blok", *output), "blok", "did you mean block"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_full_disk_while_preparing(tmp_path):
+    """Files may not grow beyond 20 kB (as a quota or a full disk would have it), which the first chunk needs."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    arguments = ["--source", "train=40", "--weights", "none", "--output", tmp_path / "data"]
+    assert_one_line(call("pipeline.prepare", *arguments, preexec_fn=limit), tmp_path, "space")
+    assert not (tmp_path / "data").exists()
+    assert not [path for path in tmp_path.rglob("*.tfrecord")], (
+        "half-written files carry no final name"
+    )
+
+
+def test_a_full_disk_while_training(run, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    before = {
+        path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()
+    }
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
+
+    config = folder / "config.yaml"
+    arguments = [
+        "--config",
+        config,
+        "--data",
+        run.experiment.data.path,
+        "--run",
+        folder,
+        "--set",
+        "train.epochs=3",
+    ]
+    assert_one_line(call("keras_sat.train", *arguments, preexec_fn=limit), tmp_path, "space")
+    for path, content in before.items():
+        assert path.read_bytes() == content, "the last good checkpoint must survive"
+
+
+def test_a_corrupt_shard_while_training(data_folder, experiment, tmp_path):
+    from keras_sat import config
+
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    shard = next(folder.glob("train-*.tfrecord"))
+    content = shard.read_bytes()
+    shard.write_bytes(content[:9000] + b"x" + content[9001:])
+    path = tmp_path / "experiment.yaml"
+    path.write_text(config.to_yaml(experiment))
+    assert_one_line(
+        call("keras_sat.train", "--config", path, "--data", folder, "--run", tmp_path / "run"),
+        shard,
+        "corrupt",
+    )
+
+
+def test_a_corrupt_shard_while_evaluating(run, data_folder, tmp_path):
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    shard = next(folder.glob("test-*.tfrecord"))
+    content = shard.read_bytes()
+    shard.write_bytes(content[:9000] + b"x" + content[9001:])
+    assert_one_line(
+        call("keras_sat.evaluate", "--run", run.folder, "--data", folder), shard, "corrupt"
+    )
+
+
+def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, tmp_path):
+    references = {record.source_id: record.captions for record in read_records(data, "test")}
+    results = tmp_path / "others.json"
+    write_results(results, {image: texts[0] for image, texts in references.items()})
+    output = ["--output", tmp_path / "comparison"]
+    result = call(
+        "keras_sat.evaluate", "--run", run.folder, "--results", results, "--gallery", *output
+    )
+    assert result.returncode == 0, result.stderr
+    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "Words a caption"):
+        cells = re.search(rf"^\| {label} \| (.*) \| (.*) \|$", result.stdout, re.MULTILINE).groups()
+        assert all(re.fullmatch(r"\d+\.\d \(\d+\.\d to \d+\.\d\)", cell) for cell in cells), cells
+    assert re.search(r"best possible over these regions \| \d+\.\d \(.*\) \|  \|", result.stdout), (
+        "it has no attention"
+    )
+
+    folder = run.folder / "evaluation"
+    written = json.loads((folder / "test.json").read_text())
+    scores = written["scores"]
+    assert config.Decoding(**written["decoding"]) == run.experiment.decoding
+    assert read_results(folder / "test_captions.json").keys() == references.keys()
+    assert "<canvas>" in (folder / "test_gallery.html").read_text(encoding="utf-8")
+    with open(folder / "test_images.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(float(row["cider"]) for row in rows) / len(rows) == pytest.approx(
+        scores["cider"], abs=1e-5
+    )
+    assert {row["image"]: int(row["references"]) for row in rows} == {
+        name: len(each) for name, each in references.items()
+    }
+
+    table = json.loads((tmp_path / "comparison" / "table.json").read_text())
+    own, others = table["systems"][run.folder.name], table["systems"][str(results)]
+    assert own["scores"] == scores and others["scores"]["bleu4"] == pytest.approx(1)
+    difference, low, high = table["differences"][str(results)]["bleu4"]
+    assert difference == pytest.approx(1 - scores["bleu4"]) and low <= difference <= high
+
+
+def test_mistakes_of_evaluate(run, data_folder, tmp_path):
+    assert_one_line(call("keras_sat.evaluate"), "--run", "--results")
+    assert_one_line(
+        call("keras_sat.evaluate", "--run", tmp_path / "nowhere"), "nowhere", "keras_sat.train"
+    )
+    assert_one_line(
+        call("keras_sat.evaluate", "--run", run.folder, "--split", "dev"), "dev", "train, val, test"
+    )
+    assert_one_line(
+        call("keras_sat.evaluate", "--run", run.folder, "--metrics", "blue"), "blue", "bleu"
+    )
+    results = tmp_path / "others.json"
+    arguments = ["--results", results, "--data", data_folder]
+    assert_one_line(call("keras_sat.evaluate", *arguments), results, "cannot be read")
+    write_results(results, {"val-000001": "a red ring"})
+    assert_one_line(call("keras_sat.evaluate", *arguments), results, "val-000001", "--split val")
+
+
+def test_the_number_of_regions(run, tmp_path):
+    settings = ["--beam", "2", "--set", "decoding.min_length=6", "--set", "decoding.max_length=6"]
+    arguments = ["--run", run.folder, "--metrics", "cider", "--split", "val", *settings]
+    result = call("keras_sat.regions", *arguments, "--counts", "1,4")
+    assert result.returncode == 0, result.stderr
+    folder = run.folder / "evaluation" / "val_regions"
+    systems = json.loads((folder / "table.json").read_text())["systems"]
+    assert all(each["scores"]["length"] == 6 for each in systems.values())
+    assert {name: each["scores"]["regions"] for name, each in systems.items()} == {
+        "test_stride=4": 4,
+        "test_stride=1": 64,
+    }
+    assert (folder / "plot.png").stat().st_size > 0 and (folder / "table.md").exists()
+    result = call(
+        "keras_sat.regions",
+        *arguments,
+        "--counts",
+        "4",
+        "--limit",
+        "2",
+        "--output",
+        tmp_path / "elsewhere",
+    )
+    assert result.returncode == 0 and (tmp_path / "elsewhere" / "table.json").exists(), (
+        result.stderr
+    )
+    assert_one_line(
+        call("keras_sat.regions", "--run", run.folder, "--counts", "9"),
+        "--counts 9",
+        "between 1 and 8",
+    )
+    assert_one_line(
+        call("keras_sat.regions", "--run", run.folder, "--counts", "few"), "--counts few"
+    )
+
+
+def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
+    """A picture from a file gets the caption that evaluation gives it from stored features."""
+    from keras_sat.decoding.captioned import caption_split
+    from keras_sat.decoding.search import caption_function
+
+    model = load_model(run)
+    generate = caption_function(model, run.experiment.decoding)
+    expected = {
+        c.source_id: c.caption for c in caption_split(generate, model, data, "test", vocabulary)
+    }
+    paths = []
+    for record in read_records(data, "test", 3):
+        paths.append(tmp_path / f"{record.source_id}.png")
+        paths[-1].write_bytes(record.encoded)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    result = call(
+        "keras_sat.caption",
+        "--run",
+        run.folder,
+        *paths,
+        broken,
+        "--overlay",
+        tmp_path / "where.png",
+    )
+    assert_one_line(result, broken)
+    lines = dict(line.split("\t") for line in result.stdout.splitlines() if "\t" in line)
+    assert lines == {str(path): expected[path.stem] for path in paths}
+    assert all((tmp_path / f"where-{n}.png").exists() for n in (1, 2, 3))
+
+
+def test_wrong_pythons_are_refused_in_one_line(tmp_path):
+    script = os.path.join(
+        os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "environment.sh"
+    )
+    fake = tmp_path / "python3"
+    for body, part in [
+        ("exit 1", "3.11"),
+        ('case "$2" in *sys.version*) exit 0;; *) exit 1;; esac', "python3-venv"),
+    ]:
+        fake.write_text(f"#!/bin/sh\n{body}\n")
+        fake.chmod(0o755)
+        result = subprocess.run(
+            ["sh", script, str(tmp_path / "venv")],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHON": str(fake)},
+        )
+        assert (
+            result.returncode == 1
+            and part in result.stderr
+            and len(result.stderr.splitlines()) == 1
+        )
+        assert not (tmp_path / "venv").exists()

@@ -1,0 +1,21 @@
+"""The commands as processes."""
+
+import subprocess
+import sys
+
+
+def call(module, *arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+
+
+def assert_one_line(result, *parts):
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert result.returncode == 2, result.stderr[-2000:]
+    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr[-2000:]
+    for part in parts:
+        assert str(part) in lines[0], lines[0]

@@ -1,0 +1,334 @@
+"""The loop: what it writes, and that a stopped run goes on as if nothing had happened."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from keras_sat import config
+from keras_sat.data.prepared import open_prepared
+from keras_sat.runs.loading import describe, load_model, load_vocabulary
+from keras_sat.runs.run import create_run, open_run
+from keras_sat.training.optimizers import averaged, build_optimizer, learning_rate
+from keras_sat.training.train import train
+from keras_sat.training.trainer import Trainer
+from keras_sat.training.validation import Validation
+from keras_sat.utils.errors import UserError
+from tests.support.rounding import assert_close
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_holds_what_it_promises(run, data):
+    for name in (
+        "config.yaml",
+        "vocabulary.txt",
+        "encoder.keras",
+        "metrics.jsonl",
+        "checkpoints/best",
+        "checkpoints/last",
+    ):
+        assert (run.folder / name).exists(), name
+    assert open_run(run.folder).experiment == run.experiment
+    lines = metrics(run.folder)
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert lines[1]["loss"] < lines[0]["loss"]
+    assert {
+        "val_bleu4",
+        "val_cider",
+        "val_word_loss",
+        "accuracy",
+        "filled",
+        "learning_rate",
+    } <= set(lines[0])
+
+
+def test_tensorboard_shows_scalars_captions_and_attention(run):
+    events = EventAccumulator(str(run.folder / "logs")).Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"training/loss", "validation/cider", "captions"} <= tags
+    assert sum(tag.startswith("attention/") for tag in tags) == run.experiment.train.pictures
+
+
+@pytest.mark.parametrize("when", ["at the last batch", "in validation"])
+def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypatch):
+    """The checkpoint may stand behind the epoch's last batch, before its validation; a torn metrics line does not matter."""
+    run = create_run(tmp_path / "run", changed(train={"checkpoint_minutes": 0.0}), data)
+    trainer = Trainer(run, data)
+    if when == "in validation":
+        monkeypatch.setattr(
+            Validation, "__call__", lambda self: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+    else:
+        save = trainer.checkpoints.save_last
+        stop = lambda: setattr(
+            trainer, "_interrupted", trainer.progress.batch == trainer.steps_an_epoch
+        )  # noqa: E731
+        monkeypatch.setattr(trainer.checkpoints, "save_last", lambda: (save(), stop()))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    assert (trainer.progress.epoch, trainer.progress.batch) == (0, trainer.steps_an_epoch)
+    monkeypatch.undo()
+    (run.folder / "metrics.jsonl").write_text('{"epoch": 1, "los')
+    trainer = Trainer(run, data)
+    assert trainer.fit().epoch == 2
+    assert trainer._function.experimental_get_tracing_count() == 1, (
+        "one graph for batches of every size"
+    )
+    assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
+
+
+HARD = config.Hard(embedding_size=12, state_size=16, attention_size=8, samples=2, reward_weight=1.0)
+CHILD = """
+import pathlib, sys, tensorflow as tf
+from keras_sat import config, train
+experiment = config.load(sys.argv[1], ["train.epochs=3"])
+train.train(experiment, pathlib.Path(sys.argv[2]))
+"""
+
+
+def start(experiment, folder, tmp_path):
+    path = tmp_path / "experiment.yaml"
+    path.write_text(config.to_yaml(experiment))
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", CHILD, str(path), str(folder)],
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def last_weights(folder):
+    reader = tf.train.load_checkpoint(
+        tf.train.latest_checkpoint(str(folder / "checkpoints" / "last"))
+    )
+    names = [
+        name
+        for name in reader.get_variable_to_shape_map()
+        if "PYTHON" not in name and "save_counter" not in name
+    ]
+    # Everything: weights, the optimiser's moments and its step, the metrics' sums; not the clock.
+    return {name: reader.get_tensor(name) for name in names if ".ATTRIBUTES/VARIABLE_VALUE" in name}
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "cider"])
+def test_a_killed_run_resumes_bit_for_bit(objective, changed, run, mirrored_data, tmp_path):
+    """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run.
+
+    With hard attention, which has the most to keep: what it samples, and its baseline; averaged weights and mirror images.
+    """
+    settings = {
+        "deterministic": True,
+        "checkpoint_minutes": 0.0,
+        "average": 0.9,
+        "objective": objective,
+    }
+    if objective == "likelihood":
+        data = {"path": str(mirrored_data.folder), "mirror": True, "batch_size": 4}
+        experiment = dataclasses.replace(changed(data=data, train=settings), model=HARD)
+    else:
+        experiment = changed(data={"batching": "images", "batch_size": 20}, train=settings)
+        experiment = dataclasses.replace(experiment, init_from=str(run.folder))
+    assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
+    stops = [signal.SIGINT, signal.SIGKILL]
+    for stop in stops:
+        child = start(experiment, tmp_path / "killed", tmp_path)
+        seen = (
+            os.path.getmtime(path)
+            if (path := tmp_path / "killed/checkpoints/last/checkpoint").exists()
+            else 0
+        )
+        deadline = time.monotonic() + 120
+        while child.poll() is None and time.monotonic() < deadline:
+            if path.exists() and os.path.getmtime(path) > seen:
+                child.send_signal(stop)
+                break
+            time.sleep(0.02)
+        assert child.wait() != 0, "it should have been stopped before its end"
+    assert start(experiment, tmp_path / "killed", tmp_path).wait() == 0
+    expected, found = last_weights(tmp_path / "undisturbed"), last_weights(tmp_path / "killed")
+    assert set(expected) == set(found) and len(expected) > 20
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    clockless = [
+        [{k: v for k, v in line.items() if "seconds" not in k} for line in metrics(tmp_path / name)]
+        for name in ("undisturbed", "killed")
+    ]
+    assert clockless[0] == clockless[1]
+
+
+def test_a_finished_run_is_left_alone_and_may_be_prolonged(run, changed, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    before = (folder / "metrics.jsonl").read_text()
+    train(run.experiment, folder)
+    assert (folder / "metrics.jsonl").read_text() == before
+    with pytest.raises(UserError, match="cosine"):
+        cosine = train(changed(train={"schedule": "cosine", "epochs": 1}), tmp_path / "cosine")
+        train(changed(train={"schedule": "cosine", "epochs": 3}), cosine.folder)
+    train(changed(train={"epochs": 3}), folder)
+    assert [line["epoch"] for line in metrics(folder)] == [1, 2, 3]
+
+
+def test_other_settings_are_refused(run, changed):
+    with pytest.raises(UserError, match=r"model\.gate=scalar, not vector"):
+        train(changed(model={"gate": "vector"}), run.folder)
+
+
+def test_teachers(run, changed, tmp_path):
+    """Without a share in the targets they change nothing, not the order of batches either; what they know must stay."""
+    teacher = shutil.copytree(run.folder, tmp_path / "teacher")
+    settings = {"teachers": (str(teacher),), "distillation": 0.0, "epochs": 1}
+    taught = train(dataclasses.replace(changed(train=settings), seed=3), tmp_path / "taught")
+    alone = train(dataclasses.replace(changed(train={"epochs": 1}), seed=3), tmp_path / "alone")
+    for a, b in zip(
+        load_model(taught, "last").get_weights(),
+        load_model(alone, "last").get_weights(),
+        strict=True,
+    ):
+        assert_close(a, b, roundings=1000)
+    assert describe(taught)["teachers"] == [open_run(teacher).fingerprint()]
+    shutil.rmtree(teacher / "checkpoints")
+    train(taught.experiment, taught.folder)  # there is nothing left to learn from it
+    longer = dataclasses.replace(changed(train=settings | {"epochs": 2}), seed=3)
+    with pytest.raises(UserError, match="teacher: has no best checkpoint yet"):
+        train(longer, taught.folder)
+    shutil.copytree(alone.folder / "checkpoints", teacher / "checkpoints")
+    with pytest.raises(UserError, match="its teachers have been trained on since"):
+        train(longer, taught.folder)
+    with pytest.raises(UserError, match="is to be trained itself"):
+        train(changed(train={"teachers": (str(tmp_path / "new"),)}), tmp_path / "new")
+
+
+def test_schedules(changed):
+    def rates(steps, **values):
+        schedule = learning_rate(config.Training(learning_rate=1.0, epochs=4, **values), 10)
+        return [float(schedule(step)) if callable(schedule) else schedule for step in steps]
+
+    assert rates([0, 39], schedule="constant") == [1, 1]
+    assert rates([0, 9, 10, 19, 20, 30], schedule="step", decay_from=3) == [1, 1, 1, 1, 0.5, 0.25]
+    assert_close(rates([0, 20, 40], schedule="cosine"), [1, 0.5, 0], roundings=8)
+    assert_close(rates([0, 5, 10, 30], warmup_steps=10), [0, 0.5, 1, 1], roundings=8)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_averaged_weights_are_those_of_tensorflows_moving_average(precision):
+    training = config.Training(average=0.7, learning_rate=0.1, precision=precision)
+    weights = [tf.Variable([1.0, 2.0]), tf.Variable([[3.0]])]
+    optimizer = build_optimizer(training, 10)
+    optimizer.build(weights)
+    oracle = tf.train.ExponentialMovingAverage(0.7, num_updates=optimizer.iterations)
+    oracle.apply(weights)  # begins with the weights as they are
+    for step in range(30):
+        optimizer.apply_gradients([(tf.sin(weight + step), weight) for weight in weights])
+        optimizer.iterations.assign_sub(1)  # the average counts the updates that were before
+        oracle.apply(weights)
+        optimizer.iterations.assign_add(1)
+    trained = [weight.numpy() for weight in weights]
+    with averaged(optimizer, weights):
+        for weight, value in zip(weights, trained):
+            assert_close(weight, oracle.average(weight), roundings=30 * 3)
+            assert not np.allclose(weight, value, rtol=1e-3)
+    for weight, value in zip(weights, trained):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_the_best_checkpoint_is_the_average_and_training_does_not_notice(changed, tmp_path):
+    plain = changed(train={"deterministic": True, "epochs": 1})
+    trained = {}
+    for name, average in {"plain": 0.0, "averaged": 0.9}.items():
+        experiment = dataclasses.replace(
+            plain, train=dataclasses.replace(plain.train, average=average)
+        )
+        trained[name] = train(experiment, tmp_path / name)
+    last = {name: load_model(each, "last").get_weights() for name, each in trained.items()}
+    best = {name: load_model(each, "best").get_weights() for name, each in trained.items()}
+    for index, weight in enumerate(last["plain"]):
+        np.testing.assert_array_equal(last["averaged"][index], weight)
+        np.testing.assert_array_equal(best["plain"][index], weight)
+    assert any(
+        not np.allclose(one, other, atol=1e-4)
+        for one, other in zip(best["averaged"], last["averaged"])
+    )
+
+
+def test_plateau_lowers_the_rate_without_gain(data, changed, tmp_path):
+    # At this rate no caption changes, so nothing is gained after the first epoch.
+    train(
+        changed(
+            train={"schedule": "plateau", "decay_rate": 0.1, "learning_rate": 1e-9, "epochs": 3}
+        ),
+        tmp_path / "run",
+    )
+    rates = [line["learning_rate"] for line in metrics(tmp_path / "run")]
+    assert_close(rates, [1e-9, 1e-10, 1e-11], roundings=8, terms=0)
+
+
+def test_patience_ends_training(changed, tmp_path):
+    train(changed(train={"learning_rate": 0.0, "epochs": 9, "patience": 2}), tmp_path / "run")
+    assert len(metrics(tmp_path / "run")) == 3
+
+
+def test_a_loss_that_is_no_number_is_an_error(changed, tmp_path):
+    with pytest.raises(UserError, match="learning_rate"):
+        train(changed(train={"learning_rate": 1e38, "clip_norm": 0.0}), tmp_path / "run")
+
+
+@pytest.fixture
+def copied_run(run, tmp_path):
+    return shutil.copytree(run.folder, tmp_path / "copied")
+
+
+def test_a_vocabulary_that_is_not_the_checkpoints(copied_run):
+    words = (copied_run / "vocabulary.txt").read_text().split("\n")
+    words[5], words[6] = words[6], words[5]
+    (copied_run / "vocabulary.txt").unlink()  # it is a link into the data set
+    (copied_run / "vocabulary.txt").write_text("\n".join(words))
+    with pytest.raises(UserError, match=r"vocabulary\.txt: fingerprint"):
+        load_vocabulary(open_run(copied_run))
+    facts = json.loads((copied_run / "run.json").read_text())
+    (copied_run / "run.json").write_text(json.dumps({**facts, "vocabulary": "0" * 16}))
+    with pytest.raises(UserError, match="belongs to vocabulary"):
+        load_model(open_run(copied_run))
+
+
+def test_a_checkpoint_that_does_not_fit(copied_run):
+    text = (copied_run / "config.yaml").read_text()
+    (copied_run / "config.yaml").write_text(text.replace("state_size: 16", "state_size: 17"))
+    with pytest.raises(UserError, match="does not fit"):
+        load_model(open_run(copied_run))
+    shutil.rmtree(copied_run / "checkpoints")
+    with pytest.raises(UserError, match="no best checkpoint"):
+        load_model(open_run(copied_run))
+
+
+def test_features_of_another_encoder(run, data_folder, tmp_path):
+    """The same pictures and captions, another CNN: the shapes agree, the captions would be nonsense."""
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace(run.facts.encoder["weights"], "0" * 16))
+    with pytest.raises(UserError, match="encoder"):
+        run.data(folder)
+
+
+def test_odd_folder_names(run, data, tmp_path):
+    load_model(open_run(shutil.copytree(run.folder, tmp_path / "é: #x")))
+    with pytest.raises(UserError, match=r"a \[1\].*pattern"):
+        create_run(tmp_path / "a [1]", run.experiment, data)
+
+
+def test_data_of_another_vocabulary(run, tmp_path):
+    from pipeline.preparation.prepare import prepare
+    from tests.support.settings import small_prepare
+
+    prepare(small_prepare(min_count=9), tmp_path / "other")
+    with pytest.raises(UserError, match="other data"):
+        create_run(run.folder, run.experiment, open_prepared(tmp_path / "other"))
