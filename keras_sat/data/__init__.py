@@ -10,7 +10,7 @@ _MODULES = {
     "read_records": "keras_sat.data.reading",
     "training_batches": "keras_sat.data.input_pipeline",
 }
-__all__ = list(_MODULES)
+__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name):

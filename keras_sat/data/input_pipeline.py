@@ -9,6 +9,9 @@ Inputs by name:
     pixels: uint8 [B, S, S, 3].
 """
 
+# TensorFlow's stubs lack a few names, dictionaries of tensors, and None in a slice.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import tensorflow as tf
 
 from keras_sat.data import examples

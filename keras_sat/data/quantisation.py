@@ -1,5 +1,8 @@
 """The quantised form in which feature maps are stored."""
 
+# TensorFlow's stubs lack a few names, dictionaries of tensors, and None in a slice.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import tensorflow as tf
 
 
@@ -32,6 +35,6 @@ def dequantise(values, minimum=None, scale=None):
         float32 tensor [..., L, D].
     """
     values = tf.cast(values, tf.float32)
-    if minimum is None:
+    if minimum is None or scale is None:
         return values
     return values * scale[..., None] + minimum[..., None]

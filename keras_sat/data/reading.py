@@ -34,7 +34,7 @@ def read_captions(data, split):
 
     parsed = tf.data.TFRecordDataset(data.shards(split)).map(parse, tf.data.AUTOTUNE)
     for image in parsed.prefetch(64).as_numpy_iterator():
-        yield image["source_id"].decode(), image["captions"]
+        yield bytes(image["source_id"]).decode(), image["captions"]
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ def draw_object(rng, shape, colour, texture, size):
     if texture != "plain":
         _texturise(rng, ink, mask, contours, texture)
     # Without faint pixels the box is exact.
-    alpha = mask.reduce(_SCALE).point(lambda value: value if value >= _FAINTEST else 0)
+    alpha = mask.reduce(_SCALE).point([value if value >= _FAINTEST else 0 for value in range(256)])
     full = COLOURS[colour]
     pale = tuple(round(0.12 * channel + 0.88 * 255) for channel in full)
     picture = Image.new("RGB", alpha.size, pale)

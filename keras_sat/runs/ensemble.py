@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keras_sat.config import Experiment
 from keras_sat.runs.run import Facts, Run, open_run
@@ -66,7 +67,7 @@ def open_runs(folders):
     return RunEnsemble(folder, runs[0].experiment, facts, runs)
 
 
-def _shared(key, runs):
+def _shared(key, runs) -> Any:
     """The fact that all runs share; None matches any value."""
     shared = None
     for run in runs:

@@ -12,7 +12,7 @@ _MODULES = {
     "CaptionClient": "serving.client.client",
     "ScoreAnswer": "serving.client.answers",
 }
-__all__ = list(_MODULES)
+__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name):

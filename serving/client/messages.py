@@ -1,5 +1,8 @@
 """TensorFlow Serving's messages from and to NumPy, for its clients."""
 
+# The generated modules of protobuf have no stubs.
+# pyright: reportAttributeAccessIssue=false
+
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
