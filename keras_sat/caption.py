@@ -4,20 +4,17 @@ Captions image files with a trained run. --overlay also draws where the captione
 per word; with several images each gets a file of its own (where-1.png, where-2.png, …).
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from keras_sat.cli.arguments import add_runs, with_decoding
+from keras_sat.cli.arguments import add_runs, command_parser, with_decoding
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils.errors import command
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.caption", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.caption", __doc__)
     add_runs(parser, "several caption together, as an ensemble")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, GIF or BMP files")
     parser.add_argument("--overlay", metavar="PNG", help="draw where the captioner looked")

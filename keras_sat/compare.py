@@ -5,18 +5,15 @@ on one split, and writes a table (Markdown and JSON) and a plot, with confidence
 paired differences to the first one. This is how ablations and systems are compared like for like.
 """
 
-import argparse
 from pathlib import Path
 
-from keras_sat.cli.arguments import add_experiments, load_experiments
+from keras_sat.cli.arguments import add_experiments, command_parser, load_experiments
 from keras_sat.utils.errors import command
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.compare", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.compare", __doc__)
     add_experiments(parser)
     parser.add_argument(
         "--output",

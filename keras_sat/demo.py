@@ -5,12 +5,11 @@ and, for comparison, the same model without attention (it sees the mean annotati
 both on the test split, and draws pictures.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.cli.arguments import add_settings
+from keras_sat.cli.arguments import add_settings, command_parser
 from keras_sat.utils.errors import command
 
 TITLES = {"scenes_soft": "soft attention", "scenes_mean": "mean annotation only"}
@@ -19,9 +18,7 @@ PICTURES = 12
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.demo", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.demo", __doc__)
     parser.add_argument(
         "--output", default="demo", metavar="DIR", help="where everything goes (default: demo)"
     )

@@ -7,9 +7,7 @@ give to another. Several runs, or captions of any other program in COCO's result
 (--results), are compared side by side, with their paired differences to the first.
 """
 
-import argparse
-
-from keras_sat.cli.arguments import add_runs, with_decoding
+from keras_sat.cli.arguments import add_runs, command_parser, with_decoding
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.results_file import read_results
 from keras_sat.evaluation.scorers import check_metrics, default_metrics
@@ -20,9 +18,7 @@ from keras_sat.utils.errors import UserError, command
 @command
 def main(arguments=None):
     default, note = default_metrics()
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.evaluate", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.evaluate", __doc__)
     add_runs(parser, "several are evaluated side by side", required=False)
     parser.add_argument(
         "--ensemble", action="store_true", help="evaluate the runs as one captioner, too"

@@ -5,10 +5,9 @@ and gives captions, with its vocabulary, warm-up requests, batching parameters a
 Several --run caption together, as an ensemble.
 """
 
-import argparse
 import dataclasses
 
-from keras_sat.cli.arguments import add_runs, with_decoding
+from keras_sat.cli.arguments import add_runs, command_parser, with_decoding
 from keras_sat.exporting.versions import MAX_PIXELS, Batching
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils.errors import command
@@ -16,9 +15,7 @@ from keras_sat.utils.errors import command
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.export", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.export", __doc__)
     add_runs(parser, "several caption together, as an ensemble")
     parser.add_argument(
         "--output",

@@ -5,10 +5,9 @@ or of the transformers; the first N proposals) and writes a table and a plot: qu
 number of regions (Pedersoli et al. 2017, figure 4).
 """
 
-import argparse
 from pathlib import Path
 
-from keras_sat.cli.arguments import add_decoding, with_decoding
+from keras_sat.cli.arguments import add_decoding, command_parser, with_decoding
 from keras_sat.evaluation.scorers import check_metrics
 from keras_sat.runs.run import open_run
 from keras_sat.utils.errors import UserError, command
@@ -18,9 +17,7 @@ METRICS = ("bleu", "cider")  # METEOR starts a Java process for every number of 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.regions", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.regions", __doc__)
     parser.add_argument("--run", required=True, metavar="DIR", help="a trained run")
     parser.add_argument("--split", default="test", help="train, val or test (default)")
     parser.add_argument(

@@ -7,18 +7,15 @@ is not repeated; to repeat it, remove its file. The table and the learning curve
 from all records.
 """
 
-import argparse
 from pathlib import Path
 
-from keras_sat.cli.arguments import add_experiments, load_experiments
+from keras_sat.cli.arguments import add_experiments, command_parser, load_experiments
 from keras_sat.utils.errors import UserError, command
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.reproduce", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.reproduce", __doc__)
     add_experiments(parser)
     parser.add_argument(
         "--ensemble", action="store_true", help="record all of them as one captioner, too"

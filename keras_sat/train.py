@@ -4,20 +4,17 @@ Trains a captioner. Alone, on a fresh checkout, it prepares the built-in data se
 The same command again resumes an interrupted run.
 """
 
-import argparse
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.cli.arguments import add_settings, check_data, load_experiment
+from keras_sat.cli.arguments import add_settings, check_data, command_parser, load_experiment
 from keras_sat.runs.prerequisites import check_prerequisites
 from keras_sat.utils.errors import command
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m keras_sat.train", description=__doc__.split("\n\n")[1]
-    )
+    parser = command_parser("keras_sat.train", __doc__)
     systems = ", ".join(configuration.SYSTEMS)
     parser.add_argument("--model", help=f"the system: {systems} (default: soft)")
     parser.add_argument(

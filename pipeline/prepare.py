@@ -5,9 +5,8 @@ manifest.json, statistics.json, failures-*.jsonl and, last, COMPLETED. The same 
 interrupted job.
 """
 
-import argparse
-
 from keras_sat import config as configuration
+from keras_sat.cli.arguments import command_parser
 from keras_sat.utils.errors import command
 
 # The keys of `prepare` that have a flag of their own, and what the flag's help says.
@@ -36,11 +35,7 @@ def add_flags(parser):
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.prepare",
-        description=__doc__.split("\n\n")[1],
-        epilog="Any other option goes to Beam.",
-    )
+    parser = command_parser("pipeline.prepare", __doc__, epilog="Any other option goes to Beam.")
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="the folder to make, such as data/scenes"
     )

@@ -6,21 +6,17 @@ unchanged is skipped, what was interrupted is resumed. lineage.json in the run's
 came from what.
 """
 
-import argparse
 from pathlib import Path
 
 from keras_sat import config as configuration
+from keras_sat.cli.arguments import command_parser
 from keras_sat.evaluation.scorers import METRICS, check_metrics
 from keras_sat.utils.errors import command
 
 
 @command
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.run",
-        description=__doc__.split("\n\n")[1],
-        epilog="Any other option goes to Beam.",
-    )
+    parser = command_parser("pipeline.run", __doc__, epilog="Any other option goes to Beam.")
     parser.add_argument(
         "--config", required=True, metavar="YAML", help="the experiment, with its `prepare` section"
     )

@@ -3,11 +3,24 @@
 It imports no TensorFlow.
 """
 
+import argparse
 import dataclasses
 from pathlib import Path
 
 from keras_sat import config as configuration
 from keras_sat.utils.errors import UserError, nearest
+
+
+def command_parser(module, doc, **kwargs):
+    """The parser of a command.
+
+    Args:
+        module: the command's, as in `python -m keras_sat.train`.
+        doc: its docstring, whose second paragraph describes the command.
+        kwargs: further arguments of argparse.ArgumentParser.
+    """
+    description = doc.split("\n\n")[1]
+    return argparse.ArgumentParser(prog=f"python -m {module}", description=description, **kwargs)
 
 
 def add_runs(parser, several, required=True):

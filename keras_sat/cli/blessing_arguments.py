@@ -1,8 +1,8 @@
 """The arguments of the commands that bless and push a trained run."""
 
-import argparse
 import dataclasses
 
+from keras_sat.cli.arguments import command_parser
 from keras_sat.runs.run import open_run
 from keras_sat.utils.errors import UserError
 
@@ -14,9 +14,7 @@ def blessing_parser(component, doc):
         component: the command's module in pipeline/.
         doc: the module's docstring, whose second paragraph describes the command.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m pipeline.{component}", description=doc.split("\n\n")[1]
-    )
+    parser = command_parser(f"pipeline.{component}", doc)
     parser.add_argument("--run", required=True, metavar="DIR", help="a trained run")
     parser.add_argument(
         "--push",
