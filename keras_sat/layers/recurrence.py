@@ -42,12 +42,12 @@ def scan(step, inputs, state, needed):
         def of_running(tensor):
             return tensor[:, : running[t]]
 
+        def write(array, output):
+            return array.write(t, output)
+
         step_inputs, state = tf.nest.map_structure(of_running, (inputs_at(t), state))
         outputs, state = tf.nest.map_structure(filled, step(step_inputs, state), first)
-        arrays = tf.nest.map_structure(
-            lambda array, output: array.write(t, output), arrays, outputs
-        )
-        return t + 1, state, arrays
+        return t + 1, state, tf.nest.map_structure(write, arrays, outputs)
 
     _, _, arrays = tf.while_loop(
         lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps
