@@ -1,4 +1,5 @@
 # make demo: environment, data, training, scores and pictures.   make test: environment and tests.
+# make lint: style and types.   make test-fast: the tests that need no other process and little time, for every change.
 # make test-matrix: the tests with each of TensorFlow's CPU kernels and numbers of threads.
 # make bench: speed beside alternatives, PyTorch among them, which it installs.
 VENV := .venv
@@ -8,7 +9,7 @@ INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check -c 
 # OpenCV's contrib modules find object proposals. The wheel lies over opencv-python-headless, so it comes last.
 CONTRIB := $(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
 
-.PHONY: demo test test-matrix bench lint environment clean
+.PHONY: demo test test-fast test-matrix bench lint environment clean
 
 demo: $(VENV)/installed
 	$(RUN) -m keras_sat.demo
@@ -16,6 +17,9 @@ demo: $(VENV)/installed
 # Two processes, a file of tests at a time, since much of it is Python that traces graphs.
 test: $(VENV)/installed-test
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: $(VENV)/installed-test
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow and not process and not java"
 
 # Other kernels and numbers of threads sum in another order, so they round differently: the tests with each of them.
 test-matrix: $(VENV)/installed-test
@@ -29,7 +33,9 @@ bench: $(VENV)/installed
 	$(RUN) -m benchmarks --output bench
 
 lint: $(VENV)/installed-test
-	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/basedpyright
 
 environment: $(VENV)/installed
 

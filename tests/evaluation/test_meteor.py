@@ -42,7 +42,7 @@ def some_captions(images):
     return references, captions
 
 
-def test_any_corpus_of_these_images_has_the_score_that_the_java_process_gives_it():
+def test_any_corpus_of_these_images_has_the_score_that_java_gives():
     java_on_path()
     references, captions = some_captions(40)
     found, process = meteor(references, captions), Meteor()

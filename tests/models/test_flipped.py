@@ -57,7 +57,7 @@ def of(picture, model):
     }
 
 
-def test_a_picture_is_captioned_as_its_mirror_image_left_and_right_changed(model):
+def test_a_flipped_picture_gets_the_caption_with_left_and_right_exchanged(model):
     both = Ensemble([model, Flipped(model, features, (8, 12, 3), WORDS)])
     assert both.input_shapes.keys() == {"pixels", *model.input_shapes}
     picture = INPUTS | {"pixels": PIXELS}
@@ -73,7 +73,7 @@ def test_a_picture_is_captioned_as_its_mirror_image_left_and_right_changed(model
     assert_close(np.exp(here), np.exp(tf.gather(there, WORDS, axis=-1)), roundings=FORWARD)
 
 
-def test_the_mirror_image_alone_is_captioned_and_looked_at_in_places_of_the_picture(model):
+def test_boxes_and_attention_of_a_flipped_picture_are_the_pictures_own(model):
     mirror = Flipped(model, features, (8, 12, 3), WORDS)
     seen = of({"boxes": flipped_boxes(INPUTS["boxes"]), "pixels": PIXELS[:, :, ::-1]}, model)
     log_probs, attention = mirror(INPUTS | {"pixels": PIXELS})

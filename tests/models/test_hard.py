@@ -141,7 +141,7 @@ def test_the_expected_context_is_soft_attention():
     assert_close(*gradients, roundings=ROUNDINGS)
 
 
-def test_the_released_codes_attention_learns_from_reward_and_entropy_alone():
+def test_released_attention_learns_from_reward_and_entropy_alone():
     model = build(
         attention_gradient="reinforce", reward_weight=0.0, penalty_weight=1.0, expectation=0.5
     )
