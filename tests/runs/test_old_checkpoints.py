@@ -56,7 +56,9 @@ def test_an_old_checkpoint_is_read_to_its_last_value(name):
 def test_an_old_best_checkpoint_holds_the_model_and_the_progress_alone(name):
     model = build(name)
     path = tf.train.latest_checkpoint(str(FOLDER / name / "best"))
-    tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+    tf.train.Checkpoint(model=model).restore(
+        path
+    ).expect_partial().assert_existing_objects_matched()
     assert read_progress(path).best == 0.5
     saved = {key for key, _ in tf.train.list_variables(path) if key.startswith("model/")}
     assert len(saved) == len(model.weights)
