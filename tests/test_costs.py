@@ -28,10 +28,16 @@ def operations_of(compute):
         attributes = dict(zip(attributes[::2], attributes[1::2]))
         if kind in ("MatMul", "BatchMatMulV2"):
             transposed = attributes.get("transpose_a") or attributes.get("adj_x")
-            found.append(2 * math.prod(outputs[0].shape) * inputs[0].shape[-2 if transposed else -1])
+            found.append(
+                2 * math.prod(outputs[0].shape) * inputs[0].shape[-2 if transposed else -1]
+            )
         if kind == "Einsum":
             names = attributes["equation"].partition("->")[0].split(",")
-            sizes = {name: size for each, tensor in zip(names, inputs) for name, size in zip(each, tensor.shape)}
+            sizes = {
+                name: size
+                for each, tensor in zip(names, inputs)
+                for name, size in zip(each, tensor.shape)
+            }
             found.append(2 * math.prod(sizes.values()))
 
     op_callbacks.add_op_callback(record)
@@ -46,7 +52,10 @@ def operations_of(compute):
 def test_operations(system):
     sizes = costs.Sizes(6, 11, 13, 7, T, N, IMAGES * N)
     model = build_captioner(SYSTEMS[system], sizes.words, {"features": (2, 3, sizes.depth)}, seed=1)
-    inputs = {"features": tf.random.normal([IMAGES, 2, 3, sizes.depth]), "captions": tf.fill([IMAGES, N, T], 4)}
+    inputs = {
+        "features": tf.random.normal([IMAGES, 2, 3, sizes.depth]),
+        "captions": tf.fill([IMAGES, N, T], 4),
+    }
     model(inputs)
     cost = costs.SYSTEMS[system](sizes)
     assert operations_of(lambda: model(inputs)) == IMAGES * N * cost.forward(sizes)
@@ -57,16 +66,23 @@ def test_operations(system):
             loss = tf.reduce_sum(log_probs)
         tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
 
-    # Without a graph, which drops it, the LSTM's product is computed once more for the gradient of its kernels.
+    # Without a graph, which would drop it, the LSTM's product is computed once more for the
+    # gradient of its kernels.
     fed_back = {"soft": sizes.depth + sizes.width, "show_and_tell": sizes.width, "areas": 0}[system]
     again = 2 * T * fed_back * 4 * sizes.width
-    assert operations_of(train) == pytest.approx(IMAGES * N * (cost.training(sizes) + again), rel=0.05)
+    assert operations_of(train) == pytest.approx(
+        IMAGES * N * (cost.training(sizes) + again), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_parameters(system):
-    widths = {"embedding_size": 64, "state_size": 64} | ({"attention_size": 64} if system == "soft" else {})
+    widths = {"embedding_size": 64, "state_size": 64} | (
+        {"attention_size": 64} if system == "soft" else {}
+    )
     settings = dataclasses.replace(SYSTEMS[system], **widths)
     model = build_captioner(settings, 200, {"features": (2, 2, 96)}, seed=1)
     expected = costs.PARAMETERS[system](costs.Sizes(4, 96, 200, 64))
-    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == pytest.approx(expected, rel=0.02)  # biases
+    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == pytest.approx(
+        expected, rel=0.02
+    )  # biases

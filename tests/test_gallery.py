@@ -16,17 +16,27 @@ BOXES = np.array([[0, 0, 0.5, 0.5], [0.25, 0.5, 0.75, 1]])
 
 
 def some_evaluation(images, regions):
-    """The first half of the captions are their references; the first words of the others are wrong."""
+    """The captions of the first half are references; those of the others are wrong."""
     generator = np.random.default_rng(0)
     references = {f"{i:03}.jpg": (f"a red ring {i}", f"</ul><i>star {i}") for i in range(images)}
     captions = {name: each[0] for name, each in references.items()}
-    captions |= {name: f"{EVIL} {number}" for number, name in enumerate(list(captions)[images // 2 :])}
+    captions |= {
+        name: f"{EVIL} {number}" for number, name in enumerate(list(captions)[images // 2 :])
+    }
     scores = {name: [generator.random()] for name in captions}
     captioned = [
-        Captioned(name, text, 0.0, generator.dirichlet(np.ones(len(regions)), size=len(text.split())), regions)
+        Captioned(
+            name,
+            text,
+            0.0,
+            generator.dirichlet(np.ones(len(regions)), size=len(text.split())),
+            regions,
+        )
         for name, text in captions.items()
     ]
-    return evaluation_of(captions, references, (), {"rouge": scores, "pointing": {"000.jpg": [1]}}, {}), captioned
+    return evaluation_of(
+        captions, references, (), {"rouge": scores, "pointing": {"000.jpg": [1]}}, {}
+    ), captioned
 
 
 def pictures(chosen):
@@ -34,7 +44,7 @@ def pictures(chosen):
 
 
 class Reader(html.parser.HTMLParser):
-    """What a browser would make of a page: the elements, their attributes, and the text of some of them."""
+    """What a browser reads in a page: elements, their attributes, and the texts of some."""
 
     def __init__(self, page):
         super().__init__()
@@ -60,7 +70,9 @@ def test_every_caption_stays_text(regions, tmp_path):
     evaluation, captioned = some_evaluation(9, regions)
     write_gallery(tmp_path / "gallery.html", f"run {EVIL}", evaluation, captioned, pictures)
     page = Reader((tmp_path / "gallery.html").read_text(encoding="utf-8"))
-    assert sorted(attributes["alt"] for tag, attributes in page.tags if tag == "img") == sorted(evaluation.captions.values())
+    assert sorted(attributes["alt"] for tag, attributes in page.tags if tag == "img") == sorted(
+        evaluation.captions.values()
+    )
     assert page.texts["h1"] == [f"run {EVIL}"]
     words = [word for caption in evaluation.captions.values() for word in caption.split()]
     assert sorted(page.texts["button"]) == sorted(words)
@@ -86,19 +98,27 @@ def test_the_page_holds_the_attention_of_each_word_and_loads_nothing(regions, tm
         assert len(stored["words"]) == len(caption.split())
         if stored["grid"]:
             assert stored["grid"] == [2, 3]
-            light = [np.frombuffer(base64.b64decode(word), np.uint8) / 255 for word in stored["words"]]
-            np.testing.assert_allclose(light, attention / attention.max(axis=1, keepdims=True), atol=1 / 255)
+            light = [
+                np.frombuffer(base64.b64decode(word), np.uint8) / 255 for word in stored["words"]
+            ]
+            np.testing.assert_allclose(
+                light, attention / attention.max(axis=1, keepdims=True), atol=1 / 255
+            )
         else:
             for boxes, weights in zip(stored["words"], attention):
                 found = {tuple(box[:4]): box[4] for box in boxes}
-                assert found == pytest.approx({tuple(box): weight for box, weight in zip(BOXES, weights)}, abs=1e-3)
+                assert found == pytest.approx(
+                    {tuple(box): weight for box, weight in zip(BOXES, weights)}, abs=1e-3
+                )
 
 
 def test_the_best_are_better_than_the_others_and_the_worst_worse():
     evaluation, _ = some_evaluation(50, BOXES)
     scores = evaluation.each()["rouge"]
     (_, best), (_, worst), (_, others) = choose(evaluation)
-    assert len(best) == len(worst) == len(others) == EACH and len({*best, *worst, *others}) == 3 * EACH
+    assert (
+        len(best) == len(worst) == len(others) == EACH and len({*best, *worst, *others}) == 3 * EACH
+    )
     for image in others:
         assert scores[best[-1]] >= scores[image] >= scores[worst[-1]]
     assert scores[best[0]] == max(scores.values()) and scores[worst[0]] == min(scores.values())
@@ -107,4 +127,6 @@ def test_the_best_are_better_than_the_others_and_the_worst_worse():
 @pytest.mark.parametrize("images", [1, 2, 4])
 def test_few_images_are_each_shown_once(images):
     evaluation, _ = some_evaluation(images, BOXES)
-    assert sorted(image for _, chosen in choose(evaluation) for image in chosen) == list(evaluation.captions)
+    assert sorted(image for _, chosen in choose(evaluation) for image in chosen) == list(
+        evaluation.captions
+    )

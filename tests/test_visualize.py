@@ -19,7 +19,10 @@ def test_the_picture_is_lit_where_the_attention_lies():
 
 def test_one_panel_a_word():
     figure = attention_overlay(
-        np.zeros([64, 64, 3], np.uint8), ["a", "dog"], np.full([2, 4], 0.25), grid_boxes(2, 2).numpy()
+        np.zeros([64, 64, 3], np.uint8),
+        ["a", "dog"],
+        np.full([2, 4], 0.25),
+        grid_boxes(2, 2).numpy(),
     )
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["", "a", "dog"]
@@ -29,14 +32,24 @@ def test_one_panel_a_word():
 def test_facts_stand_beside_their_word():
     facts = {"gate": np.array([0.25, 0.755])}
     figure = attention_overlay(
-        np.zeros([64, 64, 3], np.uint8), ["a", "dog"], np.full([2, 4], 0.25), grid_boxes(2, 2).numpy(), facts
+        np.zeros([64, 64, 3], np.uint8),
+        ["a", "dog"],
+        np.full([2, 4], 0.25),
+        grid_boxes(2, 2).numpy(),
+        facts,
     )
-    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [[], ["β 0.25"], ["β 0.76"]]
+    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [
+        [],
+        ["β 0.25"],
+        ["β 0.76"],
+    ]
 
 
 def test_boxes_have_lines_as_wide_as_their_attention():
     boxes = np.array([[0, 0, 0.5, 0.5], [0.25, 0.5, 0.75, 1]])
-    figure = attention_overlay(np.zeros([64, 32, 3], np.uint8), ["dog"], np.array([[0.25, 0.75]]), boxes)
+    figure = attention_overlay(
+        np.zeros([64, 32, 3], np.uint8), ["dog"], np.array([[0.25, 0.75]]), boxes
+    )
     thin, thick = figure.axes[1].patches
     assert thick.get_linewidth() == 3 * thin.get_linewidth()
     assert (*thick.get_xy(), thick.get_width(), thick.get_height()) == (16, 16, 16, 32)

@@ -11,14 +11,16 @@ from PIL import Image
 from keras_sat.data import scenes
 
 COUNTS = {"train": 120, "val": 40, "test": 40}
-RELATIONS = {  # the words between two noun phrases, and where they say the first lies seen from the second
+# The words between two noun phrases, and where the first lies as seen from the second.
+RELATIONS = {
     "left": ("to the left of", "left of"),
     "right": ("to the right of", "right of"),
     "above": ("above", "over"),
     "below": ("below", "under", "beneath"),
     "side": ("beside", "next to"),
 }
-TO_IT = {  # the words after the second noun phrase, and where they say it lies seen from the first
+# The words after the second noun phrase, and where it lies as seen from the first.
+TO_IT = {
     "left": ("to its left", "on its left"),
     "right": ("to its right", "on its right"),
     "above": ("above it",),
@@ -36,7 +38,11 @@ SYNONYMS = {
 
 @pytest.fixture(scope="module")
 def drawn():
-    return [scenes.draw(scenes.scene_id(split, n), seed=0) for split, count in COUNTS.items() for n in range(count)]
+    return [
+        scenes.draw(scenes.scene_id(split, n), seed=0)
+        for split, count in COUNTS.items()
+        for n in range(count)
+    ]
 
 
 def pixels(scene):
@@ -59,7 +65,10 @@ def test_a_scene_depends_on_seed_and_id_alone(drawn):
 
 
 def test_the_version_names_what_is_drawn():
-    """Prepared data sets are known by it. Whoever changes the drawing gives it a new name, and new digits here."""
+    """Prepared data sets are known by the version: a change of the drawing needs a new one.
+
+    Then the digits here change, too.
+    """
     digest = hashlib.sha256()
     for split in scenes.SPLITS:
         for number in range(3):
@@ -108,8 +117,12 @@ def test_objects_differ_and_the_main_two_are_the_largest(drawn):
     for scene in drawn:
         assert len({each.shape for each in scene.objects}) == len(scene.objects) in (5, 6)
         assert len({each.colour for each in scene.objects[:2]}) == 2
-        assert {each.colour for each in scene.objects[2:]} <= {each.colour for each in scene.objects[:2]}
-        longer_sides = [max(y1 - y0, x1 - x0) for y0, x0, y1, x1 in (each.box for each in scene.objects)]
+        assert {each.colour for each in scene.objects[2:]} <= {
+            each.colour for each in scene.objects[:2]
+        }
+        longer_sides = [
+            max(y1 - y0, x1 - x0) for y0, x0, y1, x1 in (each.box for each in scene.objects)
+        ]
         assert min(longer_sides[:2]) > max(longer_sides[2:])
 
 
@@ -129,13 +142,17 @@ def test_articles(drawn):
     for scene in drawn:
         for caption in scene.captions:
             for word, following in itertools.pairwise(caption.split()):
-                assert word not in ("a", "an") or (word == "an") == (following[0] in "aeiou"), caption
+                assert word not in ("a", "an") or (word == "an") == (following[0] in "aeiou"), (
+                    caption
+                )
 
 
 def test_most_captions_are_about_the_main_objects(drawn):
     for scene in drawn:
         main = {each.box for each in scene.objects[:2]}
-        assert sum(main <= {each.box for each in phrases} for _, phrases in noun_phrases(scene)) >= 4
+        assert (
+            sum(main <= {each.box for each in phrases} for _, phrases in noun_phrases(scene)) >= 4
+        )
         third = any(phrase.box not in main for phrase in scene.phrases)
         assert third or any({"background", "grid"} & set(words) for words, _ in noun_phrases(scene))
 
@@ -153,7 +170,9 @@ def test_phrases_name_their_object_truly(drawn):
                 said = set(words[phrase.start + 1 : phrase.end - 1])
                 if words[phrase.end : phrase.end + 1] == ["with"]:
                     said |= {words[phrase.end + 1]} & attributes  # "with stripes", not "with a ..."
-                true = set().union(*(SYNONYMS.get(a, {a}) for a in (each.colour, each.texture, each.size)))
+                true = set().union(
+                    *(SYNONYMS.get(a, {a}) for a in (each.colour, each.texture, each.size))
+                )
                 assert each.colour in said <= true
 
 
@@ -165,8 +184,9 @@ def lies(a, b):
 
 
 def relations(words, phrases):
-    """(name, box, box) of every relation in a caption, by the words between or around its noun phrases."""
-    first, last = phrases[0], phrases[-1]
+    """(name, box, box) of every relation in a caption, by the words around its noun phrases."""
+    first = phrases[0]
+    last = phrases[-1]
     places = [(words[a.end : b.start], RELATIONS, a, b) for a, b in itertools.pairwise(phrases)]
     places.append((words[: first.start], RELATIONS, last, first))  # "above a star is a ring"
     places.append((words[last.end :], TO_IT, last, first))

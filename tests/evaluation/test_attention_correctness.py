@@ -21,7 +21,9 @@ UNIFORM = np.full(16, 1 / 16)
 
 def test_uniform_attention_has_the_boxs_area_inside():
     for box in [(0, 0, 1, 1), (0.25, 0.25, 0.5, 1), (0.1, 0.2, 0.35, 0.9), (0.3, 0.3, 0.3, 0.9)]:
-        assert mass_in_box(UNIFORM, GRID, box) == pytest.approx((box[2] - box[0]) * (box[3] - box[1]), abs=1e-6)
+        assert mass_in_box(UNIFORM, GRID, box) == pytest.approx(
+            (box[2] - box[0]) * (box[3] - box[1]), abs=1e-6
+        )
 
 
 def test_all_or_nothing():
@@ -29,14 +31,18 @@ def test_all_or_nothing():
     assert mass_in_box(attention, GRID, (0.2, 0.2, 0.6, 0.6)) == pytest.approx(1)
     assert mass_in_box(attention, GRID, (0.25, 0.375, 0.5, 0.5)) == pytest.approx(0.5)
     assert mass_in_box(attention, GRID, (0.5, 0.0, 1, 1)) == 0
-    assert points_at(attention, GRID, (0.4, 0.4, 0.9, 0.9)) and not points_at(attention, GRID, (0.5, 0.5, 0.9, 0.9))
+    assert points_at(attention, GRID, (0.4, 0.4, 0.9, 0.9)) and not points_at(
+        attention, GRID, (0.5, 0.5, 0.9, 0.9)
+    )
 
 
 def test_nouns_are_found_by_their_word():
     phrases = (Phrase(0, 0, 3, "star", (0, 0, 0.5, 0.5)), Phrase(1, 4, 6, "ring", (0.5, 0.5, 1, 1)))
     assert nouns_of(["a", "red", "ring", "left"], phrases) == [(2, [(0.5, 0.5, 1, 1)])]
     another = Phrase(1, 8, 9, "ring", (0, 0, 0.1, 0.1))
-    assert nouns_of(["ring"], (*phrases, another, another)) == [(0, [(0, 0, 0.1, 0.1), (0.5, 0.5, 1, 1)])]
+    assert nouns_of(["ring"], (*phrases, another, another)) == [
+        (0, [(0, 0, 0.1, 0.1), (0.5, 0.5, 1, 1)])
+    ]
 
 
 def test_of_several_boxes_the_union_counts():
@@ -54,7 +60,9 @@ def test_of_several_boxes_the_union_counts():
         assert most_in_box(GRID, boxes) == pytest.approx(shares.max(), abs=1e-6)
 
 
-@pytest.mark.parametrize("regions", [GRID, np.array([[0, 0, 0.5, 0.5], [0.2, 0.1, 0.9, 1], [0.4, 0.4, 0.6, 0.6]])])
+@pytest.mark.parametrize(
+    "regions", [GRID, np.array([[0, 0, 0.5, 0.5], [0.2, 0.1, 0.9, 1], [0.4, 0.4, 0.6, 0.6]])]
+)
 def test_no_attention_has_more_in_the_box_than_the_best(regions):
     generator = np.random.default_rng(1)
     for _ in range(30):
@@ -90,7 +98,14 @@ def test_a_splits_nouns_between_uniform_and_best(run, data, vocabulary):
 def test_phrases_move_into_the_crop():
     """Of a picture of 256 x 512 the crop shows the middle: y from 16 to 240, x from 144 to 368."""
     boxes = [(16, 144, 128, 256), (0, 0, 256, 200), (0, 0, 256, 140)]
-    phrases = tuple(Phrase(0, i, i + 1, "dog", (a / 256, b / 512, c / 256, d / 512)) for i, (a, b, c, d) in enumerate(boxes))
-    moved = phrases_in_crop(Record("a", ("A dog .",), height=256, width=512, phrases=phrases)).phrases
+    phrases = tuple(
+        Phrase(0, i, i + 1, "dog", (a / 256, b / 512, c / 256, d / 512))
+        for i, (a, b, c, d) in enumerate(boxes)
+    )
+    moved = phrases_in_crop(
+        Record("a", ("A dog .",), height=256, width=512, phrases=phrases)
+    ).phrases
     assert [phrase.start for phrase in moved] == [0, 1], "the last one is not seen"
-    np.testing.assert_allclose([phrase.box for phrase in moved], [(0, 0, 0.5, 0.5), (0, 0, 1, 0.25)], atol=1e-6)
+    np.testing.assert_allclose(
+        [phrase.box for phrase in moved], [(0, 0, 0.5, 0.5), (0, 0, 1, 0.25)], atol=1e-6
+    )

@@ -13,7 +13,8 @@ def test_facts_of_captions():
 
 
 def test_values_of_captions():
-    captions, references = {"x": "a dog runs", "y": ""}, {"x": ["a dog", "one"], "y": ["a b c"]}
+    captions = {"x": "a dog runs", "y": ""}
+    references = {"x": ["a dog", "one"], "y": ["a b c"]}
     values = diversity.values_of(captions, references, {"a dog runs"})
     assert values["length"] == {"x": [3], "y": [0]}
     assert values["reference_length"] == {"x": [2, 1], "y": [3]}
@@ -22,7 +23,11 @@ def test_values_of_captions():
 
 
 def test_training_captions_are_all_of_them(data):
-    expected = {text for record in input_pipeline.read_records(data, "train") for text in normalised(record.captions)}
+    expected = {
+        text
+        for record in input_pipeline.read_records(data, "train")
+        for text in normalised(record.captions)
+    }
     assert diversity.training_captions(data) == expected
 
 
@@ -30,6 +35,8 @@ def test_data_without_a_training_split_is_evaluated_all_the_same(data, capsys):
     splits = {name: shards for name, shards in data.manifest["splits"].items() if name != "train"}
     folder = data.folder.parent / "without_train"
     shutil.copytree(data.folder, folder)
-    (folder / "manifest.json").write_text(json.dumps({**data.manifest, "splits": splits, "fingerprint": "another"}))
+    (folder / "manifest.json").write_text(
+        json.dumps({**data.manifest, "splits": splits, "fingerprint": "another"})
+    )
     assert diversity.training_captions(open_prepared(folder)) == set()
     assert "has no split 'train'" in capsys.readouterr().err

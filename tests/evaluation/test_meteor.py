@@ -29,12 +29,15 @@ WORDS = [
 
 
 def some_captions(images):
-    """Captions of words that match exactly, by stem, as synonyms or not at all; some perfect, one empty."""
+    """Captions whose words match exactly, by stem, as synonyms or not; some perfect, one empty."""
     generator = random.Random(1)
     references = {
-        i: [" ".join(generator.choices(WORDS, k=generator.randint(1, 9))) for _ in range(3)] for i in range(images)
+        i: [" ".join(generator.choices(WORDS, k=generator.randint(1, 9))) for _ in range(3)]
+        for i in range(images)
     }
-    captions = {i: [" ".join(generator.choices(WORDS, k=generator.randint(1, 9)))] for i in range(images)}
+    captions = {
+        i: [" ".join(generator.choices(WORDS, k=generator.randint(1, 9)))] for i in range(images)
+    }
     captions |= {i: [references[i][0]] for i in range(0, images, 5)} | {1: [""]}
     return references, captions
 
@@ -49,17 +52,23 @@ def test_any_corpus_of_these_images_has_the_score_that_the_java_process_gives_it
 
     drawn = np.random.default_rng(1).integers(40, size=60).tolist()
     expected, _ = process.compute_score(
-        {place: references[i] for place, i in enumerate(drawn)}, {place: captions[i] for place, i in enumerate(drawn)}
+        {place: references[i] for place, i in enumerate(drawn)},
+        {place: captions[i] for place, i in enumerate(drawn)},
     )
     assert found.of_sums(found.statistics[drawn].sum(axis=0)) == pytest.approx(expected, abs=1e-12)
-    assert abs(np.mean([found.each[i] for i in drawn]) - expected) > 1e-3, "it is not the mean of its segments"
+    assert abs(np.mean([found.each[i] for i in drawn]) - expected) > 1e-3, (
+        "it is not the mean of its segments"
+    )
 
 
 @pytest.mark.parametrize(
     "body, reason",
     [
         ("exec sleep 20", "no answer for 0.2 seconds"),
-        ("echo 'Could not reserve enough space for object heap' >&2", "Could not reserve enough space for object heap"),
+        (
+            "echo 'Could not reserve enough space for object heap' >&2",
+            "Could not reserve enough space for object heap",
+        ),
         ("while read line; do echo nonsense; done", "without a word"),
     ],
 )

@@ -15,7 +15,9 @@ WORDS = ["a", "red", "blue", "star", "ring", "is", "above", "below", "the", "sma
 def corpus(images, seed=0, faults=3):
     """Captions that are one of their references with some words replaced."""
     generator = np.random.default_rng(seed)
-    references = {f"{i:04}": [" ".join(generator.choice(WORDS, 9)) for _ in range(2)] for i in range(images)}
+    references = {
+        f"{i:04}": [" ".join(generator.choice(WORDS, 9)) for _ in range(2)] for i in range(images)
+    }
     captions = {}
     for image, (first, _) in references.items():
         words = np.array(first.split(), object)
@@ -34,7 +36,9 @@ def test_resampled_bleu_is_that_of_the_resampled_corpus():
         for image in generator.integers(30, size=30):
             scorer += captions[f"{image:04}"], references[f"{image:04}"]
         expected, _ = scorer.compute_score(option="closest")
-        assert [samples[f"bleu{n}"][number] for n in (1, 2, 3, 4)] == pytest.approx(expected, abs=1e-12)
+        assert [samples[f"bleu{n}"][number] for n in (1, 2, 3, 4)] == pytest.approx(
+            expected, abs=1e-12
+        )
     assert np.ptp(samples["bleu4"]) > 0
 
 
@@ -47,7 +51,10 @@ def test_intervals_hold_the_score_and_shrink_with_the_images():
         widths.append({name: high - low for name, (low, high) in ends.items()})
     for name in widths[0]:
         # four times the images, half the width
-        assert all(1.5 < widths[i][name] / widths[i + 1][name] < 2.7 for i in (0, 1)), (name, widths)
+        assert all(1.5 < widths[i][name] / widths[i + 1][name] < 2.7 for i in (0, 1)), (
+            name,
+            widths,
+        )
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
@@ -63,7 +70,9 @@ def test_means_over_what_images_have():
     assert mean.value == pytest.approx(2 / 3)
     np.testing.assert_array_equal(mean.each, [0.5, np.nan, 1.0])
     assert mean_score([[], []]) is None
-    assert not np.isnan(interval(resample({"mean": mean})["mean"])).any(), "even where a sample has nothing to judge"
+    assert not np.isnan(interval(resample({"mean": mean})["mean"])).any(), (
+        "even where a sample has nothing to judge"
+    )
 
 
 def evaluation_of(captions, references):
@@ -72,13 +81,16 @@ def evaluation_of(captions, references):
 
 
 def test_differences_are_paired():
-    """A system that is better by a little on each image is surely better, though the intervals overlap."""
+    """A small gain on the same images is significant, although the intervals overlap."""
     captions, references = corpus(100)
     better = captions | {image: references[image][0] for image in list(captions)[::12]}
     good, best = evaluation_of(captions, references), evaluation_of(better, references)
     assert good.intervals["rouge"][1] > best.intervals["rouge"][0]
     difference, low, high = best.differences(good)["rouge"]
-    assert difference == pytest.approx(best.values["rouge"] - good.values["rouge"]) and 0 < low < difference < high
+    assert (
+        difference == pytest.approx(best.values["rouge"] - good.values["rouge"])
+        and 0 < low < difference < high
+    )
     assert good.differences(good) == {name: (0, 0, 0) for name in good.scores}
     fewer = dataclasses.replace(good, captions=dict(list(captions.items())[1:]))
     with pytest.raises(UserError, match="image 0000: not captioned by all"):

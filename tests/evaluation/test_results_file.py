@@ -19,7 +19,10 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_ids_that_are_numbers_are_numbers_as_cocos_tools_want_them(tmp_path):
     write_results(tmp_path / "coco.json", {"42": "a dog", "7": "a cat"})
-    assert [each["image_id"] for each in json.loads((tmp_path / "coco.json").read_text())] == [42, 7]
+    assert [each["image_id"] for each in json.loads((tmp_path / "coco.json").read_text())] == [
+        42,
+        7,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +36,10 @@ def test_ids_that_are_numbers_are_numbers_as_cocos_tools_want_them(tmp_path):
         ('[{"image_id": 3, "caption": "x"}, {"image_id": 4}]', "entry 2"),
         ('[{"image_id": 3, "caption": ["x"]}]', "entry 1"),
         ('["a dog"]', "entry 1"),
-        ('[{"image_id": 3, "caption": "x"}, {"image_id": "3", "caption": "y"}]', "image 3 has two captions"),
+        (
+            '[{"image_id": 3, "caption": "x"}, {"image_id": "3", "caption": "y"}]',
+            "image 3 has two captions",
+        ),
     ],
 )
 def test_files_that_are_no_results(content, part, tmp_path):
@@ -44,10 +50,12 @@ def test_files_that_are_no_results(content, part, tmp_path):
         read_results(path)
 
 
-def test_captions_of_another_split_are_told_their_own(data):
+def test_the_message_names_the_split_of_a_strange_image(data):
     known = {"test-000000", "test-000001"}
     check_split("file.json", {"test-000001": "x"}, data, "test", known)
-    with pytest.raises(UserError, match=r"file\.json: image val-000003 is not in the split test.*--split val"):
+    with pytest.raises(
+        UserError, match=r"file\.json: image val-000003 is not in the split test.*--split val"
+    ):
         check_split("file.json", {"test-000001": "x", "val-000003": "y"}, data, "test", known)
     with pytest.raises(UserError, match="no split of it has this image"):
         check_split("file.json", {"other.jpg": "x"}, data, "test", known)

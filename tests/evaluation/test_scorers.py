@@ -18,7 +18,11 @@ REFERENCES = {
     "b.jpg": ["Two children play on the beach .", "Kids playing in the sand"],
     "c.jpg": ["A red car", "There is a red car on the street"],
 }
-CAPTIONS = {"a.jpg": "a dog runs", "b.jpg": "two kids play in the sand", "c.jpg": "a red car on the street"}
+CAPTIONS = {
+    "a.jpg": "a dog runs",
+    "b.jpg": "two kids play in the sand",
+    "c.jpg": "a red car on the street",
+}
 
 
 def values(captions, references, *args, **kwargs):
@@ -39,15 +43,26 @@ def test_scores_are_pycocoevalcaps():
     assert found.keys() == expected.keys()
     for name, number in expected.items():
         assert found[name].value == pytest.approx(number, abs=1e-12)
-        assert found[name].each == pytest.approx(each[name], abs=1e-9), "the summands of an image score the image"
+        assert found[name].each == pytest.approx(each[name], abs=1e-9), (
+            "the summands of an image score the image"
+        )
         sums = found[name].statistics.sum(axis=0)
-        assert found[name].of_sums(sums) == pytest.approx(number, abs=1e-9), "summed up they score the corpus"
+        assert found[name].of_sums(sums) == pytest.approx(number, abs=1e-9), (
+            "summed up they score the corpus"
+        )
 
 
 def test_validation_needs_no_java_and_agrees_on_the_same_tokens(monkeypatch):
     plain = {
         k: [
-            " ".join(text.lower().replace(",", " ").replace("!", " ").replace(".", " ").replace("'s", " 's").split())
+            " ".join(
+                text.lower()
+                .replace(",", " ")
+                .replace("!", " ")
+                .replace(".", " ")
+                .replace("'s", " 's")
+                .split()
+            )
             for text in texts
         ]
         for k, texts in REFERENCES.items()
@@ -87,7 +102,11 @@ def test_spice_is_not_downloaded_unasked():
 
 
 def test_empty_captions_are_bad_ones():
-    found = values({"a": "", "b": "", "c": "a red bus"}, {name: ["a red bus"] for name in "abc"}, ["bleu", "rouge", "cider"])
+    found = values(
+        {"a": "", "b": "", "c": "a red bus"},
+        {name: ["a red bus"] for name in "abc"},
+        ["bleu", "rouge", "cider"],
+    )
     assert found["rouge"] == pytest.approx(1 / 3) and 0 < found["bleu1"] < 0.5
 
 
