@@ -1,11 +1,12 @@
-"""What does an epoch cost beside its training steps: reading the batches, scoring the validation captions, starting up?
+"""What does an epoch cost beside its training steps: reading, scoring, starting?
 
     python -m benchmarks.epoch
 
-On a data set that the pipeline prepares for it: scenes, with ResNet50's 14×14×1024 feature maps (untrained: weights do not
-matter here). Reading is compared with what training steps of soft attention, all widths 512, batch 32, need; scoring with
-Flickr8k's epoch of 30,000 captions at that rate; the start of `keras_sat.train`, to its first step, with `import tensorflow`
-alone.
+Measured on a data set that the pipeline prepares for it: scenes, with ResNet50's 14×14×1024
+feature maps (untrained: weights do not matter here). Reading batches is compared with training
+steps of soft attention, all widths 512, batch 32. Scoring the validation captions is compared with
+Flickr8k's epoch of 30,000 captions at that rate. The start of `keras_sat.train`, until its first
+step, is compared with `import tensorflow` alone.
 """
 
 import argparse
@@ -16,14 +17,23 @@ import tempfile
 import time
 from pathlib import Path
 
-EPOCH, SCORED = 30_000, 1_000  # Flickr8k's captions in training, images in validation
+import tensorflow as tf
+
+from benchmarks.training import build
+from keras_sat import config
+from keras_sat.data import input_pipeline, scenes
+from keras_sat.data.prepared import open_prepared
+from keras_sat.evaluation.scorers import score
+from keras_sat.text.vocabulary import Vocabulary
+from pipeline.preparation.prepare import prepare
+
+EPOCH = 30_000  # Flickr8k's captions in training
+SCORED = 1_000  # Flickr8k's images in validation
+PYTHON = (sys.executable, "-W", "ignore")
 
 
 def prepared(folder, images):
-    from keras_sat import config
-    from keras_sat.data.prepared import open_prepared
-    from pipeline.preparation.prepare import prepare
-
+    """Prepares the data set; returns its `PreparedData`."""
     encoder = {"name": "ResNet50", "layer": "conv4_block6_out", "weights": "none"}
     values = {"source": f"train={images},val=8,test=8", "encoder": encoder, "min_count": 1}
     prepare(config.from_values({"prepare": values}).prepare, folder)
@@ -32,13 +42,6 @@ def prepared(folder, images):
 
 def reading_and_training(data, batch, steps):
     """Captions a second of the batches alone, and of as many training steps."""
-    import tensorflow as tf
-
-    from benchmarks.training import build
-    from keras_sat import config
-    from keras_sat.data import input_pipeline
-    from keras_sat.text.vocabulary import Vocabulary
-
     vocabulary = Vocabulary.load(data.folder / "vocabulary.txt")
     settings = config.Data(batch_size=batch)
 
@@ -53,60 +56,56 @@ def reading_and_training(data, batch, steps):
     grid, _, depth = data.input_shapes["features"]
     model = build(2633, grid, depth, 512)
     step = tf.function(model.train_step, [batches(0).element_spec], autograph=False)
-    chosen = list(batches(0).take(steps + 1))
-    step(chosen[0])["loss"].numpy()
+    first, *others = batches(0).take(steps + 1)
+    step(first)["loss"].numpy()  # compiles
     started = time.perf_counter()
-    for each in chosen[1:]:
+    for each in others:
         step(each)["loss"].numpy()
-    return max(rates[1:]), sum(len(each["row"]) for each in chosen[1:]) / (
-        time.perf_counter() - started
-    )
+    seconds = time.perf_counter() - started
+    return max(rates[1:]), sum(len(each["row"]) for each in others) / seconds
 
 
 def scoring():
-    """Seconds for BLEU and CIDEr of the captions of 1,000 images beside five references each, as validation has them."""
-    from keras_sat.data import scenes
-    from keras_sat.evaluation.scorers import score
-
-    texts = [scenes.draw(scenes.scene_id("val", n), seed=1).captions for n in range(SCORED)]
-    captions, references = (
-        {str(n): each[0] for n, each in enumerate(texts)},
-        {str(n): e for n, e in enumerate(texts)},
-    )
+    """Seconds of validation's scores: BLEU and CIDEr of 1,000 captions, five references each."""
+    captions = {}
+    references = {}
+    for number in range(SCORED):
+        texts = scenes.draw(scenes.scene_id("val", number), seed=1).captions
+        captions[str(number)] = texts[0]
+        references[str(number)] = texts
     started = time.perf_counter()
     score(captions, references, ["bleu", "cider"], tokenise=False)
     return time.perf_counter() - started
 
 
 def starting(data, folder):
-    """Seconds until TensorFlow is imported, and until `keras_sat.train` has made its first step and saved it."""
-    seconds = []
-    for _ in range(2):  # the first warms the disk's cache
+    """Measures starts.
+
+    Returns:
+        Seconds until TensorFlow is imported, and until `keras_sat.train` has made its first step
+        and saved it.
+    """
+    for name in ("first", "second"):  # the first one warms the disk's cache
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-W", "ignore", "-c", "import tensorflow"], check=True)
-        imported, started = time.perf_counter() - started, time.perf_counter()
-        run = folder / f"run{len(seconds)}"
-        options = [
-            "--model",
-            "soft",
-            "--data",
-            data.folder,
-            "--run",
-            run,
-            "--set",
-            "train.checkpoint_minutes=0",
-        ]
-        child = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "keras_sat.train", *map(str, options)]
-        )
-        while not (run / "checkpoints" / "last" / "checkpoint").exists():
-            if child.poll() is not None:
-                sys.exit("keras_sat.train ended before its first step")
-            time.sleep(0.01)
-        seconds.append((imported, time.perf_counter() - started))
-        child.kill()
-        child.wait()
-    return seconds[-1]
+        subprocess.run([*PYTHON, "-c", "import tensorflow"], check=True)
+        imported = time.perf_counter() - started
+        trained = _seconds_to_first_step(data, folder / name)
+    return imported, trained
+
+
+def _seconds_to_first_step(data, run):
+    options = ["--model", "soft", "--data", str(data.folder), "--run", str(run)]
+    options += ["--set", "train.checkpoint_minutes=0"]
+    started = time.perf_counter()
+    child = subprocess.Popen([*PYTHON, "-m", "keras_sat.train", *options])
+    while not (run / "checkpoints" / "last" / "checkpoint").exists():
+        if child.poll() is not None:
+            sys.exit("keras_sat.train ended before its first step")
+        time.sleep(0.01)
+    seconds = time.perf_counter() - started
+    child.kill()
+    child.wait()
+    return seconds
 
 
 def main():
@@ -119,11 +118,11 @@ def main():
         imported, started = starting(data, Path(folder))
         read, learned = reading_and_training(data, args.batch, args.steps)
     scored = scoring()
-    share, later = scored * learned / EPOCH, started - imported
+    epoch = EPOCH / learned
+    share = scored / epoch
+    later = started - imported
     print(f"reading {read:.0f} captions a second, training {learned:.1f}: {read / learned:.1f} ×")
-    print(
-        f"scoring {SCORED} captions {scored:.2f} s, an epoch {EPOCH / learned:.0f} s: {share:.1%}"
-    )
+    print(f"scoring {SCORED} captions {scored:.2f} s, an epoch {epoch:.0f} s: {share:.1%}")
     print(f"first step after {started:.1f} s, import tensorflow {imported:.1f} s: + {later:.1f} s")
     found = {
         "captions_a_second": {"reading": read, "training": learned},

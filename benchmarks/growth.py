@@ -1,11 +1,11 @@
-"""How does the time of a step grow with regions, words, batch and beam, and does the cost model know?
+"""How does the time of a step grow with regions, words, batch and beam? Is that predicted?
 
     python -m benchmarks.growth --output docs/growth.png
 
-Training steps of soft attention and of Areas of Attention, captions of 12 words, all widths 512, regions of 1,024 numbers;
-beam search for 20 words. The lines are the prediction of benchmarks/costs.py: operations by the rate of a matrix product,
-bytes by that of adding two large arrays, and the calls of a step by what a step of a tiny model takes, each measured in the
-same run.
+Training steps of soft attention and of Areas of Attention, captions of 12 words, all widths 512,
+regions of 1,024 numbers; beam search for 20 words. The lines are the prediction of
+benchmarks/costs.py: operations by the rate of a matrix product, bytes by that of adding two large
+arrays, and the calls of a step by what a step of a tiny model takes, each measured in the same run.
 """
 
 import argparse
@@ -14,9 +14,19 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks.costs import SYSTEMS, Sizes
+import keras
+import tensorflow as tf
+from matplotlib.figure import Figure
 
-WORDS, SHOWN = 12, ("soft", "areas")
+from benchmarks.costs import SYSTEMS, Sizes
+from benchmarks.training import matmul_rate
+from keras_sat import config
+from keras_sat.decoding.search import caption_function
+from keras_sat.models import build_captioner
+from keras_sat.utils.progress import progress_bar
+
+WORDS = 12
+SHOWN = ("soft", "areas")
 BASE = {
     "regions": Sizes(words=2633, steps=WORDS, batch=16),
     "words": Sizes(regions=49, steps=WORDS, batch=32),
@@ -29,6 +39,7 @@ VALUES = {
     "batch": [8, 16, 32, 64, 128, 256],
     "beam": [1, 2, 3, 5, 10],
 }
+LARGE = 64 << 20  # numbers in an array of 256 MB
 
 
 def fastest(compute, rounds=3):
@@ -43,17 +54,12 @@ def fastest(compute, rounds=3):
 
 
 def build(system, sizes):
-    import keras
-
-    from keras_sat import config
-    from keras_sat.models import build_captioner
-
+    """A captioner of these sizes that is ready to be trained."""
     widths = {"embedding_size": sizes.width, "state_size": sizes.width}
-    settings = (
-        config.Areas(**widths)
-        if system == "areas"
-        else config.Soft(**widths, attention_size=sizes.width)
-    )
+    if system == "areas":
+        settings = config.Areas(**widths)
+    else:
+        settings = config.Soft(**widths, attention_size=sizes.width)
     grid = round(sizes.regions**0.5)
     model = build_captioner(settings, sizes.words, {"features": (grid, grid, sizes.depth)}, seed=1)
     model.compile(keras.optimizers.SGD(1e-3), seed=1)
@@ -61,16 +67,14 @@ def build(system, sizes):
 
 
 def features(sizes):
-    import tensorflow as tf
-
+    """Random features of a batch of images."""
     grid = round(sizes.regions**0.5)
-    # Small, as a CNN's are: with larger ones an untrained model of areas takes the path for scores that are far apart.
+    # Small, as a CNN's are: with larger ones, an untrained model of areas takes the path for scores
+    # that are far apart.
     return 0.3 * tf.random.stateless_normal([sizes.batch, grid, grid, sizes.depth], [1, 2])
 
 
 def training_seconds(system, sizes):
-    import tensorflow as tf
-
     step = tf.function(build(system, sizes).train_step, autograph=False)
     captions = tf.random.stateless_uniform(
         [sizes.batch, 1, sizes.steps], [1, 2], 4, sizes.words, tf.int32
@@ -80,97 +84,98 @@ def training_seconds(system, sizes):
 
 
 def decoding_seconds(system, sizes, beam):
-    from keras_sat.config import Decoding
-    from keras_sat.decoding.search import caption_function
-
-    # No caption ends before its time, as in training.
-    settings = Decoding(beam=beam, max_length=sizes.steps, min_length=sizes.steps - 1, unknown=True)
-    generate, batch = caption_function(build(system, sizes), settings), features(sizes)
+    # No caption ends earlier, as in training.
+    settings = config.Decoding(
+        beam=beam, max_length=sizes.steps, min_length=sizes.steps - 1, unknown=True
+    )
+    generate = caption_function(build(system, sizes), settings)
+    batch = features(sizes)
     return fastest(lambda: generate({"features": batch})["captions"].numpy())
 
 
 def machine():
-    """{"flops": operations a second, "bandwidth": bytes a second, {system: seconds of calls a step, "… beam" likewise}}."""
-    import tensorflow as tf
+    """The machine's rates.
 
-    from benchmarks.training import matmul_rate
-
-    a, b = (tf.fill([64 << 20], value) for value in (1.0, 2.0))  # 256 MB each
+    Returns:
+        {"flops": operations a second, "bandwidth": bytes a second, SYSTEM: seconds that the calls
+        of a training step take for one word, "SYSTEM beam": those of a step of beam search}.
+    """
+    a = tf.fill([LARGE], 1.0)
+    b = tf.fill([LARGE], 2.0)
     add = tf.function(lambda: a + b)
     tiny = Sizes(regions=4, depth=8, words=20, width=8, steps=WORDS, batch=1)
-    calls = {system: training_seconds(system, tiny) / tiny.steps for system in SHOWN}
-    calls |= {f"{system} beam": decoding_seconds(system, tiny, 2) / tiny.steps for system in SHOWN}
+    calls = {}
+    for system in SHOWN:
+        calls[system] = training_seconds(system, tiny) / tiny.steps
+    for system in SHOWN:
+        calls[f"{system} beam"] = decoding_seconds(system, tiny, 2) / tiny.steps
     return {
         "flops": matmul_rate(),
-        "bandwidth": 3 * 4 * (64 << 20) / fastest(lambda: add()[0].numpy()),
+        "bandwidth": 3 * 4 * LARGE / fastest(lambda: add()[0].numpy()),
         **calls,
     }
 
 
 def predicted(rates, system, sizes, beam=None):
-    """Seconds of a training step, or of beam search."""
+    """Seconds of a training step or, with a beam, of beam search."""
     if beam:
         sizes = dataclasses.replace(sizes, captions_an_image=beam, batch=sizes.batch * beam)
     cost = SYSTEMS[system](sizes)
-    operations, traffic = (
-        (cost.forward(sizes), cost.traffic_forward)
-        if beam
-        else (cost.training(sizes), cost.traffic)
-    )
-    calls = rates[f"{system} beam" if beam else system]
-    return (
-        sizes.batch * (operations / rates["flops"] + traffic / rates["bandwidth"])
-        + sizes.steps * calls
-    )
+    if beam:
+        operations = cost.forward(sizes)
+        traffic = cost.traffic_forward
+        calls = rates[f"{system} beam"]
+    else:
+        operations = cost.training(sizes)
+        traffic = cost.traffic
+        calls = rates[system]
+    caption = operations / rates["flops"] + traffic / rates["bandwidth"]
+    return sizes.batch * caption + sizes.steps * calls
 
 
 def measure():
-    """(the machine's rates, {what grows: [{"system", "value", "measured", "predicted"}]}), in seconds."""
-    from keras_sat.utils.progress import progress_bar
+    """Measures all points.
 
-    rates, found = machine(), {name: [] for name in VALUES}
-    points = [
-        (name, value, system) for name in VALUES for value in VALUES[name] for system in SHOWN
-    ]
+    Returns:
+        The machine's rates, and {what grows: [{"system", "value", "measured", "predicted"}]}, in
+        seconds.
+    """
+    rates = machine()
+    points = []
+    for name, values in VALUES.items():
+        for value in values:
+            points += [(name, value, system) for system in SHOWN]
+    found = {name: [] for name in VALUES}
     for name, value, system in progress_bar(points, unit=" points"):
-        if name == "beam":
-            sizes, arguments = BASE[name], (value,)
-            seconds = decoding_seconds(system, sizes, value)
-        else:
-            sizes, arguments = dataclasses.replace(BASE[name], **{name: value}), ()
-            seconds = training_seconds(system, sizes)
-        point = {"system": system, "value": value, "measured": seconds}
-        found[name].append(point | {"predicted": predicted(rates, system, sizes, *arguments)})
+        found[name].append(_point(rates, name, value, system))
     return rates, found
 
 
-def plot(found):
-    from matplotlib.figure import Figure
+def _point(rates, name, value, system):
+    if name == "beam":
+        sizes = BASE[name]
+        measured = decoding_seconds(system, sizes, value)
+        expected = predicted(rates, system, sizes, value)
+    else:
+        sizes = dataclasses.replace(BASE[name], **{name: value})
+        measured = training_seconds(system, sizes)
+        expected = predicted(rates, system, sizes)
+    return {"system": system, "value": value, "measured": measured, "predicted": expected}
 
+
+def plot(found):
+    """Draws what `measure` has found; returns the figure."""
     figure = Figure(figsize=(9, 7), layout="constrained")
     for axes, (name, points) in zip(figure.subplots(2, 2).flat, found.items()):
         for system, colour in zip(SHOWN, ("tab:blue", "tab:orange")):
             chosen = [point for point in points if point["system"] == system]
             values = [point["value"] for point in chosen]
-            axes.plot(
-                values,
-                [point["measured"] for point in chosen],
-                "o",
-                color=colour,
-                label=f"{system}, measured",
-            )
-            axes.plot(
-                values,
-                [point["predicted"] for point in chosen],
-                color=colour,
-                label=f"{system}, predicted",
-            )
-        axes.set(
-            xscale="log",
-            yscale="log",
-            xlabel=name,
-            ylabel="seconds a batch" if name == "beam" else "seconds a step",
-        )
+            measured = [point["measured"] for point in chosen]
+            expected = [point["predicted"] for point in chosen]
+            axes.plot(values, measured, "o", color=colour, label=f"{system}, measured")
+            axes.plot(values, expected, color=colour, label=f"{system}, predicted")
+        unit = "seconds a batch" if name == "beam" else "seconds a step"
+        axes.set(xscale="log", yscale="log", xlabel=name, ylabel=unit)
         axes.set_xticks(values, values, minor=False)
         axes.set_xticks([], minor=True)
         axes.grid(True, alpha=0.3)
@@ -189,9 +194,8 @@ def main():
     for name, points in found.items():
         for point in points:
             ratio = point["measured"] / point["predicted"]
-            print(
-                f"{point['system']:>6}, {name} {point['value']:>6}: {point['measured']:7.3f} s, {ratio:.2f} × predicted"
-            )
+            what = f"{point['system']:>6}, {name} {point['value']:>6}"
+            print(f"{what}: {point['measured']:7.3f} s, {ratio:.2f} × predicted")
     if args.output:
         plot(found).savefig(args.output, dpi=110)
     print(json.dumps({"machine": rates, "points": found}))

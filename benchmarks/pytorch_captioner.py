@@ -1,7 +1,8 @@
-"""Soft attention in PyTorch the way people write it: an LSTMCell in a Python loop, an image at a time in beam search.
+"""Soft attention in PyTorch as it is usually written.
 
-The alternative that the benchmarks measure keras_sat beside. It takes a `SoftCaptioner`'s weights, so that both compute the
-same numbers.
+The time loop is an LSTMCell in a Python loop, and beam search takes one image at a time. The
+benchmarks measure keras_sat beside it. It takes a `SoftCaptioner`'s weights, so that both compute
+the same numbers.
 """
 
 import torch
@@ -39,7 +40,9 @@ class SoftAttention(nn.Module):
             config.state_size,
             config.attention_size,
         )
-        lstm, attend, read_out = captioner.lstm, captioner.attend, captioner.read_out
+        lstm = captioner.lstm
+        attend = captioner.attend
+        read_out = captioner.read_out
         for layer, dense in (
             (model.encoder_att, attend._keys[0]),
             (model.decoder_att, attend._query),
@@ -71,11 +74,11 @@ class SoftAttention(nn.Module):
         """Words [B], features [B, L, D] → scores [B, V], α [B, L], state."""
         hidden, cell = state
         embedded = self.embedding(words)
-        scores = self.full_att(
-            torch.tanh(self.encoder_att(features) + self.decoder_att(hidden)[:, None])
-        )[..., 0]
+        attended = torch.tanh(self.encoder_att(features) + self.decoder_att(hidden)[:, None])
+        scores = self.full_att(attended)[..., 0]  # [B, L]
         alpha = F.softmax(scores, dim=1)
-        context = torch.sigmoid(self.f_beta(hidden)) * (alpha[..., None] * features).sum(dim=1)
+        gate = torch.sigmoid(self.f_beta(hidden))
+        context = gate * (alpha[..., None] * features).sum(dim=1)  # [B, D]
         hidden, cell = self.lstm(torch.cat([embedded, context], dim=1), (hidden, cell))
         features = torch.tanh(embedded + self.from_hidden(hidden) + self.from_context(context))
         logits = self.logits(features)
@@ -83,12 +86,21 @@ class SoftAttention(nn.Module):
         return logits, alpha, (hidden, cell)
 
     def loss(self, features, captions):
-        """Cross-entropy a caption and the doubly stochastic penalty, of captions [B, T], the longest first."""
+        """The mean loss of captions: their cross-entropy and the doubly stochastic penalty.
+
+        Args:
+            features: [B, L, D].
+            captions: [B, T].
+        """
         lengths = (captions != PAD).sum(dim=1)
-        order = lengths.argsort(descending=True, stable=True)
-        features, captions, lengths = features[order], captions[order], lengths[order]
+        order = lengths.argsort(descending=True, stable=True)  # the longest first
+        features = features[order]
+        captions = captions[order]
+        lengths = lengths[order]
         words = torch.cat([torch.full_like(captions[:, :1], START), captions[:, :-1]], dim=1)
-        state, total, seen = self.start(features), 0.0, torch.zeros(features.shape[:2])
+        state = self.start(features)
+        total = 0.0
+        seen = torch.zeros(features.shape[:2])  # the attention to each region so far
         for t in range(int(lengths.max())):
             n = int((lengths > t).sum())  # the batch shrinks as captions end
             state = tuple(each[:n] for each in state)
@@ -99,34 +111,67 @@ class SoftAttention(nn.Module):
 
     @torch.no_grad()
     def caption(self, features, beam, max_length):
-        """The best caption [≤ T] of one image [L, D], and its log p; the beam narrows as captions are finished."""
+        """The best caption of one image; the beam narrows as captions are finished.
+
+        Args:
+            features: [L, D].
+            beam: how many hypotheses there are at first.
+            max_length: T, the most words.
+        Returns:
+            The caption's words, a list, and its log-probability.
+        """
         features = features[None].expand(beam, -1, -1)
-        state, finished = self.start(features), []
-        words, captions, scores = (
-            torch.full([beam], START),
-            torch.empty([beam, 0], dtype=torch.long),
-            torch.zeros(beam, 1),
-        )
+        state = self.start(features)
+        words = torch.full([beam], START)
+        captions = torch.empty([beam, 0], dtype=torch.long)
+        scores = torch.zeros(beam, 1)
+        finished = []  # (log-probability, words)
         for t in range(max_length):
             logits, _, state = self.step(words, features[: len(words)], state)
             extended = scores + F.log_softmax(logits, dim=1)
             flat = extended[0] if t == 0 else extended.reshape(-1)
             best, places = flat.topk(beam - len(finished))
-            parents, words = places // logits.shape[1], places % logits.shape[1]
+            parents = places // logits.shape[1]
+            words = places % logits.shape[1]
             captions = torch.cat([captions[parents], words[:, None]], dim=1)
-            going_on = [i for i, word in enumerate(words.tolist()) if word != END]
-            finished += [
-                (float(best[i]), captions[i].tolist())
-                for i in range(len(words))
-                if i not in going_on
-            ]
-            if not going_on:
+            unfinished = []
+            for i, word in enumerate(words.tolist()):
+                if word == END:
+                    finished.append((float(best[i]), captions[i].tolist()))
+                else:
+                    unfinished.append(i)
+            if not unfinished:
                 break
-            captions, words, scores = captions[going_on], words[going_on], best[going_on, None]
-            state = tuple(each[parents[going_on]] for each in state)
-        else:
-            finished = finished or [(float(scores[0]), captions[0].tolist())]
-        return max(finished)[::-1]
+            captions = captions[unfinished]
+            words = words[unfinished]
+            scores = best[unfinished, None]
+            state = tuple(each[parents[unfinished]] for each in state)
+        if not finished:
+            finished = [(float(scores[0]), captions[0].tolist())]
+        log_prob, caption = max(finished)
+        return caption, log_prob
+
+
+def inputs_of(batch):
+    """What `SoftAttention.loss` takes, of a batch as keras_sat's models take it, with N = 1."""
+    features = torch.from_numpy(batch["features"].numpy())
+    captions = torch.from_numpy(batch["captions"].numpy()[:, 0]).long()
+    return features.flatten(1, 2), captions
+
+
+def training(model, batches):
+    """A function that makes a training step on each batch, with Adam and clipped gradients."""
+    optimizer = torch.optim.Adam(model.parameters(), 4e-4)
+    inputs = [inputs_of(batch) for batch in batches]
+
+    def train():
+        for features, captions in inputs:
+            optimizer.zero_grad()
+            model.loss(features, captions).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+
+    return train
 
 
 def _tensor(variable):

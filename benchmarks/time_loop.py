@@ -2,13 +2,15 @@
 
     python -m benchmarks.time_loop --grid 7 --batch 64
 
-Training steps of soft attention as in benchmarks/training.py, captions sorted by length; nothing but the loop is exchanged.
-All forms must compute the same loss. They take turns, and the fastest round of each counts; the first round, which traces
-and compiles, is told apart: where shapes are part of the program, every length of captions costs it again.
+Training steps of soft attention as in benchmarks/training.py, captions sorted by length; only the
+loop differs. All forms must compute the same loss. They take turns, and the fastest round of each
+counts. The first round, which traces and compiles, is reported separately: where shapes are part of
+the program, it is paid again for every length of captions.
 
-    scan              the project's: one loop in the graph, whose steps may be of fewer and fewer captions
-    … ordinary        the same, but the kernels' gradients are added up step by step; in all others they are LoopConstants
-    while loop        the same without that freedom
+    scan              the project's: one loop in the graph, whose steps may have ever fewer captions
+    … ordinary        the same, but the kernels' gradients are added up step by step; in all other
+                      forms the kernels are LoopConstants
+    while loop        as scan, but every step has all captions
     Keras RNN         what runs behind keras.layers.RNN
     unrolled          a copy of the step for each word, a graph for each length
     while loop, XLA   the whole step compiled for each shape
@@ -26,7 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.training import POOL, build, captions_of
+from benchmarks.training import POOL, build, captions_of, train_specs
 from keras_sat import layers
 
 
@@ -42,47 +44,59 @@ class OrdinaryKernels:
         return OrdinaryKernels(lstm, projected)
 
     def __call__(self, x, addends):
-        return addends + tf.add_n(
-            [tf.tensordot(x[name], kernel, 1) for name, kernel in self._lstm._kernels().items()]
-        )
+        products = []
+        for name, kernel in self._lstm._kernels().items():
+            products.append(tf.tensordot(x[name], kernel, 1))
+        return addends + tf.add_n(products)
 
 
 def while_loop(step, inputs, state, needed):
-    """As `layers.scan`, for all sequences at all steps."""
+    """As `layers.scan`, but all steps have all sequences."""
     steps = tf.shape(needed)[2]
     inputs = tf.nest.map_structure(lambda tensor: _array(_time_first(tensor)), inputs)
 
     def at(t):
         return tf.nest.map_structure(lambda array: array.read(t), inputs)
 
+    def array_of(output):
+        array = tf.TensorArray(output.dtype, steps, element_shape=output.shape)
+        return array.write(0, output)
+
     first, state = step(at(0), state)
-    arrays = tf.nest.map_structure(
-        lambda o: tf.TensorArray(o.dtype, steps, element_shape=o.shape).write(0, o), first
-    )
+    arrays = tf.nest.map_structure(array_of, first)
+
+    def is_left(t, state, arrays):
+        return t < steps
 
     def body(t, state, arrays):
         outputs, state = step(at(t), state)
-        return (
-            t + 1,
-            state,
-            tf.nest.map_structure(lambda array, output: array.write(t, output), arrays, outputs),
+        arrays = tf.nest.map_structure(
+            lambda array, output: array.write(t, output), arrays, outputs
         )
+        return t + 1, state, arrays
 
-    _, _, arrays = tf.while_loop(
-        lambda t, *_: t < steps, body, (1, state, arrays), maximum_iterations=steps
-    )
+    start = (1, state, arrays)
+    _, _, arrays = tf.while_loop(is_left, body, start, maximum_iterations=steps)
     return tf.nest.map_structure(lambda array: _batch_first(array.stack()), arrays)
 
 
 def keras_rnn(step, inputs, state, needed):
-    _, outputs, _ = keras.backend.rnn(
-        step, tf.nest.map_structure(_time_first, inputs), state, time_major=True
-    )
+    """As `layers.scan`, by the function behind keras.layers.RNN."""
+    inputs = tf.nest.map_structure(_time_first, inputs)
+
+    def flat_step(step_inputs, flat):
+        outputs, following = step(step_inputs, tf.nest.pack_sequence_as(state, flat))
+        return outputs, tf.nest.flatten(following)
+
+    flat = tf.nest.flatten(state)
+    _, outputs, _ = keras.backend.rnn(flat_step, inputs, flat, time_major=True)
     return tf.nest.map_structure(_batch_first, outputs)
 
 
 def unrolled(step, inputs, state, needed):
-    flat, outputs = [tf.unstack(_time_first(tensor)) for tensor in tf.nest.flatten(inputs)], []
+    """As `layers.scan`, with a copy of the step for each word."""
+    flat = [tf.unstack(_time_first(tensor)) for tensor in tf.nest.flatten(inputs)]
+    outputs = []
     for each in zip(*flat):
         output, state = step(tf.nest.pack_sequence_as(inputs, each), state)
         outputs.append(output)
@@ -90,9 +104,11 @@ def unrolled(step, inputs, state, needed):
 
 
 def _array(steps):
-    return tf.TensorArray(
+    """A `tf.TensorArray` of a tensor's rows."""
+    array = tf.TensorArray(
         steps.dtype, tf.shape(steps)[0], False, False, element_shape=steps.shape[1:]
-    ).unstack(steps)
+    )
+    return array.unstack(steps)
 
 
 def _time_first(tensor):
@@ -104,13 +120,20 @@ def _batch_first(tensor):
 
 
 def read_all_words(read_out, captions, words, hidden, context, noise):
-    """As `layers.read_words`, at padding as well: XLA cannot leave it out, so here no form does."""
+    """As `layers.read_words`, but for padding as well: XLA cannot skip it, so no form does here."""
     return read_out(words, hidden, context, noise=noise)
 
 
 @dataclass(frozen=True)
 class Form:
-    """`loop`: as `layers.scan`. `constants`: the kernels are LoopConstants. `by_length`: a graph for each length. `xla`."""
+    """A form of the time loop.
+
+    Attributes:
+        loop: a function with the arguments of `layers.scan`.
+        constants: whether the kernels are LoopConstants.
+        by_length: whether each length of captions has a graph of its own.
+        xla: whether XLA compiles the step.
+    """
 
     loop: Callable
     constants: bool = True
@@ -130,10 +153,10 @@ FORMS = {
 
 
 def train_step(model, form, specs):
-    """The model's `train_step` with that form of the loop, as a function of a batch."""
+    """The model's `train_step` with a form of the loop, as a function of a batch."""
     function = tf.function(
         lambda batch: model.train_step(batch),
-        None if form.by_length else specs,
+        input_signature=None if form.by_length else specs,
         autograph=False,
         jit_compile=form.xla,
     )
@@ -145,9 +168,54 @@ def train_step(model, form, specs):
             mock.patch.object(layers.LSTM, "loop_constants", kernels),
             mock.patch.object(layers, "read_words", read_all_words),
         ):
-            return function(batch)  # traced in here
+            return function(batch)  # traced here, in the first call
 
     return step
+
+
+def _batches(args):
+    """Batches of captions sorted by length, and how many captions of mean length they are."""
+    rng = np.random.default_rng(1)
+    captions = captions_of(args.batch * args.batches * POOL, 1, args.words, rng)
+    lengths = (captions > 0).sum(axis=(1, 2))
+    order = np.argsort(lengths, kind="stable").reshape(-1, args.batch)[POOL // 2 :: POOL]
+    features = rng.standard_normal([args.batch, args.grid, args.grid, args.depth], np.float32)
+    batches = []
+    words = 0
+    for rows in order:
+        batches.append(
+            {
+                "features": tf.constant(features),
+                "captions": tf.constant(captions[rows, :, : lengths[rows].max()]),
+                "row": tf.range(args.batch),
+            }
+        )
+        words += lengths[rows].sum()
+    return batches, words / lengths.mean()
+
+
+def _time(steps, batches, rounds):
+    """Times the forms, which take turns.
+
+    Args:
+        steps: {form: training step}.
+        batches: those of a round.
+        rounds: how many there are after the first, which traces and compiles.
+    Returns:
+        {form: seconds of each round}.
+    """
+    seconds = {form: [] for form in steps}
+    losses = {}
+    for _ in range(rounds + 1):
+        for form, step in steps.items():
+            started = time.perf_counter()
+            for batch in batches:
+                loss = step(batch)["loss"]
+            losses[form] = float(loss)
+            seconds[form].append(time.perf_counter() - started)
+        spread = np.ptp(list(losses.values()))
+        assert spread < 1e-3 * losses["scan"], f"all compute the same loss: {losses}"
+    return seconds
 
 
 def main():
@@ -164,54 +232,22 @@ def main():
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
-
-    rng = np.random.default_rng(1)
-    captions = captions_of(args.batch * args.batches * POOL, 1, args.words, rng)
-    lengths = (captions > 0).sum(axis=(1, 2))
-    order = np.argsort(lengths, kind="stable").reshape(-1, args.batch)[POOL // 2 :: POOL]
-    features = rng.standard_normal([args.batch, args.grid, args.grid, args.depth], np.float32)
-    batches = [
-        {
-            "features": tf.constant(features),
-            "captions": tf.constant(captions[rows, :, : lengths[rows].max()]),
-            "row": tf.range(args.batch),
-        }
-        for rows in order
-    ]
-    size = sum(lengths[rows].sum() for rows in order) / lengths.mean()  # captions of mean length
-    captions_spec, row_spec = (
-        tf.TensorSpec([None, None, None], tf.int32),
-        tf.TensorSpec([None], tf.int32),
-    )
-    models = {form: build(args.words, args.grid, args.depth, args.width) for form in FORMS}
-    steps = {
-        form: train_step(
-            model, FORMS[form], [model.input_specs() | {"captions": captions_spec, "row": row_spec}]
-        )
-        for form, model in models.items()
-    }
-    seconds, losses = {form: [] for form in FORMS}, {}
-    for _ in range(args.rounds + 1):  # the first traces and compiles
-        for form, step in steps.items():
-            started = time.perf_counter()
-            for batch in batches:
-                loss = step(batch)["loss"]
-            losses[form] = float(loss)
-            seconds[form].append(time.perf_counter() - started)
-        assert np.ptp(list(losses.values())) < 1e-3 * losses["scan"], (
-            f"all compute the same loss: {losses}"
-        )
-    rates = {form: size / min(times) for form, (_, *times) in seconds.items()}
+    batches, captions = _batches(args)
+    steps = {}
+    for name, form in FORMS.items():
+        model = build(args.words, args.grid, args.depth, args.width)
+        steps[name] = train_step(model, form, train_specs(model))
+    seconds = _time(steps, batches, args.rounds)
     first = {form: times[0] for form, times in seconds.items()}
+    rates = {form: captions / min(times[1:]) for form, times in seconds.items()}
     for form, rate in rates.items():
+        ratio = rate / rates["scan"]
         print(
-            f"{form:>16}: {rate:6.1f} captions a second, {rate / rates['scan']:.2f} ×, first round {first[form]:5.1f} s"
+            f"{form:>16}: {rate:6.1f} captions a second, {ratio:.2f} ×, "
+            f"first round {first[form]:5.1f} s"
         )
-    print(
-        json.dumps(
-            {"settings": vars(args), "captions_a_second": rates, "first_round_seconds": first}
-        )
-    )
+    found = {"captions_a_second": rates, "first_round_seconds": first}
+    print(json.dumps({"settings": vars(args), **found}))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ def test_operations(system):
             loss = tf.reduce_sum(log_probs)
         tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
 
-    # Without a graph, which drops it, the LSTM's product is computed once more for the gradient of its kernels.
+    # Without a graph, which would drop it, the LSTM's product is computed once more for the
+    # gradient of its kernels.
     fed_back = {"soft": sizes.depth + sizes.width, "show_and_tell": sizes.width, "areas": 0}[system]
     again = 2 * T * fed_back * 4 * sizes.width
     assert operations_of(train) == pytest.approx(

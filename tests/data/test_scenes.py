@@ -11,14 +11,16 @@ from PIL import Image
 from keras_sat.data import scenes
 
 COUNTS = {"train": 120, "val": 40, "test": 40}
-RELATIONS = {  # the words between two noun phrases, and where they say the first lies seen from the second
+# The words between two noun phrases, and where the first lies as seen from the second.
+RELATIONS = {
     "left": ("to the left of", "left of"),
     "right": ("to the right of", "right of"),
     "above": ("above", "over"),
     "below": ("below", "under", "beneath"),
     "side": ("beside", "next to"),
 }
-TO_IT = {  # the words after the second noun phrase, and where they say it lies seen from the first
+# The words after the second noun phrase, and where it lies as seen from the first.
+TO_IT = {
     "left": ("to its left", "on its left"),
     "right": ("to its right", "on its right"),
     "above": ("above it",),
@@ -63,7 +65,10 @@ def test_a_scene_depends_on_seed_and_id_alone(drawn):
 
 
 def test_the_version_names_what_is_drawn():
-    """Prepared data sets are known by it. Whoever changes the drawing gives it a new name, and new digits here."""
+    """Prepared data sets are known by the version: a change of the drawing needs a new one.
+
+    Then the digits here change, too.
+    """
     digest = hashlib.sha256()
     for split in scenes.SPLITS:
         for number in range(3):
@@ -179,8 +184,9 @@ def lies(a, b):
 
 
 def relations(words, phrases):
-    """(name, box, box) of every relation in a caption, by the words between or around its noun phrases."""
-    first, last = phrases[0], phrases[-1]
+    """(name, box, box) of every relation in a caption, by the words around its noun phrases."""
+    first = phrases[0]
+    last = phrases[-1]
     places = [(words[a.end : b.start], RELATIONS, a, b) for a, b in itertools.pairwise(phrases)]
     places.append((words[: first.start], RELATIONS, last, first))  # "above a star is a ring"
     places.append((words[last.end :], TO_IT, last, first))

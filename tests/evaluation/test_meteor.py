@@ -29,7 +29,7 @@ WORDS = [
 
 
 def some_captions(images):
-    """Captions of words that match exactly, by stem, as synonyms or not at all; some perfect, one empty."""
+    """Captions whose words match exactly, by stem, as synonyms or not; some perfect, one empty."""
     generator = random.Random(1)
     references = {
         i: [" ".join(generator.choices(WORDS, k=generator.randint(1, 9))) for _ in range(3)]

@@ -81,7 +81,7 @@ def evaluation_of(captions, references):
 
 
 def test_differences_are_paired():
-    """A system that is better by a little on each image is surely better, though the intervals overlap."""
+    """A small gain on the same images is significant, although the intervals overlap."""
     captions, references = corpus(100)
     better = captions | {image: references[image][0] for image in list(captions)[::12]}
     good, best = evaluation_of(captions, references), evaluation_of(better, references)

@@ -51,7 +51,7 @@ def test_files_that_are_no_results(content, part, tmp_path):
         read_results(path)
 
 
-def test_captions_of_another_split_are_told_their_own(data):
+def test_the_message_names_the_split_of_a_strange_image(data):
     known = {"test-000000", "test-000001"}
     check_split("file.json", {"test-000001": "x"}, data, "test", known)
     with pytest.raises(

@@ -16,7 +16,7 @@ BOXES = np.array([[0, 0, 0.5, 0.5], [0.25, 0.5, 0.75, 1]])
 
 
 def some_evaluation(images, regions):
-    """The first half of the captions are their references; the first words of the others are wrong."""
+    """The captions of the first half are references; those of the others are wrong."""
     generator = np.random.default_rng(0)
     references = {f"{i:03}.jpg": (f"a red ring {i}", f"</ul><i>star {i}") for i in range(images)}
     captions = {name: each[0] for name, each in references.items()}
@@ -44,7 +44,7 @@ def pictures(chosen):
 
 
 class Reader(html.parser.HTMLParser):
-    """What a browser would make of a page: the elements, their attributes, and the text of some of them."""
+    """What a browser reads in a page: elements, their attributes, and the texts of some."""
 
     def __init__(self, page):
         super().__init__()
