@@ -122,8 +122,7 @@ def learning_rate(config, steps_per_epoch):
         return rate
     if config.schedule == "plateau":
         raise UserError(
-            "train.warmup_steps: has no effect that could be kept with schedule `plateau`; "
-            "set one of them off"
+            "train.warmup_steps: cannot be combined with schedule `plateau`; set one of them off"
         )
     return LinearWarmup(rate, config.warmup_steps, warmup_learning_rate=0.0)
 

@@ -150,7 +150,7 @@ class Trainer:
         if self._by_files and before not in (0, now):
             raise UserError(
                 f"{self.run.folder}: data.sharding=files dealt the files out to {before} workers, "
-                f"and now there are {now}; go on with {before}, or train a new run"
+                f"and now there are {now}; resume with {before}, or train a new run"
             )
         self.progress.workers = now
 
@@ -159,8 +159,8 @@ class Trainer:
         now = [open_run(folder).fingerprint() for folder in self.config.teachers]
         if before not in ([], now):
             raise UserError(
-                f"{self.run.folder}: its teachers have been trained on since it was begun; "
-                "bring their weights back, or train a new run"
+                f"{self.run.folder}: its teachers have changed since it was started; "
+                "restore their weights, or train a new run"
             )
         self.progress.teachers = now
 

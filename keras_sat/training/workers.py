@@ -69,7 +69,7 @@ class Workers:
                 raise
             raise UserError(
                 f"{folder}: another worker was lost; start all of them again, "
-                "and training goes on from the last checkpoint"
+                "and training resumes from the last checkpoint"
             ) from error
 
 

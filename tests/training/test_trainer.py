@@ -202,7 +202,7 @@ def test_teachers(run, changed, tmp_path):
     with pytest.raises(UserError, match="teacher: has no best checkpoint yet"):
         train(longer, taught.folder)
     shutil.copytree(alone.folder / "checkpoints", teacher / "checkpoints")
-    with pytest.raises(UserError, match="its teachers have been trained on since"):
+    with pytest.raises(UserError, match="its teachers have changed since it was started"):
         train(longer, taught.folder)
     with pytest.raises(UserError, match="is to be trained itself"):
         train(changed(train={"teachers": (str(tmp_path / "new"),)}), tmp_path / "new")

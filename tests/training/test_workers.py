@@ -210,7 +210,7 @@ def test_workers_with_files_of_their_own(files_data, changed, tmp_path):
     assert_same_weights(load_model(shared, "last"), trainer.model)
 
     longer = dataclasses.replace(in_parts, train=dataclasses.replace(in_parts.train, epochs=2))
-    with pytest.raises(UserError, match="to 2 workers, and now there are 1; go on with 2"):
+    with pytest.raises(UserError, match="to 2 workers, and now there are 1; resume with 2"):
         Trainer(dataclasses.replace(shared, experiment=longer), files_data).fit()
 
 
