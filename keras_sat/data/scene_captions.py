@@ -106,10 +106,10 @@ def _fill(rng, template, roles, background):
             words += _background_words(rng, *background)
         elif right == "it":
             where = relation(roles[left].box, roles["A"].box)
-            words += rng.choice(_RELATIONS_TO_IT[where]).split()  # pyright: ignore[reportArgumentType]
+            words += rng.choice(_RELATIONS_TO_IT[str(where)]).split()
         elif left in roles and right in roles:
             where = relation(roles[left].box, roles[right].box)
-            words += rng.choice(_RELATIONS[where]).split()  # pyright: ignore[reportArgumentType]
+            words += rng.choice(_RELATIONS[str(where)]).split()
         elif right in roles or token in roles:
             named = roles[right or left]
             # "a circle with stripes above a star" could be read as stripes above a star.
