@@ -18,16 +18,16 @@ def nodes():
 def test_an_assignment_has_one_value_except_for_true_unpacking():
     wrong = []
     for place, node in nodes():
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
-            if isinstance(node.targets[0], ast.Tuple):
-                wrong.append(place)
+        is_tuple = isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        if is_tuple and isinstance(node.targets[0], ast.Tuple):
+            wrong.append(place)
     assert wrong == []
 
 
 def test_no_comprehension_has_two_clauses_and_a_condition():
     wrong = []
     for place, node in nodes():
-        if isinstance(node, COMPREHENSIONS) and len(node.generators) > 1:
-            if any(clause.ifs for clause in node.generators):
-                wrong.append(place)
+        clauses = node.generators if isinstance(node, COMPREHENSIONS) else []
+        if len(clauses) > 1 and any(clause.ifs for clause in clauses):
+            wrong.append(place)
     assert wrong == []

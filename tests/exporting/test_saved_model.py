@@ -30,7 +30,13 @@ from keras_sat.pictures.boxes import cropped, pad_boxes
 from keras_sat.runs.captioning import caption_files
 from keras_sat.runs.checkpoints import Checkpoints, Progress
 from keras_sat.runs.ensemble import open_runs
-from keras_sat.runs.loading import build_model, load_captioner, load_vocabulary
+from keras_sat.runs.loading import (
+    build_model,
+    captioner_inputs,
+    load_captioner,
+    load_vocabulary,
+    picture_features,
+)
 from keras_sat.runs.run import create_run
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
@@ -291,11 +297,11 @@ def test_a_given_caption_is_scored_as_teacher_forcing_does(name, runs, exported)
         "<unk>",
         "<end>",
     ]
-    names = [PICTURES_OF.get(each, each) for each in run.inputs]
+    names = [PICTURES_OF.get(each, each) for each in captioner_inputs(run)]
     sections = run.facts.encoder, run.facts.proposals
     pictures = [picture_inputs(picture, names, *sections) for picture in PICTURES[:7]]
     ids = vocabulary.encode(tf.constant(inputs["caption"]), DECODING.max_length).to_tensor()
-    features = run.features(
+    features = picture_features(run)(
         {key: np.stack([each[key] for each in pictures]) for key in pictures[0]}
     )
     log_probs, attention = model({**features, "captions": ids[:, None]})

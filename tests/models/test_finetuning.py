@@ -12,7 +12,7 @@ from keras_sat.data import input_pipeline
 from keras_sat.data.reading import read_records
 from keras_sat.encoder.cnn import build_encoder, unfreeze
 from keras_sat.models import build_captioner
-from keras_sat.runs.loading import build_model, load_model, load_vocabulary
+from keras_sat.runs.loading import build_model, load_model, load_vocabulary, run_encoder
 from keras_sat.runs.run import create_run, open_run
 from keras_sat.training.optimizers import build_optimizer
 from keras_sat.training.train import train
@@ -40,7 +40,7 @@ def load(experiment):
 
 
 def cnn_layers(run):
-    return [layer.name for layer in run.encoder.layers[-1].layers]
+    return [layer.name for layer in run_encoder(run).layers[-1].layers]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_cnn_in_the_graph_sees_what_preparation_saw(run, data):
 
 def test_stage_two_starts_from_stage_one_and_learns_from_the_layer_on(finetuned, run):
     stage_one, stage_two = load_model(run), load_model(finetuned, "last")
-    start = run.encoder.layers[-1]
+    start = run_encoder(run).layers[-1]
     learned, last = {}, stage_two.cnn.layers[-1]
     for layer in last.layers:
         before = start.get_layer(layer.name).get_weights()

@@ -173,7 +173,7 @@ def test_the_replacement_is_drawn_for_each_image_or_once_for_the_batch(per, kind
     model = build(expectation=0.5, expectation_per=per)
     seen = set()
     for step in range(20):
-        expected = model._draws(
+        expected = model._training_draws(
             tf.repeat(CAPTION, 64, 0), Noise(0, tf.constant(step), tf.range(64))
         )["expected"].numpy()
         assert np.all(expected == expected[:, :, :1]), "one decision for all steps"

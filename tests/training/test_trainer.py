@@ -72,18 +72,20 @@ def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypat
         )
     else:
         save = trainer.checkpoints.save_last
-        stop = lambda: setattr(
-            trainer, "_interrupted", trainer.progress.batch == trainer.steps_an_epoch
-        )  # noqa: E731
-        monkeypatch.setattr(trainer.checkpoints, "save_last", lambda: (save(), stop()))
+
+        def save_and_stop():
+            save()
+            trainer._interrupted = trainer.progress.batch == trainer.steps_per_epoch
+
+        monkeypatch.setattr(trainer.checkpoints, "save_last", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
-    assert (trainer.progress.epoch, trainer.progress.batch) == (0, trainer.steps_an_epoch)
+    assert (trainer.progress.epoch, trainer.progress.batch) == (0, trainer.steps_per_epoch)
     monkeypatch.undo()
     (run.folder / "metrics.jsonl").write_text('{"epoch": 1, "los')
     trainer = Trainer(run, data)
     assert trainer.fit().epoch == 2
-    assert trainer._function.experimental_get_tracing_count() == 1, (
+    assert trainer._train_step.experimental_get_tracing_count() == 1, (
         "one graph for batches of every size"
     )
     assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
@@ -92,9 +94,10 @@ def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypat
 HARD = config.Hard(embedding_size=12, state_size=16, attention_size=8, samples=2, reward_weight=1.0)
 CHILD = """
 import pathlib, sys, tensorflow as tf
-from keras_sat import config, train
+from keras_sat import config
+from keras_sat.training.train import train
 experiment = config.load(sys.argv[1], ["train.epochs=3"])
-train.train(experiment, pathlib.Path(sys.argv[2]))
+train(experiment, pathlib.Path(sys.argv[2]))
 """
 
 
