@@ -17,6 +17,8 @@ def main(arguments=None):
     parser = _parser()
     args = parser.parse_args(arguments)
     try:
+        if min(args.batch, args.max_megabytes) < 1:
+            raise ValueError("--batch and --max-megabytes must be 1 or more")
         names = list(list_pictures(args.images))
         boxes = read_boxes(args.boxes, names) if args.boxes else None
         server_options = connection.from_options(args)

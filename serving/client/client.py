@@ -144,7 +144,10 @@ class CaptionClient:
         """Returns {output: array} for each image."""
         inputs = {"image_bytes": images, **others}
         if boxes is not None:
-            number = self.inputs(signature)["boxes"][1]
+            shapes = self.inputs(signature)
+            if "boxes" not in shapes:
+                raise ValueError(f"{self._spec.name}: its captioner takes no boxes; leave them out")
+            number = shapes["boxes"][1]
             inputs["boxes"] = [_padded(each, number) for each in boxes]
         rows = []
         for chosen in self._requests(images):

@@ -98,8 +98,9 @@ class BatchingParameters:
             raise ValueError(
                 f"{source}: sizes and threads must be 1 or more, the timeout 0 or more"
             )
-        increasing = sorted({*self.allowed_sizes, self.max_batch_size})
-        if self.allowed_sizes != increasing or self.allowed_sizes[0] < 1:
+        sizes = self.allowed_sizes
+        increasing = sizes == sorted(set(sizes))
+        if not increasing or sizes[0] < 1 or sizes[-1] != self.max_batch_size:
             raise ValueError(
                 f"{source}: allowed_batch_sizes must increase and end with max_batch_size, "
                 f"{self.max_batch_size}"

@@ -25,6 +25,10 @@ def test_parameters():
         ("max_batch_size { value: 0 }", "1 or more"),
         ("batch_timeout_micros { value: -1 }", "timeout"),
         ("max_batch_size { value: 8 } allowed_batch_sizes: [2, 4]", "end with max_batch_size, 8"),
+        (
+            "max_batch_size { value: 8 } allowed_batch_sizes: [2, 8, 16]",
+            "end with max_batch_size, 8",
+        ),
         ("max_batch_size { value: 8 } allowed_batch_sizes: [4, 2, 8]", "increase"),
         ("max_batch_size { value: 8 } allowed_batch_sizes: [0, 8]", "increase"),
     ],

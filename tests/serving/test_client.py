@@ -122,6 +122,11 @@ def test_boxes_are_padded_to_the_models_number(server, folder, tmp_path, capsys)
         np.testing.assert_array_equal(answer.boxes[: len(given)], given[:4])
         assert not answer.boxes[len(given) :].any()
     names = [str(folder / "0.png"), str(folder / "1.png")]
+    with (
+        CaptionClient(server.address) as client,
+        pytest.raises(ValueError, match="captioner: its captioner takes no boxes"),
+    ):
+        client.caption([picture(0)], boxes[:1])
     lines = [json.dumps({"id": name, "boxes": [[0, 0, 0.5, 1]]}) for name in names]
     file = tmp_path / "boxes.jsonl"
     file.write_text("\n".join(lines) + "\n")
@@ -143,6 +148,7 @@ def test_boxes_are_padded_to_the_models_number(server, folder, tmp_path, capsys)
         (["--server", "localhost:1", "--deadline", "1"], "UNAVAILABLE"),
         (["--root-certificates", "nowhere.pem"], "nowhere.pem"),
         (["--boxes", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--batch", "0"], "--batch and --max-megabytes must be 1 or more"),
     ],
 )
 def test_mistakes_of_the_command(server, folder, arguments, part, capsys):
