@@ -137,7 +137,8 @@ class _BeamSearch:
         size = log_probs.shape[-1]
         possible = allowed(log_probs, loop.alive.captions, loop.t, self._config)
         total = loop.alive.log_probs[..., None] + possible  # [B, K, V]
-        # Each hypothesis has one END, so of 2K extensions at least K continue.
+        # Each hypothesis has one END, so of 2K extensions at least K continue. Of equal values
+        # `top_k` takes the lower place first: that is the rule for ties.
         total, places = tf.math.top_k(tf.reshape(total, [-1, beam * size]), 2 * beam)
         parents = places // size
         words = places % size

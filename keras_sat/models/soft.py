@@ -120,6 +120,7 @@ class SoftCaptioner(Captioner):
             state,
             captions != PAD,
         )
+        # After the loop: the kernels' gradient is one product over all steps, see LoopConstants.
         recurrent = layers.before_each(state.hidden, hidden)
         kernels.inputs = {"recurrent": recurrent, "context": context}
         log_probs = layers.read_words(self.read_out, captions, words, hidden, context, noise)
@@ -156,6 +157,13 @@ class SoftCaptioner(Captioner):
             _, _, state = self.step(tokens, state, annotations)
         return {"gate": tf.stack(gates, axis=-1)}
 
+    def loss_terms(self, inputs, captions_in_batch, noise=SILENCE):
+        terms, (log_probs, attention) = super().loss_terms(inputs, captions_in_batch, noise)
+        penalty = doubly_stochastic_penalty(attention, inputs["captions"], self.config.penalty)
+        divisor = 1.0 if self.config.penalty == "arctic" else captions_in_batch
+        terms["penalty"] = self.config.penalty_weight * penalty / divisor
+        return terms, (log_probs, attention)
+
     # What hard attention does differently
 
     def _training_draws(self, captions, noise):
@@ -178,10 +186,3 @@ class SoftCaptioner(Captioner):
             (weights [B, N, L], the next `sampling`).
         """
         return attention, sampling
-
-    def loss_terms(self, inputs, captions_in_batch, noise=SILENCE):
-        terms, (log_probs, attention) = super().loss_terms(inputs, captions_in_batch, noise)
-        penalty = doubly_stochastic_penalty(attention, inputs["captions"], self.config.penalty)
-        divisor = 1.0 if self.config.penalty == "arctic" else captions_in_batch
-        terms["penalty"] = self.config.penalty_weight * penalty / divisor
-        return terms, (log_probs, attention)

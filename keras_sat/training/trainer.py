@@ -87,8 +87,8 @@ class Trainer:
         return self.experiment.data.sharding == "files"
 
     def _count_steps(self):
-        # By files, an epoch is as long as that of the worker that has the most. Any worker's part
-        # gives this number.
+        # Where workers read files of their own, an epoch is as long as that of the worker with the
+        # most images. Every worker's part gives this number.
         part = Part(count=self.workers.count) if self._by_files else WHOLE
         return input_pipeline.count_batches(self.data, self.experiment.data, part=part)
 
@@ -111,8 +111,8 @@ class Trainer:
         self._truncate_metrics()
         if self._finished():
             return self.progress
-        self._check_workers()
-        self._check_teachers()
+        self._record_workers()
+        self._record_teachers()
         with self._signals(), reading(self.data, "train", "val"):
             with self.strategy.scope():
                 self.objective.prepare(self.data, self.vocabulary)
@@ -144,7 +144,7 @@ class Trainer:
             raise KeyboardInterrupt
         self._interrupted = True
 
-    def _check_workers(self):
+    def _record_workers(self):
         before = self.progress.workers
         now = self.workers.count
         if self._by_files and before not in (0, now):
@@ -154,7 +154,7 @@ class Trainer:
             )
         self.progress.workers = now
 
-    def _check_teachers(self):
+    def _record_teachers(self):
         before = self.progress.teachers
         now = [open_run(folder).fingerprint() for folder in self.config.teachers]
         if before not in ([], now):
@@ -218,7 +218,9 @@ class Trainer:
     def _finished(self):
         config = self.config
         out_of_patience = config.patience and self.progress.waited >= config.patience
+        # Clocks differ, so that the workers decide together.
         out_of_time = config.max_minutes and self.progress.seconds >= 60 * config.max_minutes
+        out_of_time = self.workers.any(bool(out_of_time))
         return self.progress.epoch >= config.epochs or out_of_patience or out_of_time
 
     def _epoch(self):
@@ -242,7 +244,7 @@ class Trainer:
                 bar.update(self._captions_done() - bar.n)
                 due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
                 if self.workers.any(self._interrupted or due):
-                    self._results()
+                    self._results()  # raises before anything bad is saved
                     self._add_time()
                     saved = time.monotonic()
                     self.checkpoints.save_last()
@@ -272,12 +274,13 @@ class Trainer:
         # From the metrics and not from the last step: a run that was stopped at the epoch's end
         # resumes with no step left.
         results = {metric.name: float(metric.result()) for metric in self.model.metrics}
-        if not all(math.isfinite(value) for value in results.values()):
-            raise UserError(
-                f"{self.run.folder}: the loss is {results['loss']} "
-                f"in epoch {self.progress.epoch + 1}; lower train.learning_rate or "
-                "train.clip_norm (the last checkpoint is from before)"
-            )
+        for name, value in results.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{self.run.folder}: the {name} is {value} in epoch {self.progress.epoch + 1}; "
+                    "lower train.learning_rate or train.clip_norm (the last checkpoint is from "
+                    "before)"
+                )
         return results
 
     def _end_of_epoch(self, results, training_seconds):
@@ -286,7 +289,7 @@ class Trainer:
             scores, captioned = self._validation()
             progress.epoch += 1
             progress.batch = 0
-            gain = self._is_best(scores[self.config.select_by])
+            gain = self._record_score(scores[self.config.select_by])
             if gain:
                 self.checkpoints.save_best()
         if not gain:
@@ -323,8 +326,8 @@ class Trainer:
             flush=True,
         )
 
-    def _is_best(self, score):
-        """Whether this epoch is the best so far by the metric that selects."""
+    def _record_score(self, score):
+        """Records the epoch's score by the metric that selects. Returns: whether it is the best."""
         progress = self.progress
         if self.config.select_by == "loss":
             score = -score

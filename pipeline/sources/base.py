@@ -37,7 +37,9 @@ class Item:
 class Source(abc.ABC):
     """A corpus.
 
-    It is pickled to the workers, which list its partitions and load its items in parallel.
+    It is pickled to the workers, which list its partitions and load its items in parallel. A new
+    reader takes a `keras_sat.config.Prepare` as its only argument. It is one file in this folder, a
+    line in `registry.READERS`, and a name in the choices of `Prepare.dataset`.
     """
 
     @abc.abstractmethod

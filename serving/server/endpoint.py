@@ -111,7 +111,8 @@ class Endpoint:
             if self.waiting + rows > self._capacity:
                 raise Refused(
                     grpc.StatusCode.UNAVAILABLE,
-                    f"the batch queue is full: {self.waiting} images wait in it",
+                    f"the batch queue is full: {rows} more images do not fit beside the "
+                    f"{self.waiting} that wait",
                 )
             self.waiting += rows
             call.waiting = rows
@@ -137,7 +138,7 @@ class Endpoint:
             Refused: with the status of an error of the batcher or the graph.
         """
         number = next(self._ids)
-        rows = call.waiting
+        rows = len(next(iter(arrays.values())))
         feed = {self._inputs[name]: array for name, array in arrays.items()}
         feed[self._tickets] = np.stack([np.full(rows, number), np.arange(rows)], axis=1)
         self._calls[number] = call

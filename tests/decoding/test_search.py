@@ -309,3 +309,21 @@ def test_an_ensemble_averages_probabilities_at_each_step():
     np.testing.assert_array_equal(
         caption(DECODINGS["beam"], alone)["captions"], caption(DECODINGS["beam"])["captions"]
     )
+
+
+class Undecided:
+    """A captioner to which all words are equally likely."""
+
+    def initial_state(self, annotations, n):
+        return tf.zeros([1, n, 1])
+
+    def step(self, tokens, state, annotations):
+        log_probs = tf.fill([*tokens.shape, V], -np.float32(np.log(V)))
+        return log_probs, tf.ones([*tokens.shape, 1]), state
+
+
+def test_of_equal_hypotheses_the_lower_beam_position_and_word_come_first():
+    config = Decoding(beam=2, max_length=2, min_length=1, unknown=True)
+    found = generate(Undecided(), {"boxes": tf.zeros([1, 1, 4])}, config, best=2)
+    # Both survive the first step with the words 3 and 4. All extensions of the first come first.
+    np.testing.assert_array_equal(found["captions"][0], [[3, END], [3, 3]])

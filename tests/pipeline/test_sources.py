@@ -2,13 +2,13 @@
 
 import io
 import json
-from typing import ClassVar
+from typing import ClassVar, get_args, get_type_hints
 
 import pytest
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
 
-from keras_sat.config import Shares
+from keras_sat.config import Prepare, Shares
 from keras_sat.data.prepared import open_prepared
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import example_gen
@@ -17,7 +17,7 @@ from pipeline.sources import files
 from pipeline.sources.base import split_by_hash
 from pipeline.sources.flickr8k import token_item
 from pipeline.sources.flickr30k import csv_item, read_boxes
-from pipeline.sources.registry import open_source
+from pipeline.sources.registry import READERS, open_source
 from tests.support import corpora
 from tests.support.settings import small_prepare
 
@@ -35,6 +35,11 @@ def read(dataset, folder, **settings):
 
 def splits(found):
     return {id: item.split for id, (item, _) in found.items()}
+
+
+def test_every_data_set_that_can_be_chosen_has_a_reader():
+    choices = get_args(get_type_hints(Prepare)["dataset"])
+    assert set(choices) == set(READERS)
 
 
 def test_flickr8k(tmp_path, monkeypatch):
