@@ -124,15 +124,16 @@ def test_training_finds_captions_of_more_reward():
     losses, weights = [], []
     for batch in (filled_up, alone):
         model = build("soft")
-        model.prepare_training(config.Training(), keras.optimizers.Adam(0.03), 1, SelfCritical(8, LONGEST, reward))
+        sgd = keras.optimizers.SGD(0.3, momentum=0.9)  # Adam would blow up gradients that are nothing but roundings
+        model.prepare_training(config.Training(), sgd, 1, SelfCritical(8, LONGEST, reward))
         step = tf.function(lambda model=model, batch=batch: model.train_step(batch), autograph=False)
         for _ in range(60):
             losses.append(float(step()["loss"]))
             model.reset_metrics()
         weights.append(model.get_weights())
     assert losses[59] < losses[0] - 0.1
-    for a, b in zip(*weights):
-        assert_close(a, b, roundings=60 * 30)  # 60 steps, each of sums over words, states and samples
+    for a, b in zip(*weights):  # on the scale of kernels, of which the steps of a bias that no softmax feels are made
+        assert_close(a, b, roundings=60 * 30, terms=max(0.1, np.max(np.abs(b))))  # 60 steps, sums over states and samples
 
 
 def test_the_reward_is_cider():
