@@ -40,7 +40,7 @@ def enumerate_locations(model):
     annotations = model.encode({"features": FEATURES})
     results = []
     for locations in itertools.product(range(L), repeat=T):
-        hidden, cell = model.initial_state(annotations, 1)
+        hidden, cell, _ = model.initial_state(annotations, 1)
         log_words = log_locations = entropy = 0.0
         for location, token, word in zip(locations, [START, 5], [5, END]):
             vector = model.embedding(tf.constant([[token]]))

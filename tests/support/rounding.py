@@ -1,9 +1,9 @@
 """Comparison of float32 numbers that were computed in two ways.
 
-Float32 keeps 24 binary digits: every operation may be wrong by EPSILON / 2 of its result. Processors,
-numbers of threads and batch shapes change the order in which terms are summed, so the same sum comes
-out with other roundings. How far two results may lie apart follows from two things: how many roundings
-lie between them, and how large the numbers are that were rounded.
+Float32 keeps 24 binary digits: every operation may be wrong by EPSILON / 2 of its result.
+Processors, numbers of threads and batch shapes change the order in which terms are summed, so the
+same sum comes out with other roundings. How far two results may lie apart follows from how many
+roundings lie between them and how large the numbers are that were rounded.
 """
 
 import numpy as np
@@ -28,14 +28,14 @@ def assert_close(
     The scale of an element is the larger side of it, and at least `terms`.
 
     Args:
-        found, expected: anything that NumPy takes, of one shape; a plain number as `expected` stands
-            for every element. Infinities are equal to themselves alone.
+        found, expected: anything that NumPy takes, of one shape; a plain number as `expected`
+            stands for every element. Infinities are equal to themselves alone.
         roundings: the length of the sums in between, one after the other; at most MOST_ROUNDINGS.
-            Two products of a [7, 20] and a [20, 50] matrix: each element is a sum of 20 products, so
+            A product of a [7, 20] and a [20, 50] matrix: each element is a sum of 20 terms, so
             `roundings=20`. Weights after 25 steps of training, each by a gradient that is summed up
             over 40 words: 25 times 40 roundings, `roundings=1000`.
         terms: the size of the terms that are summed. Where they cancel, the sum is smaller than its
-            error. By default the largest finite number of both arrays, since the elements of a tensor
+            error. By default the largest finite number of both arrays: the elements of a tensor
             are sums of terms of about that size. Say another one where a whole tensor cancels, or
             where its elements are of different kinds; with 0 each element has its own size alone.
         equal_nan: whether NaN equals NaN.
@@ -51,7 +51,7 @@ def assert_close(
 
 
 def differences(found, expected, terms=None, equal_nan=False, epsilon=EPSILON):
-    """Of each element, in units of epsilon times its scale; infinite where no rounding explains it."""
+    """Of each element, in epsilon times its scale; infinite where no rounding explains it."""
     same = (found == expected) | (equal_nan & np.isnan(found) & np.isnan(expected))
     finite = np.isfinite(found) & np.isfinite(expected)
     sizes = np.where(finite, np.maximum(np.abs(found), np.abs(expected)), 0.0)

@@ -1,4 +1,4 @@
-"""The comparison that other tests rely on: it takes roundings for roundings and errors for errors."""
+"""The comparison that other tests rely on: roundings pass, errors do not."""
 
 import numpy as np
 import pytest

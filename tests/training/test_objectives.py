@@ -151,7 +151,9 @@ def test_training_finds_captions_of_more_reward():
     losses, weights = [], []
     for batch in (filled_up, alone):
         model = build("soft")
-        model.compile(keras.optimizers.Adam(0.03), SelfCritical(8, LONGEST, reward), seed=1)
+        # Adam would scale up gradients that are nothing but roundings.
+        sgd = keras.optimizers.SGD(0.3, momentum=0.9)
+        model.compile(sgd, SelfCritical(8, LONGEST, reward), seed=1)
         step = tf.function(
             lambda model=model, batch=batch: model.train_step(batch), autograph=False
         )
@@ -161,9 +163,9 @@ def test_training_finds_captions_of_more_reward():
         weights.append(model.get_weights())
     assert losses[59] < losses[0] - 0.1
     for a, b in zip(*weights):
-        assert_close(
-            a, b, roundings=60 * 30
-        )  # 60 steps, each of sums over words, states and samples
+        # 60 steps, each of sums over states and samples. On the scale of kernels: a bias that cancels
+        # in the softmax moves by roundings of that size.
+        assert_close(a, b, roundings=60 * 30, terms=max(0.1, np.max(np.abs(b))))
 
 
 def test_the_reward_is_cider():

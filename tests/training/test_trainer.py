@@ -189,15 +189,15 @@ def test_other_settings_are_refused(run, changed):
 def test_teachers(run, changed, tmp_path):
     """Without a share in the targets they change nothing, not the order of batches either; what they know must stay."""
     teacher = shutil.copytree(run.folder, tmp_path / "teacher")
-    settings = {"teachers": (str(teacher),), "distillation": 0.0, "epochs": 1}
+    # Adam would scale up gradients that are nothing but roundings.
+    common = {"epochs": 1, "optimizer": "sgd", "learning_rate": 0.1}
+    settings = {"teachers": (str(teacher),), "distillation": 0.0, **common}
     taught = train(dataclasses.replace(changed(train=settings), seed=3), tmp_path / "taught")
-    alone = train(dataclasses.replace(changed(train={"epochs": 1}), seed=3), tmp_path / "alone")
-    for a, b in zip(
-        load_model(taught, "last").get_weights(),
-        load_model(alone, "last").get_weights(),
-        strict=True,
-    ):
-        assert_close(a, b, roundings=1000)
+    alone = train(dataclasses.replace(changed(train=common), seed=3), tmp_path / "alone")
+    weights = [load_model(run, "last").get_weights() for run in (taught, alone)]
+    for a, b in zip(*weights, strict=True):
+        # Some 15 steps, each of sums over some 50 words; on the scale of kernels, since biases begin at zero.
+        assert_close(a, b, roundings=15 * 50, terms=max(0.2, np.max(np.abs(b))))
     assert describe(taught)["teachers"] == [open_run(teacher).fingerprint()]
     shutil.rmtree(teacher / "checkpoints")
     train(taught.experiment, taught.folder)  # there is nothing left to learn from it
