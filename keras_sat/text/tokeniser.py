@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 # Applied in this order. RE2 has no look-around, so each rule is one pass over the text. Together
-# they are idempotent (tests/text/test_vocabulary.py).
+# they are idempotent (tests/text/test_tokeniser.py).
 _RULES = (
     # Typographic apostrophes become plain ones.
     ("[\u2018\u2019\u02bc\uff07`]", "'"),

@@ -15,9 +15,13 @@ import tensorflow as tf
 from keras_sat.encoder import scenes_cnn
 
 tf.config.experimental.enable_op_determinism()
-digests, losses = [], []
+digests = []
+losses = []
+
+def progress(scores):
+    losses.append(scores["loss"])
+
 for _ in range(2):
-    progress = lambda scores: losses.append(scores["loss"])
     model = scenes_cnn.train_scenes_cnn(0, count=64, epochs=2, progress=progress)
     weights = b"".join(weight.tobytes() for weight in model.get_weights())
     digests.append(hashlib.sha256(weights).hexdigest())
@@ -62,8 +66,7 @@ def test_labels_hold_the_object_over_each_cell():
 
 
 def test_training_is_bit_deterministic_and_lowers_the_loss():
-    # in a process of its own: determinism cannot be switched off again, and would bind the other
-    # tests
+    # In its own process: determinism cannot be switched off again and would apply to other tests.
     run = subprocess.run(
         [sys.executable, "-c", TRAIN_TWICE], capture_output=True, text=True, check=True
     )

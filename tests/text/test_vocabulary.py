@@ -4,9 +4,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 
 from keras_sat.text.ids import END, PAD, START, UNKNOWN
-from keras_sat.text.tokeniser import join, mirrored, normalize, split
+from keras_sat.text.tokeniser import split
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
+from tests.text.test_tokeniser import any_text
 
 WORDS = Vocabulary.from_counts(
     {"a": 9, "dog": 5, "'s": 3, "man": 3, "don't": 2, "rare": 1}, min_count=2, max_size=100
@@ -14,23 +15,6 @@ WORDS = Vocabulary.from_counts(
 traced_encode = tf.function(
     lambda captions, length: WORDS.encode(captions, length).to_tensor(PAD), reduce_retracing=True
 )
-any_text = st.one_of(st.text(), st.text(alphabet="asS'’-. \n\t0éßﬁ́İ"))
-
-
-@given(st.lists(any_text, min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
-def test_joining_what_was_split_gives_the_normalised_caption(texts):
-    captions = tf.constant([text.encode("utf-8", "replace") for text in texts])
-    normalised = normalize(captions)
-    assert join(split(captions)).numpy().tolist() == normalised.numpy().tolist()
-    assert normalize(normalised).numpy().tolist() == normalised.numpy().tolist()
-    assert split(normalised).to_list() == split(captions).to_list()
-
-
-@given(st.binary())
-@settings(max_examples=100, deadline=None)
-def test_any_bytes_are_a_caption(text):
-    normalize(tf.constant([text])).numpy()[0].decode()
 
 
 @given(st.lists(any_text, min_size=1, max_size=3), st.integers(2, 12))
@@ -50,26 +34,6 @@ def test_the_graph_reads_what_preparation_wrote(texts, max_length):
         known = [word.decode() if word.decode() in WORDS.words else "<unk>" for word in words]
         assert ids[-1] == END and len(ids) == min(len(words) + 1, max_length)
         assert text.decode() == " ".join(known[: max_length - 1])
-
-
-def test_published_tokens():
-    captions = [
-        "A man's DOG, the man 's dog!",
-        "don't — “stop” x-ray -- 'quoted'",
-        "Straße ﬁsh CAFÉ",
-    ]
-    assert [text.decode() for text in normalize(captions).numpy()] == [
-        "a man 's dog the man 's dog",
-        "don't stop x-ray quoted",
-        "strasse fish café",
-    ]
-
-
-def test_mirrored_captions():
-    captions = ["A left-handed dog, LEFT of a leftover on the right", "Right!", "two dogs"]
-    expected = [b"a right-handed dog right of a leftover on the left", b"left", b"two dogs"]
-    assert mirrored(captions).numpy().tolist() == expected
-    assert mirrored(mirrored(captions)).numpy().tolist() == normalize(captions).numpy().tolist()
 
 
 def test_vocabulary_by_count_then_alphabet():

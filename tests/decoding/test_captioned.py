@@ -37,7 +37,7 @@ def test_the_gate_is_that_of_the_state_before_the_word(gate):
     assert np.ptp(found[0]["gate"]) > 0
 
 
-def test_models_without_a_gate_tell_nothing():
+def test_models_without_a_gate_explain_nothing():
     assert explain_captions(soft("none"), FEATURES, CAPTIONED, VOCABULARY) == [{}, {}, {}]
     areas = build_captioner(
         config.Areas(embedding_size=6, state_size=7), len(VOCABULARY), {"features": SHAPE}, seed=1
