@@ -1,4 +1,4 @@
-"""Shared by all tests: a small prepared data set, made once by the real pipeline, and a small trained run."""
+"""Shared fixtures: small data sets, prepared once by the real pipeline, and a small trained run."""
 
 import dataclasses
 import itertools
@@ -19,23 +19,25 @@ MACHINE_FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTE
 
 
 def processor():
-    """Its name, from the first place that tells it."""
+    """The processor's name, from the first source that has it."""
     cpuinfo = Path("/proc/cpuinfo")
-    named = re.search(
-        r"^model name\s*: (.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE
-    )
-    return named.group(1) if named else platform.processor() or platform.machine()
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    named = re.search(r"^model name\s*: (.+)", text, re.MULTILINE)
+    if named:
+        return named.group(1)
+    return platform.processor() or platform.machine()
 
 
 def pytest_report_header():
-    """What decides how sums are rounded."""
-    flags = (f"{name}={os.environ.get(name, 'default')}" for name in MACHINE_FLAGS)
-    return f"{processor()}, {os.cpu_count()} cores; TensorFlow {metadata.version('tensorflow')}; {', '.join(flags)}"
+    """Returns everything that affects how sums are rounded, in one line."""
+    flags = ", ".join(f"{name}={os.environ.get(name, 'default')}" for name in MACHINE_FLAGS)
+    tensorflow = metadata.version("tensorflow")
+    return f"{processor()}, {os.cpu_count()} cores; TensorFlow {tensorflow}; {flags}"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session):
-    """With -q, pytest leaves its header out; this line is shown nevertheless. (xdist's processes report nothing.)"""
+    """Shows the header's line also with -q, which hides it. (xdist's processes report nothing.)"""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not reporter.showheader:
         reporter.write_line(pytest_report_header())
@@ -45,7 +47,10 @@ LONGEST = ("test_workers.py", "test_trainer.py")
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files first: started last, one would keep a process busy while the other has nothing left."""
+    """Puts the longest files first.
+
+    Started last, one would keep a process busy while the other has nothing left to do.
+    """
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
@@ -67,13 +72,14 @@ def data(data_folder):
 
 @pytest.fixture(scope="session")
 def files_data(data, tmp_path_factory):
-    """The same in three training files, of 24, 10 and 6 images."""
+    """The same data set with three training files, of 24, 10 and 6 images."""
     import tensorflow as tf
 
     from keras_sat.data.prepared import open_prepared
 
     folder = shutil.copytree(data.folder, tmp_path_factory.mktemp("data") / "files")
-    records, shards = list(tf.data.TFRecordDataset(data.shards("train")).as_numpy_iterator()), []
+    records = list(tf.data.TFRecordDataset(data.shards("train")).as_numpy_iterator())
+    shards = []
     for first, last in itertools.pairwise((0, 24, 34, 40)):
         path = folder / f"train-{len(shards)}.tfrecord"
         with tf.io.TFRecordWriter(str(path)) as writer:
@@ -87,7 +93,7 @@ def files_data(data, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def boxes_data(tmp_path_factory):
-    """A smaller one with 60 boxes an image and the feature maps of pictures of 192 pixels."""
+    """A smaller data set with 60 boxes per image and feature maps of pictures of 192 pixels."""
     from keras_sat.data.prepared import open_prepared
     from pipeline.preparation.prepare import prepare
 
@@ -99,7 +105,7 @@ def boxes_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def mirrored_data(tmp_path_factory):
-    """A smaller one with the feature maps of mirror images and cut-outs."""
+    """A smaller data set with the feature maps of horizontal flips and of crops."""
     from keras_sat.data.prepared import open_prepared
     from pipeline.preparation.prepare import prepare
 
@@ -140,12 +146,9 @@ def changed(experiment):
     """Makes an experiment from the small one: changed(train={"epochs": 3})."""
 
     def change(**sections):
-        return dataclasses.replace(
-            experiment,
-            **{
-                name: dataclasses.replace(getattr(experiment, name), **values)
-                for name, values in sections.items()
-            },
-        )
+        replaced = {}
+        for name, values in sections.items():
+            replaced[name] = dataclasses.replace(getattr(experiment, name), **values)
+        return dataclasses.replace(experiment, **replaced)
 
     return change

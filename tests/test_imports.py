@@ -72,7 +72,8 @@ COMMANDS = [
     "serving.client.__main__",
     "serving.server.__main__",
 ]
-# Imports inside functions: one guarded function per optional package, and a client that works without keras_sat.
+# Imports inside functions: one guarded function per optional package, and a client that works
+# without keras_sat.
 GUARDED = {
     "keras_sat.utils.extras",
     "serving.client.overlay",
@@ -82,7 +83,7 @@ TABLES = {"keras_sat.data", "serving.client"}
 
 
 class Import(NamedTuple):
-    """module imports `imported`; function: the name of the function that holds the import, or None."""
+    """A module imports another one: in the function of this name or, if None, at the top level."""
 
     module: str
     imported: str
@@ -105,7 +106,7 @@ MODULES = modules()
 
 
 def imports():
-    """Every `Import` of a module of the product, wherever it stands."""
+    """Every `Import` of a module of the product, at any place in its file."""
     found = []
     for module, path in MODULES.items():
         collect(module, ast.parse(path.read_text(encoding="utf-8")), None, found)

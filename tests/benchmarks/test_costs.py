@@ -1,4 +1,4 @@
-"""The formulas of benchmarks/costs.py beside the products that TensorFlow computes."""
+"""The formulas of benchmarks/costs.py against the products that TensorFlow computes."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ IMAGES, N, T = 3, 2, 5
 
 
 def operations_of(compute):
-    """2 × the multiplications of all matrix products that a function computes."""
+    """Returns 2 × the multiplications of all matrix products that a function computes."""
     found = []
 
     def record(kind, inputs, attributes, outputs, op_name=None, graph=None):
@@ -33,11 +33,9 @@ def operations_of(compute):
             )
         if kind == "Einsum":
             names = attributes["equation"].partition("->")[0].split(",")
-            sizes = {
-                name: size
-                for each, tensor in zip(names, inputs)
-                for name, size in zip(each, tensor.shape)
-            }
+            sizes = {}
+            for each, tensor in zip(names, inputs):
+                sizes.update(zip(each, tensor.shape))
             found.append(2 * math.prod(sizes.values()))
 
     op_callbacks.add_op_callback(record)
@@ -49,7 +47,7 @@ def operations_of(compute):
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_operations(system):
+def test_operations_are_those_that_tensorflow_computes(system):
     sizes = costs.Sizes(6, 11, 13, 7, T, N, IMAGES * N)
     model = build_captioner(SYSTEMS[system], sizes.words, {"features": (2, 3, sizes.depth)}, seed=1)
     inputs = {
@@ -66,8 +64,8 @@ def test_operations(system):
             loss = tf.reduce_sum(log_probs)
         tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
 
-    # Without a graph, which would drop it, the LSTM's product is computed once more for the
-    # gradient of its kernels.
+    # In eager mode the LSTM's product is computed once more for the gradient of its kernels.
+    # A graph would drop it.
     fed_back = {"soft": sizes.depth + sizes.width, "show_and_tell": sizes.width, "areas": 0}[system]
     again = 2 * T * fed_back * 4 * sizes.width
     assert operations_of(train) == pytest.approx(
@@ -76,13 +74,13 @@ def test_operations(system):
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_parameters(system):
-    widths = {"embedding_size": 64, "state_size": 64} | (
-        {"attention_size": 64} if system == "soft" else {}
-    )
+def test_parameters_are_those_of_the_built_model(system):
+    widths = {"embedding_size": 64, "state_size": 64}
+    if system == "soft":
+        widths["attention_size"] = 64
     settings = dataclasses.replace(SYSTEMS[system], **widths)
     model = build_captioner(settings, 200, {"features": (2, 2, 96)}, seed=1)
     expected = costs.PARAMETERS[system](costs.Sizes(4, 96, 200, 64))
-    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == pytest.approx(
-        expected, rel=0.02
-    )  # biases
+    found = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    # The tolerance is for the biases.
+    assert found == pytest.approx(expected, rel=0.02)

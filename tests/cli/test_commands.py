@@ -1,4 +1,4 @@
-"""The commands as a user meets them: processes, exit codes, and one clear line for every mistake."""
+"""The commands as a user runs them: processes, exit codes, and one clear line per mistake."""
 
 import csv
 import json
@@ -8,11 +8,14 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from keras_sat import config
 from keras_sat.data.reading import read_records
+from keras_sat.decoding.captioned import caption_split
+from keras_sat.decoding.search import caption_function
 from keras_sat.evaluation.results_file import read_results, write_results
 from keras_sat.runs.loading import load_model
 from tests.support.commands import assert_one_line, call
@@ -23,21 +26,28 @@ COMMANDS = (
     "keras_sat.regions",
     "keras_sat.compare",
     "keras_sat.caption",
-)
-COMMANDS += (
     "keras_sat.reproduce",
     "keras_sat.demo",
     "keras_sat.export",
     "pipeline.prepare",
     "pipeline.run",
+    "pipeline.evaluator",
+    "pipeline.infra_validator",
+    "pipeline.pusher",
 )
-COMMANDS += ("pipeline.evaluator", "pipeline.infra_validator", "pipeline.pusher")
+PROBE = """
+import runpy, sys
+sys.argv = ["x", "--help"]
+try:
+    runpy.run_module("MODULE", run_name="__main__")
+finally:
+    assert not {"tensorflow", "apache_beam", "keras"} & set(sys.modules)
+"""
 
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_help_imports_no_tensorflow(module):
-    probe = f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module({module!r}, run_name='__main__')\n"
-    probe += "finally: assert not {'tensorflow', 'apache_beam', 'keras'} & set(sys.modules)"
+    probe = PROBE.replace("MODULE", module)
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert result.returncode == 0 and result.stdout.startswith("usage: python -m "), result.stderr
 
@@ -58,7 +68,8 @@ def test_help_imports_no_tensorflow(module):
             ["--config", "configs/xu_flickr8k_soft.yaml", "--set", "data.path=nowhere"],
             [
                 "nowhere: no such",
-                "python -m pipeline.prepare --config configs/xu_flickr8k_soft.yaml --output nowhere",
+                "python -m pipeline.prepare --config configs/xu_flickr8k_soft.yaml "
+                "--output nowhere",
             ],
         ),
     ],
@@ -77,16 +88,8 @@ def test_mistakes_of_preparation(tmp_path):
         "direct_num_wokers",
         "direct_num_workers",
     )
-    small = [
-        "--source",
-        "train=4",
-        "--encoder",
-        "MobileNetV2",
-        "--weights",
-        "none",
-        "--image-size",
-        64,
-    ]
+    small = ["--source", "train=4", "--encoder", "MobileNetV2"]
+    small += ["--weights", "none", "--image-size", 64]
     assert_one_line(
         call("pipeline.prepare", *small, "--layer", "blok", *output), "blok", "did you mean block"
     )
@@ -94,7 +97,7 @@ def test_mistakes_of_preparation(tmp_path):
 
 
 def test_a_full_disk_while_preparing(tmp_path):
-    """Files may not grow beyond 20 kB (as a quota or a full disk would have it), which the first chunk needs."""
+    """No file may grow beyond 20 kB, as with a quota or a full disk. The first chunk is larger."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -116,25 +119,14 @@ def test_a_full_disk_while_training(run, tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
 
-    config = folder / "config.yaml"
-    arguments = [
-        "--config",
-        config,
-        "--data",
-        run.experiment.data.path,
-        "--run",
-        folder,
-        "--set",
-        "train.epochs=3",
-    ]
+    arguments = ["--config", folder / "config.yaml", "--data", run.experiment.data.path]
+    arguments += ["--run", folder, "--set", "train.epochs=3"]
     assert_one_line(call("keras_sat.train", *arguments, preexec_fn=limit), tmp_path, "space")
     for path, content in before.items():
         assert path.read_bytes() == content, "the last good checkpoint must survive"
 
 
 def test_a_corrupt_shard_while_training(data_folder, experiment, tmp_path):
-    from keras_sat import config
-
     folder = shutil.copytree(data_folder, tmp_path / "data")
     shard = next(folder.glob("train-*.tfrecord"))
     content = shard.read_bytes()
@@ -190,7 +182,8 @@ def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, 
     }
 
     table = json.loads((tmp_path / "comparison" / "table.json").read_text())
-    own, others = table["systems"][run.folder.name], table["systems"][str(results)]
+    own = table["systems"][run.folder.name]
+    others = table["systems"][str(results)]
     assert own["scores"] == scores and others["scores"]["bleu4"] == pytest.approx(1)
     difference, low, high = table["differences"][str(results)]["bleu4"]
     assert difference == pytest.approx(1 - scores["bleu4"]) and low <= difference <= high
@@ -214,7 +207,7 @@ def test_mistakes_of_evaluate(run, data_folder, tmp_path):
     assert_one_line(call("keras_sat.evaluate", *arguments), results, "val-000001", "--split val")
 
 
-def test_the_number_of_regions(run, tmp_path):
+def test_captions_with_fewer_regions_are_compared(run, tmp_path):
     settings = ["--beam", "2", "--set", "decoding.min_length=6", "--set", "decoding.max_length=6"]
     arguments = ["--run", run.folder, "--metrics", "cider", "--split", "val", *settings]
     result = call("keras_sat.regions", *arguments, "--counts", "1,4")
@@ -227,16 +220,8 @@ def test_the_number_of_regions(run, tmp_path):
         "test_stride=1": 64,
     }
     assert (folder / "plot.png").stat().st_size > 0 and (folder / "table.md").exists()
-    result = call(
-        "keras_sat.regions",
-        *arguments,
-        "--counts",
-        "4",
-        "--limit",
-        "2",
-        "--output",
-        tmp_path / "elsewhere",
-    )
+    fewer = ["--counts", "4", "--limit", "2", "--output", tmp_path / "elsewhere"]
+    result = call("keras_sat.regions", *arguments, *fewer)
     assert result.returncode == 0 and (tmp_path / "elsewhere" / "table.json").exists(), (
         result.stderr
     )
@@ -252,9 +237,6 @@ def test_the_number_of_regions(run, tmp_path):
 
 def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
     """A picture from a file gets the caption that evaluation gives it from stored features."""
-    from keras_sat.decoding.captioned import caption_split
-    from keras_sat.decoding.search import caption_function
-
     model = load_model(run)
     generate = caption_function(model, run.experiment.decoding)
     expected = {
@@ -266,15 +248,8 @@ def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
         paths[-1].write_bytes(record.encoded)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    result = call(
-        "keras_sat.caption",
-        "--run",
-        run.folder,
-        *paths,
-        broken,
-        "--overlay",
-        tmp_path / "where.png",
-    )
+    pictures = [*paths, broken, "--overlay", tmp_path / "where.png"]
+    result = call("keras_sat.caption", "--run", run.folder, *pictures)
     assert_one_line(result, broken)
     lines = dict(line.split("\t") for line in result.stdout.splitlines() if "\t" in line)
     assert lines == {str(path): expected[path.stem] for path in paths}
@@ -282,9 +257,7 @@ def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
 
 
 def test_wrong_pythons_are_refused_in_one_line(tmp_path):
-    script = os.path.join(
-        os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "environment.sh"
-    )
+    script = Path(__file__).parents[2] / "environment.sh"
     fake = tmp_path / "python3"
     for body, part in [
         ("exit 1", "3.11"),
@@ -293,7 +266,7 @@ def test_wrong_pythons_are_refused_in_one_line(tmp_path):
         fake.write_text(f"#!/bin/sh\n{body}\n")
         fake.chmod(0o755)
         result = subprocess.run(
-            ["sh", script, str(tmp_path / "venv")],
+            ["sh", str(script), str(tmp_path / "venv")],
             capture_output=True,
             text=True,
             env={**os.environ, "PYTHON": str(fake)},

@@ -1,4 +1,7 @@
-"""Recorded results: the rows of several calls make one table, and each says what is needed to repeat it."""
+"""Recorded results: the rows of several calls make one table.
+
+Each record holds what is needed to repeat it.
+"""
 
 import dataclasses
 import json
@@ -14,6 +17,7 @@ from keras_sat.evaluation.evaluate import evaluate
 from keras_sat.evaluation.results_file import read_results
 from keras_sat.reproduce import main
 from keras_sat.runs.ensemble import open_runs
+from keras_sat.runs.run import open_run
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.version import code_version
 from tests.support.settings import small_prepare
@@ -53,9 +57,7 @@ def test_every_call_adds_to_the_table(results, experiment, data):
     assert (results / "results" / "curves_val.png").stat().st_size > 10_000
 
 
-def test_a_row_is_what_evaluation_gives(results):
-    from keras_sat.runs.run import open_run
-
+def test_a_record_holds_what_evaluation_gives(results):
     evaluation = evaluate(open_run(results / "runs" / "small"), "val")
     [recorded] = [
         each for each in records.read(results / "results", "val") if each["system"] == "small"
@@ -66,19 +68,13 @@ def test_a_row_is_what_evaluation_gives(results):
     } == evaluation.intervals
 
 
-def test_what_is_recorded_is_evaluated_again_only_where_it_would_change(results):
-    record, evaluated = (
-        results / "results" / "small_val.json",
-        results / "runs" / "small" / "evaluation" / "val.json",
-    )
-    arguments = [
-        str(results / "small.yaml"),
-        "--runs",
-        str(results / "runs"),
-        "--output",
-        str(results / "results"),
-    ]
-    before, text = evaluated.stat().st_mtime_ns, record.read_text()
+def test_a_recorded_system_is_evaluated_again_only_if_it_changed(results):
+    record = results / "results" / "small_val.json"
+    evaluated = results / "runs" / "small" / "evaluation" / "val.json"
+    arguments = [str(results / "small.yaml"), "--runs", str(results / "runs")]
+    arguments += ["--output", str(results / "results")]
+    before = evaluated.stat().st_mtime_ns
+    text = record.read_text()
     main([*arguments, "--split", "val"])
     assert (evaluated.stat().st_mtime_ns, record.read_text()) == (before, text)
     record.write_text(text.replace('"beam": ', '"beam": 1'))
@@ -117,12 +113,10 @@ def test_a_record_is_of_weights_data_settings_and_captions(names, results, tmp_p
 @pytest.mark.parametrize(
     "text",
     [
-        *[
-            "{",
-            '{"system": "soft"}',
-            '{"runs": [{"run": "soft"}], "curve": []}',
-            '{"runs": [], "curve": 1}',
-        ],
+        "{",
+        '{"system": "soft"}',
+        '{"runs": [{"run": "soft"}], "curve": []}',
+        '{"runs": [], "curve": 1}',
         json.dumps(
             {"runs": [MEMBER, MEMBER], "curve": [], "decoding": None, "scores": {}, "intervals": {}}
         ),
@@ -150,7 +144,7 @@ def test_a_record_that_cannot_be_read(text, tmp_path):
         ),
     ],
 )
-def test_what_cannot_end_well_is_not_begun(arguments, message, results, tmp_path, capsys):
+def test_mistakes_are_found_before_training_starts(arguments, message, results, tmp_path, capsys):
     arguments = [str(results / each) if each.endswith(".yaml") else each for each in arguments]
     with pytest.raises(SystemExit):
         main([*arguments, "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "results")])
@@ -159,13 +153,11 @@ def test_what_cannot_end_well_is_not_begun(arguments, message, results, tmp_path
 
 
 def test_a_suffix_names_what_this_call_trains(tmp_path):
-    """Where an experiment starts is another row, too; its teachers are the same, but those that are trained here."""
-    first, start, teachers = (
-        config.load(),
-        "runs/first",
-        ["train.teachers=[runs/first, elsewhere/second]"],
+    """`init_from` always gets the suffix; a teacher gets it only if it is trained in this call."""
+    first = config.load()
+    student = config.load(
+        None, ["init_from=runs/first", "train.teachers=[runs/first, elsewhere/second]"]
     )
-    student = config.load(None, [f"init_from={start}", *teachers])
     linked = linked_to_runs({"first_x": first, "student_x": student}, tmp_path, "_x")
     assert linked["first_x"] == first
     assert linked["student_x"].init_from == str(tmp_path / "first_x")

@@ -63,7 +63,7 @@ def test_configurations_start_from_runs_with_the_same_vocabulary():
 
 
 def test_hard_attention_has_the_settings_of_its_soft_twin():
-    """Except for the keys of `Hard` and for the penalty, which the paper has for soft ones only.
+    """They differ in the keys of `Hard` and in the penalty, which the paper has for soft attention.
 
     One of the hard configurations has fewer epochs.
     """
@@ -141,7 +141,7 @@ WHOLE = (0, 1, 2, 10)
         ("soft", "train.average", (0, 0.5)),
     ],
 )
-def test_ranges(system, key, allowed):
+def test_values_out_of_range_are_refused(system, key, allowed):
     accepted = []
     for value in (*NUMBERS, None):
         try:
@@ -208,7 +208,7 @@ def test_what_self_critical_training_needs(override, way_out):
     assert way_out in str(error.value)
 
 
-def test_teachers():
+def test_teachers_are_a_list_of_runs():
     taught = config.load(None, ["train.teachers=[runs/a, runs/b]"])
     assert taught.train.teachers == ("runs/a", "runs/b")
     cider = [

@@ -37,13 +37,13 @@ def epoch(data, config, vocabulary, number=0, seed=1):
 
 
 def rows(batches, vocabulary):
-    """(features' first numbers, caption) of every caption of an epoch, in order."""
-    return [
-        (features.numpy()[0, 0, :4].tobytes(), text.decode())
-        for batch in batches
-        for features, captions in zip(batch["features"], batch["captions"])
-        for text in vocabulary.decode(captions).numpy()
-    ]
+    """(first numbers of the features, caption) for every caption of an epoch, in order."""
+    found = []
+    for batch in batches:
+        for features, captions in zip(batch["features"], batch["captions"]):
+            first = features.numpy()[0, 0, :4].tobytes()
+            found += [(first, text.decode()) for text in vocabulary.decode(captions).numpy()]
+    return found
 
 
 def test_every_caption_once_beside_its_own_image(data, config, vocabulary):
@@ -69,9 +69,9 @@ def test_as_many_batches_as_counted(data, config, vocabulary):
 
 
 def test_an_epoch_does_not_end_by_length(data, config, vocabulary):
-    """The rest of the buckets comes last, one batch per length.
+    """Bucketing emits the incomplete batches last, in order of length.
 
-    Updates in that order would spoil the model.
+    Updates in that order would harm the model, so they are mixed with the others.
     """
     batches = epoch(data, config, vocabulary)
     full = max(len(batch["row"]) for batch in batches)
@@ -108,11 +108,9 @@ def test_long_captions_are_cut(data, vocabulary):
 
 def test_evaluation_reads_a_split_in_order(data):
     ids = [record.source_id for record in read_records(data, "val")]
-    batched = [
-        name.decode()
-        for b in input_pipeline.evaluation_batches(data, "val", 3)
-        for name in b["source_id"].numpy()
-    ]
+    batched = []
+    for batch in input_pipeline.evaluation_batches(data, "val", 3):
+        batched += [name.decode() for name in batch["source_id"].numpy()]
     assert batched == ids and len(ids) == 8
 
 
@@ -171,22 +169,21 @@ def test_training_gives_each_caption_the_inputs_of_its_own_image(boxes_data, con
     for batch, without in zip(batches, plain, strict=True):
         assert set(without) == {"features", "captions", "row"}
         for key, value in without.items():
-            np.testing.assert_array_equal(
-                batch[key], value
-            )  # more inputs change neither order nor content
+            # More inputs change neither order nor content.
+            np.testing.assert_array_equal(batch[key], value)
         assert batch["pixels"].dtype == np.uint8 and len(batch["row"]) % 2 == 0
         for row, caption in enumerate(vocabulary.decode(batch["captions"][:, 0]).numpy()):
-            if caption:  # a row that fills up has none
-                for key, value in expected_inputs(
-                    owners[caption.decode()], boxes_data.input_shapes
-                ).items():
+            # A row that pads the batch has no caption.
+            if caption:
+                expected = expected_inputs(owners[caption.decode()], boxes_data.input_shapes)
+                for key, value in expected.items():
                     np.testing.assert_array_equal(batch[key][row], value)
 
 
-def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
-    """Features, pixels and captions are always of the same view, and the next epoch chooses anew.
+def test_an_image_is_read_as_it_is_or_flipped(mirrored_data, config):
+    """Features, pixels and captions belong to the same view, which each epoch draws anew.
 
-    Both views occur in one epoch, and validation sees images as they are.
+    Both views occur within an epoch. Validation reads images as they are.
     """
     vocabulary = Vocabulary.load(mirrored_data.folder / "vocabulary.txt")
     config = dataclasses.replace(config, mirror=True)
@@ -199,15 +196,14 @@ def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
         owners = {}
         for record in records:
             pixels = decode_image(record.encoded, 128).numpy()
-            captions, other = read(record.captions), read(mirrored(record.captions))
-            owners[pixels.tobytes()] = record.source_id, False, record.features, captions
-            owners[pixels[:, ::-1].tobytes()] = (
-                record.source_id,
-                True,
-                record.mirrored_features,
-                other,
-            )
-        inputs, found = ("features", "pixels"), set()
+            captions = read(record.captions)
+            flipped = read(mirrored(record.captions))
+            owner = (record.source_id, False, record.features, captions)
+            owners[pixels.tobytes()] = owner
+            owner = (record.source_id, True, record.mirrored_features, flipped)
+            owners[pixels[:, ::-1].tobytes()] = owner
+        inputs = ("features", "pixels")
+        found = set()
         for batch in input_pipeline.training_batches(
             mirrored_data, config, vocabulary, 1, number, split, inputs=inputs
         ):
@@ -230,8 +226,8 @@ def test_an_image_is_shown_as_it_is_or_mirrored(mirrored_data, config):
     assert not any(is_mirrored for _, is_mirrored in shown(0, "val"))
 
 
-def test_an_image_is_shown_in_each_of_its_views(mirrored_data, config):
-    """Each view occurs about as often, and captions are flipped where the view is."""
+def test_an_image_is_read_in_each_of_its_views(mirrored_data, config):
+    """All views are about equally frequent, and captions are flipped where the view is."""
     vocabulary = Vocabulary.load(mirrored_data.folder / "vocabulary.txt")
     config = dataclasses.replace(config, mirror=True, crops=True, batching="images")
     owners = {}
@@ -258,7 +254,7 @@ def test_an_image_is_shown_in_each_of_its_views(mirrored_data, config):
     assert len(seen) == 5 and sum(seen.values()) == 240 and min(seen.values()) > 30
 
 
-def test_mirrored_boxes(boxes_data, config):
+def test_boxes_are_flipped_with_their_image(boxes_data, config):
     vocabulary = Vocabulary.load(boxes_data.folder / "vocabulary.txt")
     config = dataclasses.replace(config, mirror=True)
     candidates = {False: [], True: []}
@@ -278,16 +274,17 @@ def test_mirrored_boxes(boxes_data, config):
         for boxes in batch["boxes"].numpy():
             [kind] = {
                 kind
-                for kind, all in candidates.items()
-                if any(np.allclose(boxes, each, atol=1e-6) for each in all)
+                for kind, stored in candidates.items()
+                if any(np.allclose(boxes, each, atol=1e-6) for each in stored)
             }
             found[kind] += 1
     assert min(found.values()) > 0
 
 
 def test_views_that_are_not_stored_are_refused(data, boxes_data, mirrored_data, changed, tmp_path):
-    """Before anything is written."""
-    both, whole = {"mirror": True, "crops": True}, mirrored_data.manifest
+    """They are refused before anything is written."""
+    both = {"mirror": True, "crops": True}
+    whole = mirrored_data.manifest
     no_crops = dataclasses.replace(
         mirrored_data, manifest=whole | {"settings": whole["settings"] | {"crops": 0}}
     )

@@ -65,9 +65,9 @@ def test_a_scene_depends_on_seed_and_id_alone(drawn):
 
 
 def test_the_version_names_what_is_drawn():
-    """Prepared data sets are known by the version: a change of the drawing needs a new one.
+    """Prepared data sets are identified by the version: a change of the drawing needs a new one.
 
-    Then the digits here change, too.
+    The digits here change with it.
     """
     digest = hashlib.sha256()
     for split in scenes.SPLITS:
@@ -132,13 +132,13 @@ def test_five_different_captions_of_six_to_eighteen_words(drawn):
         assert all(6 <= len(caption.split()) <= 18 for caption in scene.captions)
 
 
-def test_vocabulary(drawn):
+def test_the_vocabulary_has_60_to_90_words_in_lower_case(drawn):
     words = {word for scene in drawn for caption in scene.captions for word in caption.split()}
     assert 60 <= len(words) <= 90
     assert all(word.isalpha() and word.islower() for word in words)
 
 
-def test_articles(drawn):
+def test_an_is_used_before_vowels_and_a_before_consonants(drawn):
     for scene in drawn:
         for caption in scene.captions:
             for word, following in itertools.pairwise(caption.split()):

@@ -13,7 +13,7 @@ CONFIG = Data(batch_size=8, shuffle_images=10, shuffle_captions=20)
 
 
 def captions_of(data, vocabulary, part):
-    """Its batches, and its captions in order of the alphabet."""
+    """(batches, captions in alphabetical order) of a part of the data."""
     batches = list(input_pipeline.training_batches(data, CONFIG, vocabulary, 1, 0, part=part))
     return batches, sorted(
         text for batch in batches for text in vocabulary.decode(batch["captions"][:, 0]).numpy()
@@ -21,7 +21,8 @@ def captions_of(data, vocabulary, part):
 
 
 def test_each_reads_its_own_files_and_together_they_read_all(files_data, vocabulary):
-    everything, found = captions_of(files_data, vocabulary, WHOLE)[1], []
+    _, everything = captions_of(files_data, vocabulary, WHOLE)
+    found = []
     for index, images in enumerate((24, 16)):
         batches, captions = captions_of(files_data, vocabulary, Part(index, 2))
         assert len(captions) == 5 * images
@@ -37,7 +38,8 @@ def test_each_reads_its_own_files_and_together_they_read_all(files_data, vocabul
 
 
 def test_devices_are_dealt_the_rows_of_a_batch_in_order(files_data, vocabulary):
-    def batches():  # of the same epoch: a data set that is read again is shuffled anew
+    def batches():
+        # Built for each pass: a second pass over one data set would be shuffled differently.
         return input_pipeline.training_batches(
             files_data, CONFIG, vocabulary, 1, 0, shares=2, part=Part(1, 2)
         )
@@ -51,7 +53,7 @@ def test_devices_are_dealt_the_rows_of_a_batch_in_order(files_data, vocabulary):
     assert dealt(batches(), 2).element_spec == batches().element_spec
 
 
-def test_a_worker_that_has_run_out_holds_empty_captions(files_data, vocabulary):
+def test_a_worker_without_further_images_holds_empty_captions(files_data, vocabulary):
     batches = input_pipeline.training_batches(files_data, CONFIG, vocabulary, 1, 0)
     step = tf.function(lambda batch: not_empty(batch, 3), [batches.element_spec])
     batch = next(iter(batches))

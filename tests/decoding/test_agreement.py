@@ -19,7 +19,10 @@ def by_hand(one, other):
 
 @pytest.mark.parametrize("longest", [(9, 9), (2, 7), (1, 1)])
 def test_agreement_counts_shared_ngrams(longest):
-    """Of captions of few words, so that n-grams recur; of every length from nothing on, shorter than an n-gram too."""
+    """The captions use few words, so that n-grams recur.
+
+    Some captions are empty or shorter than an n-gram.
+    """
     random = np.random.default_rng(1)
     captions = [
         [random.integers(3, 6, random.integers(0, most + 1)).tolist() for _ in range(n)]

@@ -15,13 +15,14 @@ from keras_sat.text.ids import END, PAD, START, UNKNOWN
 from tests.support.rounding import assert_close
 
 SHAPE, V = (2, 2, 5), 9
-# Roundings: up to twelve steps, each of sums over embedding, state, channels (twice), attention and words.
+# Roundings: up to twelve steps, each with sums over embedding, state, channels (twice), attention
+# and words.
 SEARCH = 12 * (6 + 7 + 5 + 5 + 4 + V)
 FEATURES = tf.random.stateless_normal([16, *SHAPE], [1, 2]) * 3
 
 
 def build(vocabulary_size=V, seed=1, factor=3):
-    """Weights far from zero, so that captions differ in words and length."""
+    """A captioner with weights far from zero, so that captions differ in words and length."""
     config = Soft(embedding_size=6, state_size=7, attention_size=4)
     model = build_captioner(config, vocabulary_size, {"features": SHAPE}, seed=seed)
     model.set_weights([factor * weight for weight in model.get_weights()])
@@ -68,7 +69,11 @@ def strip(ids):
 def by_hand(model, features, max_length):
     """The likeliest word at every step, for one image."""
     annotations = model.encode({"features": features[None]})
-    state, token, words, score, weights = model.initial_state(annotations, 1), START, [], 0.0, []
+    state = model.initial_state(annotations, 1)
+    token = START
+    words = []
+    score = 0.0
+    weights = []
     while len(words) < max_length and token != END:
         log_probs, attention, state = model.step(tf.constant([[token]]), state, annotations)
         log_probs = log_probs[0, 0].numpy()
@@ -99,7 +104,9 @@ def test_a_beam_of_one_is_greedy(max_length, penalty):
 
 @pytest.mark.parametrize("penalty", [0.0, 0.8])
 def test_a_beam_as_wide_as_the_tree_is_exhaustive_search(penalty):
-    model, words, length = build(6, factor=2), (UNKNOWN, 4, 5), 4
+    model = build(6, factor=2)
+    words = (UNKNOWN, 4, 5)
+    length = 4
     trees = [[*body, END] for n in range(1, length) for body in itertools.product(words, repeat=n)]
     captions = np.array([tree + [PAD] * (length - len(tree)) for tree in trees])
     config = Decoding(
@@ -117,7 +124,10 @@ def test_a_beam_as_wide_as_the_tree_is_exhaustive_search(penalty):
 
 
 def test_model_gardens_beam_search_finds_the_same_best_caption():
-    """With a beam so wide that it does not matter that there, an END among the 2K best extensions finishes a caption too."""
+    """In Model Garden an END among the 2K best extensions finishes a caption too.
+
+    With this wide a beam the difference does not matter.
+    """
     from official.nlp.modeling.ops import beam_search
 
     config = Decoding(beam=120, max_length=8, min_length=0, unknown=True)
@@ -169,7 +179,7 @@ def test_scores_are_teacher_forced_log_probabilities(name, model):
 @pytest.mark.parametrize("model", [MODEL, ENSEMBLE], ids=["one", "ensemble"])
 @pytest.mark.parametrize("name", DECODINGS)
 def test_attention_is_that_of_reading_the_caption(name, model):
-    """Also where a hypothesis changed its place in the beam from step to step."""
+    """This holds even where a hypothesis changed its beam index from step to step."""
     found = caption(DECODINGS[name], model, best=2 if DECODINGS[name].beam > 1 else 1)
     captions = found["captions"][:, 0]
     _, attention = model({"features": FEATURES, "captions": tf.constant(captions[:, None])})
@@ -187,9 +197,8 @@ def test_consensus_is_the_agreement_of_beams_with_samples(model):
         beams, config
     )
     order = np.lexsort((-expected, ~np.any(beams["captions"] == END, axis=-1)))
-    assert_close(
-        found["scores"], np.take_along_axis(expected, order, 1), roundings=4 * 6
-    )  # n-grams, samples
+    # Roundings: four lengths of n-grams, six samples.
+    assert_close(found["scores"], np.take_along_axis(expected, order, 1), roundings=4 * 6)
     np.testing.assert_array_equal(
         found["captions"], np.take_along_axis(beams["captions"], order[..., None], 1)
     )
@@ -201,7 +210,7 @@ def test_consensus_is_the_agreement_of_beams_with_samples(model):
 
 
 @pytest.mark.parametrize("name", DECODINGS)
-def test_alone_as_in_any_batch(name):
+def test_a_caption_does_not_depend_on_the_batch(name):
     config = DECODINGS[name]
     together = caption(config, best=config.beam)
     for b in range(16):
@@ -251,23 +260,18 @@ def test_nothing_finished_within_the_length_is_still_a_caption():
 
 
 def test_fewer_captions_than_asked_for_leave_empty_ones():
-    found = caption(
-        Decoding(beam=8, max_length=2), build(6), best=8
-    )  # [w, END] and [w, w'] of two words
-    assert {strip(ids) for ids in found["captions"][0]} == {
-        (4, END),
-        (5, END),
-        (4, 4),
-        (4, 5),
-        (5, 4),
-        (5, 5),
-        (),
-    }
+    found = caption(Decoding(beam=8, max_length=2), build(6), best=8)
+    # Two words w allow [w, END] and [w, w'].
+    expected = {(4, END), (5, END), (4, 4), (4, 5), (5, 4), (5, 5), ()}
+    assert {strip(ids) for ids in found["captions"][0]} == expected
     assert np.all(np.isinf(found["scores"]) == (found["captions"][..., 0] == PAD))
 
 
 def test_samples_follow_the_distribution():
-    """Of many images that are alike but for their seed, so that each draws for itself."""
+    """Over many nearly equal images.
+
+    The seed depends on an image's content, so each image has its own draws.
+    """
     features = tf.tile(FEATURES[:1], [4000, 1, 1, 1]) + 0.2 * tf.random.stateless_normal(
         [4000, 1, 1, 5], [3, 4]
     )
@@ -288,7 +292,8 @@ def test_samples_follow_the_distribution():
         last = np.argmax(np.cumsum(ranked, axis=-1) >= config.top_p - 1e-9, axis=-1)
         probs[probs < ranked[np.arange(4000), last][:, None]] = 0
         probs /= probs.sum(-1, keepdims=True)
-        expected, found = probs.mean(0), np.bincount(drawn, minlength=V) / 4000
+        expected = probs.mean(0)
+        found = np.bincount(drawn, minlength=V) / 4000
         assert np.all(found[expected == 0] == 0)
         np.testing.assert_allclose(found, expected, atol=4 * np.sqrt(0.25 / 4000))
 

@@ -30,7 +30,7 @@ def test_uniform_attention_has_the_boxs_area_inside():
         )
 
 
-def test_all_or_nothing():
+def test_attention_on_one_cell_is_counted_by_its_share_in_the_box():
     attention = np.eye(16)[5]  # the cell of row 1, column 1
     assert_close(mass_in_box(attention, GRID, (0.2, 0.2, 0.6, 0.6)), 1, roundings=8)
     assert_close(mass_in_box(attention, GRID, (0.25, 0.375, 0.5, 0.5)), 0.5, roundings=8)
@@ -50,7 +50,7 @@ def test_nouns_are_found_by_their_word():
 
 
 def test_of_several_boxes_the_union_counts():
-    """Against a raster of pixels, for overlapping, touching, equal and empty boxes."""
+    """The areas are compared with a raster, for overlapping, touching, equal and empty boxes."""
     generator = np.random.default_rng(3)
     corners = generator.integers(0, 21, [20, 4, 2, 2])
     corners[:, 1] = corners[:, 0]
@@ -81,7 +81,8 @@ def test_no_attention_has_more_in_the_box_than_the_best(regions):
 def test_a_splits_nouns_between_uniform_and_best(run, data, vocabulary):
     model = load_model(run)
     records = {record.source_id: record for record in read_records(data, "test")}
-    generator, captioned = np.random.default_rng(1), []
+    generator = np.random.default_rng(1)
+    captioned = []
     for name, (caption, *_) in normalised_references(records.values()).items():
         attention = generator.dirichlet(np.full(64, 0.1), size=len(caption.split()))
         captioned.append(Captioned(name, caption, 0.0, attention, grid_boxes(8, 8).numpy()))
@@ -92,7 +93,7 @@ def test_a_splits_nouns_between_uniform_and_best(run, data, vocabulary):
         assert found["generated"][record.source_id], "its own caption names what is in it"
         for kind in ("truth", "generated"):
             best = np.array(found[f"{kind}_best"][record.source_id])
-            best += 64 * EPSILON  # the attention adds up to 1 but for the roundings of 64 regions
+            best += 64 * EPSILON  # the attention sums to 1 up to the roundings of 64 regions
             assert np.all(found[kind][record.source_id] <= best)
             assert np.all(found[f"{kind}_uniform"][record.source_id] <= best)
     boxes = {phrase.box for phrase in records["test-000000"].phrases}

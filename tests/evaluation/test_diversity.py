@@ -13,7 +13,8 @@ def test_facts_of_captions():
 
 
 def test_values_of_captions():
-    captions, references = {"x": "a dog runs", "y": ""}, {"x": ["a dog", "one"], "y": ["a b c"]}
+    captions = {"x": "a dog runs", "y": ""}
+    references = {"x": ["a dog", "one"], "y": ["a b c"]}
     values = diversity.values_of(captions, references, {"a dog runs"})
     assert values["length"] == {"x": [3], "y": [0]}
     assert values["reference_length"] == {"x": [2, 1], "y": [3]}
@@ -28,7 +29,7 @@ def test_training_captions_are_all_of_them(data):
     assert diversity.training_captions(data) == expected
 
 
-def test_data_without_a_training_split_is_evaluated_all_the_same(data, capsys):
+def test_data_without_a_training_split_is_evaluated_too(data, capsys):
     splits = {name: shards for name, shards in data.manifest["splits"].items() if name != "train"}
     folder = data.folder.parent / "without_train"
     shutil.copytree(data.folder, folder)

@@ -29,7 +29,10 @@ WORDS = [
 
 
 def some_captions(images):
-    """Captions whose words match exactly, by stem, as synonyms or not; some perfect, one empty."""
+    """Captions whose words match exactly, by stem, as synonyms, or not at all.
+
+    Some captions are perfect, one is empty.
+    """
     generator = random.Random(1)
     references = {
         i: [" ".join(generator.choices(WORDS, k=generator.randint(1, 9))) for _ in range(3)]
@@ -45,7 +48,8 @@ def some_captions(images):
 def test_any_corpus_of_these_images_has_the_score_that_java_gives():
     java_on_path()
     references, captions = some_captions(40)
-    found, process = meteor(references, captions), Meteor()
+    found = meteor(references, captions)
+    process = Meteor()
     total, segments = process.compute_score(references, captions)
     assert found.value == total
     assert found.each == pytest.approx(segments, abs=1e-12)

@@ -29,7 +29,7 @@ def corpus(images, seed=0, faults=3):
 def test_resampled_bleu_is_that_of_the_resampled_corpus():
     captions, references = corpus(30)
     scores = score(captions, references, ["bleu"], tokenise=False)
-    generator = np.random.default_rng(5)  # the draws that `resample` makes of this seed
+    generator = np.random.default_rng(5)  # draws as `resample` does with this seed
     samples = resample(scores, samples=4, seed=5)
     for number in range(4):
         scorer = BleuScorer(n=4)
@@ -50,11 +50,9 @@ def test_intervals_hold_the_score_and_shrink_with_the_images():
         assert all(low < scores[name].value < high for name, (low, high) in ends.items())
         widths.append({name: high - low for name, (low, high) in ends.items()})
     for name in widths[0]:
-        # four times the images, half the width
-        assert all(1.5 < widths[i][name] / widths[i + 1][name] < 2.7 for i in (0, 1)), (
-            name,
-            widths,
-        )
+        # Four times the images halve the width.
+        ratios = [widths[i][name] / widths[i + 1][name] for i in (0, 1)]
+        assert all(1.5 < ratio < 2.7 for ratio in ratios), (name, widths)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
@@ -84,7 +82,8 @@ def test_differences_are_paired():
     """A small gain on the same images is significant, although the intervals overlap."""
     captions, references = corpus(100)
     better = captions | {image: references[image][0] for image in list(captions)[::12]}
-    good, best = evaluation_of(captions, references), evaluation_of(better, references)
+    good = evaluation_of(captions, references)
+    best = evaluation_of(better, references)
     assert good.intervals["rouge"][1] > best.intervals["rouge"][0]
     difference, low, high = best.differences(good)["rouge"]
     assert (

@@ -20,10 +20,8 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_ids_that_are_numbers_are_numbers_as_cocos_tools_want_them(tmp_path):
     write_results(tmp_path / "coco.json", {"42": "a dog", "7": "a cat"})
-    assert [each["image_id"] for each in json.loads((tmp_path / "coco.json").read_text())] == [
-        42,
-        7,
-    ]
+    written = json.loads((tmp_path / "coco.json").read_text())
+    assert [each["image_id"] for each in written] == [42, 7]
 
 
 @pytest.mark.parametrize(

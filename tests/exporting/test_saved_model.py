@@ -54,7 +54,8 @@ PICTURES = [
 ][:64]
 MIXED = [BROKEN[n // 2 % 3] if n % 2 else picture for n, picture in enumerate(PICTURES)]
 SIZES = {"embedding_size": 12, "state_size": 16}
-# The CNN's convolutions, sums of some hundred terms one after the other, and nine steps of sums over up to 128 channels.
+# The CNN's convolutions are sums of some hundred terms, one after the other. Nine steps follow,
+# each with sums over up to 128 channels.
 ROUNDINGS = 1000
 DECODING = config.Decoding(beam=2, max_length=9, length_penalty=0.5, no_repeat_ngram=2)
 DECODINGS = {
@@ -89,11 +90,15 @@ for folder, requests in pickle.load(open(sys.argv[1], "rb")).items():
     signatures = tf.saved_model.load(folder).signatures
     for record in tf.data.TFRecordDataset(folder + "/assets.extra/tf_serving_warmup_requests"):
         request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
-        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-        assert set(signatures[request.model_spec.signature_name](**inputs)["status"].numpy()) == {b"OK"}
-    answers[folder] = [
-        {name: value.numpy() for name, value in signatures[signature](**inputs).items()} for signature, inputs in requests
-    ]
+        inputs = {}
+        for name, value in request.inputs.items():
+            inputs[name] = tf.constant(tf.make_ndarray(value))
+        answer = signatures[request.model_spec.signature_name](**inputs)
+        assert set(answer["status"].numpy()) == {b"OK"}
+    answers[folder] = []
+    for signature, inputs in requests:
+        answer = signatures[signature](**inputs)
+        answers[folder].append({name: value.numpy() for name, value in answer.items()})
 pickle.dump(answers, open(sys.argv[2], "wb"))
 """
 
@@ -104,10 +109,8 @@ def untrained(settings, data, folder, decoding=DECODING, **others):
     values = config.Experiment(model=settings, data=section, decoding=decoding, **others)
     run = create_run(folder, values, data)
     model = build_model(run)
-    random, cnn = (
-        np.random.default_rng(len(folder.name)),
-        {id(each) for each in model.cnn.weights} if model.cnn else (),
-    )
+    random = np.random.default_rng(len(folder.name))
+    cnn = {id(each) for each in model.cnn.weights} if model.cnn else ()
     for weight in model.weights:
         if id(weight) not in cnn:
             spread = min(0.4, 2 / np.sqrt(np.prod(weight.shape[:-1])))
@@ -119,8 +122,12 @@ def untrained(settings, data, folder, decoding=DECODING, **others):
 
 @pytest.fixture(scope="module")
 def runs(data, boxes_data, tmp_path_factory):
-    """{name: run} of every system, and of an ensemble, one member of which has the CNN in itself; two see mirror images."""
-    folder, found = tmp_path_factory.mktemp("runs"), {}
+    """{name: run} of every system, and of an ensemble.
+
+    One member of the ensemble contains the CNN. Two of the runs also read flipped pictures.
+    """
+    folder = tmp_path_factory.mktemp("runs")
+    found = {}
     for name, settings in SYSTEMS.items():
         decoding = DECODINGS.get(name, DECODING)
         found[name] = untrained(
@@ -166,21 +173,19 @@ def exported(runs, tmp_path_factory):
     command = [sys.executable, "-W", "ignore", "-c", ALONE, output / "requests", output / "answers"]
     subprocess.run(command, check=True, cwd=output)
     answers = pickle.loads((output / "answers").read_bytes())
-    return {
-        name: (
-            folder,
-            [
-                (*request, answer)
-                for request, answer in zip(asked[str(folder)], answers[str(folder)])
-            ],
-        )
-        for name, folder in folders.items()
-    }
+    found = {}
+    for name, folder in folders.items():
+        pairs = zip(asked[str(folder)], answers[str(folder)])
+        found[name] = (folder, [(*request, answer) for request, answer in pairs])
+    return found
 
 
 @pytest.fixture(scope="module")
 def served(exported, tmp_path_factory):
-    """The same over gRPC, from one server of them all; the largest requests are more than its largest batch."""
+    """The same over gRPC, from one server of all models.
+
+    The largest requests exceed the server's largest batch.
+    """
     file = tmp_path_factory.mktemp("served") / "models.config"
     models = [
         f'config {{ name: "{name}" base_path: "{folder.parent}" }}'
@@ -199,29 +204,24 @@ def served(exported, tmp_path_factory):
             )
             return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
 
-        return {
-            name: (
-                folder,
-                [
-                    (signature, inputs, answer(name, signature, inputs))
-                    for signature, inputs, _ in asked
-                ],
-            )
-            for name, (folder, asked) in exported.items()
-        }
+        found = {}
+        for name, (folder, asked) in exported.items():
+            answered = []
+            for signature, inputs, _ in asked:
+                answered.append((signature, inputs, answer(name, signature, inputs)))
+            found[name] = (folder, answered)
+        return found
 
 
 @pytest.mark.parametrize("way", ["exported", "served"])
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
-def test_it_answers_as_captioning_in_process_does(name, way, runs, request, tmp_path):
+def test_the_model_answers_as_captioning_in_process_does(name, way, runs, request, tmp_path):
+    paths = []
     for number, picture in enumerate(PICTURES):
-        (tmp_path / f"{number}").write_bytes(picture)
-    expected = [
-        each
-        for _, _, each, _ in caption_files(
-            runs[name], [tmp_path / f"{n}" for n in range(len(PICTURES))]
-        )[0]
-    ]
+        paths.append(tmp_path / f"{number}")
+        paths[-1].write_bytes(picture)
+    captioned, _ = caption_files(runs[name], paths)
+    expected = [each for _, _, each, _ in captioned]
     assert len({each.caption for each in expected}) > 3, "the pictures should differ in caption"
     for signature, inputs, answer in request.getfixturevalue(way)[name][1]:
         for n, status in enumerate(answer["status"]):
@@ -254,7 +254,7 @@ def test_it_answers_as_captioning_in_process_does(name, way, runs, request, tmp_
 
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
 def test_no_answer_depends_on_the_batch(name, exported):
-    """Bit for bit where the batch has the same size."""
+    """They are equal bit for bit where the batches have the same size."""
     found = {}
     for signature, inputs, answer in exported[name][1]:
         size = len(inputs["image_bytes"])
@@ -272,7 +272,7 @@ def test_no_answer_depends_on_the_batch(name, exported):
 
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
 def test_the_server_computes_what_the_model_does(name, exported, served):
-    """Bit for bit, where both compute a picture alone."""
+    """They are equal bit for bit where both compute a picture alone."""
     for (signature, inputs, answer), (_, _, other) in zip(
         exported[name][1], served[name][1], strict=True
     ):
@@ -283,20 +283,15 @@ def test_the_server_computes_what_the_model_does(name, exported, served):
 @pytest.mark.parametrize("name", [*SYSTEMS, "ensemble"])
 def test_a_given_caption_is_scored_as_teacher_forcing_does(name, runs, exported):
     run = runs[name]
-    model, vocabulary = load_captioner(run), load_vocabulary(run)
+    model = load_captioner(run)
+    vocabulary = load_vocabulary(run)
     asked = {
         (signature, len(answer["status"])): (inputs, answer)
         for signature, inputs, answer in exported[name][1][::-1]
     }
     inputs, answer = asked["score_caption", 7]
-    assert [word.decode() for word in answer["words"][0] if word] == [
-        "a",
-        "red",
-        "circle",
-        "<unk>",
-        "<unk>",
-        "<end>",
-    ]
+    words = [word.decode() for word in answer["words"][0] if word]
+    assert words == ["a", "red", "circle", "<unk>", "<unk>", "<end>"]
     names = [PICTURES_OF.get(each, each) for each in captioner_inputs(run)]
     sections = run.facts.encoder, run.facts.proposals
     pictures = [picture_inputs(picture, names, *sections) for picture in PICTURES[:7]]
@@ -328,7 +323,7 @@ def test_stock_tensorflow_serving_has_its_ops(name, exported):
     assert {"CaseFoldUTF8", "IgnoreErrorsDataset"} <= used and not {"PyFunc", "EagerPyFunc"} & STOCK
 
 
-def test_it_says_what_it_is(runs, exported):
+def test_the_model_card_describes_the_model(runs, exported):
     folder, _ = exported["ensemble"]
     card = json.loads((folder / "model_card.json").read_text())
     assert (
@@ -352,7 +347,8 @@ def test_it_says_what_it_is(runs, exported):
 
 
 def test_each_export_is_a_version_and_a_killed_one_is_none(runs, tmp_path, capsys):
-    folder, output = runs["soft"].folder, tmp_path / "models" / "soft"
+    folder = runs["soft"].folder
+    output = tmp_path / "models" / "soft"
     facts = Evaluation({}, {}, {}, {"cider": 0.5}, {})
     report.write(folder / "evaluation", "test", "soft", facts)
     arguments = ("--run", folder, "--output", output, "--beam", 1, "--max-batch-size", 1)
@@ -393,7 +389,7 @@ def test_mistakes_are_named(runs, data, tmp_path):
     assert not (tmp_path / "models").exists()
 
 
-def test_boxes_are_taken_as_preparation_takes_them():
+def test_boxes_are_cropped_and_padded_as_in_preparation():
     given = np.float32([[0.4, 0.4, 0.6, 0.6], [0, 0, 0.05, 1], [0.2, 0.1, 0.9, 1.0], [0, 0, 0, 0]])
     shapes = [(300, 200), (100, 640)]
     found = usable_boxes(batch_in_crop(tf.constant([given] * 2), tf.constant(shapes))).numpy()

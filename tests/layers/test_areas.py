@@ -1,4 +1,4 @@
-"""The three areas: each against a plain way of computing it."""
+"""The three kinds of areas, each against a plain way of computing it."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,8 @@ from tests.support.rounding import assert_close
 
 FEATURES = tf.random.stateless_normal([3, 5, 7, 4], [1, 2])
 CELLS = tf.reshape(FEATURES, [3, 35, 4])
-FILTER = (
-    2 * 3 * 3 * 4
-)  # roundings: the places of 3 × 3 cells by their coordinates, then sums over those of 4 channels
+# Roundings: the coordinates of 3 × 3 cells, then sums over these cells and 4 channels.
+FILTER = 2 * 3 * 3 * 4
 
 
 def noise(step):
@@ -30,7 +29,8 @@ def test_stride_one_is_all_cells():
 
 
 def test_a_stride_takes_cells_from_a_random_phase_on():
-    grid, seen = layers.Grid(train_stride=2, test_stride=3), set()
+    grid = layers.Grid(train_stride=2, test_stride=3)
+    seen = set()
     for step in range(30):
         regions, boxes, _ = grid({"features": FEATURES}, noise=noise(step))
         y, x = np.rint(boxes[0, 0, :2].numpy() * [5, 7]).astype(int)
@@ -79,7 +79,8 @@ def test_training_draws_boxes_and_testing_takes_the_first():
     # The third image has two boxes.
     boxes = tf.tensor_scatter_nd_update(boxes, [[2, i] for i in range(2, 10)], tf.zeros([8, 4]))
     inputs = {"features": FEATURES, "boxes": boxes}
-    areas, drawn = layers.Proposals(train_boxes=4, test_boxes=7), []
+    areas = layers.Proposals(train_boxes=4, test_boxes=7)
+    drawn = []
     regions, chosen, present = areas(inputs)
     np.testing.assert_array_equal(chosen, boxes[:, :7])
     np.testing.assert_array_equal(regions, max_pool_boxes(FEATURES, boxes[:, :7]))
@@ -93,7 +94,8 @@ def test_training_draws_boxes_and_testing_takes_the_first():
 
 
 def test_a_second_map_is_pooled_where_there_is_one():
-    larger, boxes = tf.random.stateless_normal([3, 9, 9, 6], [4, 4]), random_boxes(3)
+    larger = tf.random.stateless_normal([3, 9, 9, 6], [4, 4])
+    boxes = random_boxes(3)
     regions, *_ = layers.Proposals()(
         {"features": FEATURES, "region_features": larger, "boxes": boxes}
     )
@@ -101,7 +103,7 @@ def test_a_second_map_is_pooled_where_there_is_one():
 
 
 def transformer(**kwargs):
-    """With identity maps."""
+    """A spatial transformer whose maps are the identity."""
     areas = layers.SpatialTransformer(localisation_size=3, **kwargs)
     areas({"features": FEATURES})
     areas._affine.kernel.assign(tf.zeros_like(areas._affine.kernel))
@@ -115,9 +117,8 @@ def test_identity_maps_make_a_convolution():
     regions, boxes, _ = areas({"features": FEATURES})
     expected = tf.nn.conv2d(FEATURES, areas.filter, 1, "SAME") + areas.filter_bias
     assert_close(regions, tf.reshape(expected, [3, 35, 4]), roundings=FILTER)
-    assert_close(
-        boxes[0, 8], [0, 0, 3 / 5, 3 / 7], roundings=8
-    )  # the cell (1, 1) with its neighbours
+    # The cell (1, 1) with its neighbours.
+    assert_close(boxes[0, 8], [0, 0, 3 / 5, 3 / 7], roundings=8)
 
 
 def test_strides_are_those_of_the_grid():
@@ -147,7 +148,7 @@ def test_the_boxes_follow_the_maps():
 
 
 def test_gradients_reach_the_localisation_network():
-    """As it is built, all weights at once: nothing has to be learned first."""
+    """They reach all weights of the new layer: none has to wait until others have been trained."""
     areas = layers.SpatialTransformer()
     areas({"features": FEATURES})
     with tf.GradientTape() as tape:

@@ -1,6 +1,6 @@
 """The factorised joint softmax against the naive one in float64.
 
-The naive one computes the tensor of words × regions.
+The naive one computes the whole tensor of words × regions.
 """
 
 import keras
@@ -27,11 +27,14 @@ def normal(*shape, scale=1.0):
     return scale * tf.random.stateless_normal(shape, [len(shape), shape[-1]])
 
 
-TABLE, REGIONS, HIDDEN = normal(V, E), normal(B, L, D), normal(B, Q, H)
+TABLE = normal(V, E)
+REGIONS = normal(B, L, D)
+HIDDEN = normal(B, Q, H)
 PRESENT = tf.constant([[True] * L, [True] * 3 + [False] * 2, [True] * L])
 TOKENS = tf.constant([[4, 2, 10, 3], [5, 5, 6, 7], [8, 9, 2, 4]])
-# Roundings: scores are sums of 6 to 8 products, three terms of them, and as large as 30; an error of a score is a factor of
-# its probability. Gradients are sums over 12 queries of 55 such probabilities.
+# Roundings: scores have three terms, each a sum of 6 to 8 products, and are as large as 30; an
+# error of a score is a factor of its probability. Gradients are sums over 12 queries of 55 such
+# probabilities.
 SOFTMAX = 30 * (E + H + D) + B * Q * V
 SLOPES = normal(B, Q, V), normal(B, Q, L, scale=0.7), normal(B, Q, L, scale=0.3)
 
@@ -39,7 +42,8 @@ SLOPES = normal(B, Q, V), normal(B, Q, L, scale=0.7), normal(B, Q, L, scale=0.3)
 def build(terms):
     layer = layers.Interaction(E, D, *TERMS[terms])
     once = layer.prepare(TABLE, REGIONS, PRESENT)
-    layer.word_scores(HIDDEN, once), layer.region_scores(HIDDEN, once)
+    layer.word_scores(HIDDEN, once)
+    layer.region_scores(HIDDEN, once)
     for index, weight in enumerate(layer.trainable_weights):  # biases too
         weight.assign(tf.random.stateless_normal(weight.shape, [index, 1]) * 0.7)
     return layer
@@ -47,7 +51,8 @@ def build(terms):
 
 def factorised(layer, table, regions, hidden):
     once = layer.prepare(table, regions, PRESENT)
-    a, b = layer.word_scores(hidden, once), layer.region_scores(hidden, once)
+    a = layer.word_scores(hidden, once)
+    b = layer.region_scores(hidden, once)
     return (
         layer.words(a, b, once),
         layer.regions(a, b, once),
@@ -128,7 +133,7 @@ def random_scores(scale):
 def test_scores_of_any_size(scale, transpose):
     """Values and gradients are finite and right for scores of up to ±200.
 
-    At ±200 those of the exponential form alone would not be.
+    At ±200 the exponential form alone would underflow.
     """
     scores = random_scores(scale)
     x = tf.constant(
@@ -151,9 +156,8 @@ def test_scores_of_any_size(scale, transpose):
     found = run(tf.float32, lambda s, x: log_matmul.log_matmul(x, log_matmul.prepare(s), transpose))
     for one, other in zip(found, run(tf.float64, exact)):
         assert np.all(np.isfinite(one))
-        assert_close(
-            one, other, roundings=L + V + 4 * scale
-        )  # an error of a sum of two scores is a factor's
+        # An error of a sum of two scores is a factor of its exponential.
+        assert_close(one, other, roundings=L + V + 4 * scale)
     assert np.all(log_matmul.prepare(scores)["wide"].numpy() == (scale > 32)), (
         "the right path was taken"
     )
@@ -164,8 +168,9 @@ def test_scores_of_any_size(scale, transpose):
         )
 
 
-def test_the_path_of_an_image_does_not_depend_on_its_batch_mates():
-    scores, x = random_scores(1.0), normal(2, Q, L)
+def test_the_path_of_an_image_does_not_depend_on_its_batch():
+    scores = random_scores(1.0)
+    x = normal(2, Q, L)
     mixed = tf.stack([scores[0], 200 * scores[1]])
     found = log_matmul.log_matmul(x, log_matmul.prepare(mixed))
     np.testing.assert_array_equal(found[0], log_matmul.log_matmul(x, log_matmul.prepare(scores))[0])
@@ -174,7 +179,8 @@ def test_the_path_of_an_image_does_not_depend_on_its_batch_mates():
 
 
 def test_without_regions_it_is_the_baseline_with_its_word_bias():
-    full, baseline = build("region-state"), build("word-state")
+    full = build("region-state")
+    baseline = build("word-state")
     baseline._word_state.set_weights(full._word_state.get_weights())
     nothing = tf.zeros_like(REGIONS)
     both = (
@@ -204,7 +210,7 @@ def largest_tensor(function):
     return largest
 
 
-def test_the_next_test_sees_into_loops():
+def test_the_largest_tensor_is_also_searched_in_loops():
     def body(t, y):
         return t + 1, y + tf.norm(tf.ones([7, 9]))
 
@@ -214,8 +220,11 @@ def test_the_next_test_sees_into_loops():
 
 @pytest.mark.parametrize("feedback", ["none", "conditional", "marginal"])
 def test_no_tensor_of_steps_by_regions_by_words(feedback):
-    """In the graph of a training step, gradients, loops and branches included."""
-    words, shape, captions, steps = 53, (3, 5, 4), 7, 11
+    """There is none in the graph of a training step, gradients, loops and branches included."""
+    words = 53
+    shape = (3, 5, 4)
+    captions = 7
+    steps = 11
     model = build_captioner(
         config.Areas(embedding_size=6, state_size=6, feedback=feedback),
         words,

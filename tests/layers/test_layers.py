@@ -1,4 +1,4 @@
-"""What holds for every layer, and the formula of each."""
+"""Properties that hold for every layer, and the formula of each."""
 
 import inspect
 
@@ -24,12 +24,15 @@ def read_joint(layer):
         tf.cast(each, layer.compute_dtype) for each in (normal(V, E), normal(B, L, D), HIDDEN)
     )
     once = layer.prepare(table, regions, tf.fill([B, L], True))
-    a, b = layer.word_scores(hidden, once), layer.region_scores(hidden, once)
+    a = layer.word_scores(hidden, once)
+    b = layer.region_scores(hidden, once)
     return tf.concat([tf.exp(layer.words(a, b, once)), layer.regions(a, b, once)], axis=-1)
 
 
 MAP = normal(B, 4, 3, D)
-HIDDEN, WORDS, CONTEXT = normal(B, N, H), normal(B, N, E), normal(B, N, D)
+HIDDEN = normal(B, N, H)
+WORDS = normal(B, N, E)
+CONTEXT = normal(B, N, D)
 EVERY = {
     "embedding": (layers.WordEmbedding(V, E), lambda layer: layer(tf.constant([[4, START, 5]]))),
     "attention": (
@@ -50,11 +53,8 @@ EVERY = {
         layers.GRU(H),
         lambda layer: layer(layer.project(WORDS), CONTEXT, tf.cast(HIDDEN, layer.compute_dtype)),
     ),
-    "interaction": (layers.Interaction(E, D), lambda layer: read_joint(layer)),
-    "interaction, word-region": (
-        layers.Interaction(E, D, region_state=False),
-        lambda layer: read_joint(layer),
-    ),
+    "interaction": (layers.Interaction(E, D), read_joint),
+    "interaction, word-region": (layers.Interaction(E, D, region_state=False), read_joint),
     "grid": (layers.Grid(test_stride=2), lambda layer: layer({"features": MAP})[0]),
     "proposals": (
         layers.Proposals(),
@@ -85,7 +85,7 @@ def test_rebuilt_from_its_configuration(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_configuration_holds_every_argument(name):
-    """Under its own name, which the layer has as an attribute; also one left at its default."""
+    """Each has its own name, as an attribute of the layer too; also one left at its default."""
     layer, _ = EVERY[name]
     settings = layer.get_config()
     for cls in type(layer).__mro__:
@@ -104,17 +104,15 @@ def test_gradients_reach_every_weight(name):
     layer, call = EVERY[name]
     with tf.GradientTape() as tape:
         value = tf.reduce_sum(call(layer) ** 2 * 1e-3)
-    for weight, gradient in zip(
-        layer.trainable_weights, tape.gradient(value, layer.trainable_weights)
-    ):
+    gradients = tape.gradient(value, layer.trainable_weights)
+    for weight, gradient in zip(layer.trainable_weights, gradients):
+        # A softmax ignores a shift of its input, so the bias of scores has no gradient.
         if "score/bias" not in weight.name:
-            assert np.any(tf.convert_to_tensor(gradient)), (
-                weight.name
-            )  # (a softmax does not feel its input's shift)
+            assert np.any(tf.convert_to_tensor(gradient)), weight.name
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_mixed_precision(name):
+def test_mixed_precision_gives_finite_outputs(name):
     layer, call = EVERY[name]
     half = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
     assert np.all(np.isfinite(tf.cast(call(half), tf.float32)))
@@ -135,7 +133,8 @@ def test_attention_is_the_papers_formula():
 
 
 def test_lstm_is_keras_lstm_on_the_concatenation():
-    lstm, reference = layers.LSTM(H, D), keras.layers.LSTMCell(H)
+    lstm = layers.LSTM(H, D)
+    reference = keras.layers.LSTMCell(H)
     state = (HIDDEN, normal(B, N, H) * 0.5)
     found = lstm(lstm.project(WORDS), CONTEXT, state)
     kernel, bias, context, recurrent = lstm.get_weights()
@@ -149,7 +148,8 @@ def test_lstm_is_keras_lstm_on_the_concatenation():
 
 
 def test_gru_is_keras_gru_on_the_concatenation():
-    gru, reference = layers.GRU(H), keras.layers.GRUCell(H, reset_after=True)
+    gru = layers.GRU(H)
+    reference = keras.layers.GRUCell(H, reset_after=True)
     gru(gru.project(WORDS), CONTEXT, HIDDEN)
     for weight in gru.trainable_weights:  # biases too
         weight.assign(normal(*weight.shape) * 0.5)
@@ -179,7 +179,7 @@ def test_deep_output_is_the_papers_formula():
     "layer", [layers.DeepOutput(V, 0.5, state_dropout=0.3), layers.LinearOutput(V, 0.3)]
 )
 def test_leaving_out_padding_changes_nothing_at_words(layer):
-    """Nor the gradients; with the same dropout, on a batch without any word too."""
+    """Gradients stay the same too, with the same dropout, also on a batch without any word."""
     captions = tf.constant([[[4, 5, 2, PAD], [2, PAD, PAD, PAD], [PAD] * 4], [[PAD] * 4] * 3])
     noise = Noise(1, 7, tf.range(B))
     parts = [
@@ -215,11 +215,10 @@ def test_start_is_the_zero_vector():
     assert not np.any(vectors[0]) and np.any(vectors[1])
 
 
-def test_paper_initialiser():
+def test_the_papers_initialisers_are_orthogonal_or_gaussian():
     square = keras.initializers.get(layers.PAPER)([50, 50]).numpy()
-    assert_close(
-        square @ square.T, np.eye(50), roundings=3 * 50
-    )  # sums of 50 in the factorisation and after it
+    # Roundings: sums of 50 terms in the factorisation and after it.
+    assert_close(square @ square.T, np.eye(50), roundings=3 * 50)
     gates = keras.initializers.get(layers.PAPER_GATES)([50, 200]).numpy()
     assert_close(gates[:, 50:100] @ gates[:, 50:100].T, np.eye(50), roundings=3 * 50)
     assert keras.initializers.get(layers.PAPER)([200, 300]).numpy().std() == pytest.approx(
@@ -243,7 +242,7 @@ def test_scan_is_a_loop():
 
 
 def test_scan_leaves_out_what_is_not_needed():
-    """What is computed, and its gradients, stay the same. The longest need not come first."""
+    """Computed steps keep their values and gradients. The longest caption need not come first."""
     inputs = normal(B, N, T, H)
     lengths = tf.constant([[1, 3, 1], [2, T, 1]])[:B, :N]
     needed = tf.range(T) < lengths[..., None]
@@ -258,17 +257,16 @@ def test_scan_leaves_out_what_is_not_needed():
             loss = tf.reduce_sum(tf.where(mask[..., None], states**2, 0))
         return states, tape.gradient(loss, [inputs, HIDDEN])
 
-    (found, gradients), (expected, expected_gradients) = (
-        run(needed, needed),
-        run(tf.ones_like(needed), needed),
-    )
+    found, gradients = run(needed, needed)
+    expected, expected_gradients = run(tf.ones_like(needed), needed)
     assert_close(found[needed], expected[needed], roundings=4 * T)
     assert np.any(found != expected), "something was left out"
     for ours, plain in zip(gradients, expected_gradients):
         assert_close(ours, plain, roundings=2 * 4 * T)
 
 
-# T steps there and back, each of sums over E, H and H; of half precision, sums are kept in float32: some roundings a step.
+# Roundings: T steps forward and back, each with sums over E, H and H. In half precision sums are
+# kept in float32, so there are some roundings per step.
 HALF = [("mixed_float16", 2.0**-10, 12), ("mixed_bfloat16", 2.0**-7, 12)]
 
 
@@ -305,7 +303,8 @@ def test_kernels_as_loop_constants_change_no_gradient(dtype, epsilon, roundings)
             loss = tf.reduce_sum(tf.cast(hidden, tf.float32) * normal(B, N, T, H))
         return loss, tape.gradient(loss, [words, context, *lstm.trainable_weights])
 
-    (loss, found), (expected_loss, expected) = gradients(True), gradients(False)
+    loss, found = gradients(True)
+    expected_loss, expected = gradients(False)
     assert_close(loss, expected_loss, roundings, epsilon=epsilon)
     for ours, plain in zip(found, expected):
         ours, plain = (tf.cast(each, tf.float32).numpy() for each in (ours, plain))

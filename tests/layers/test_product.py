@@ -21,4 +21,5 @@ def test_it_is_tensorflows_product(transpose, queries):
             loss = tf.reduce_sum(tf.sin(y))
         results.append([y, *tape.gradient(loss, [x, matrix])])
     for found, expected in zip(*results):
-        assert_close(found, expected, roundings=7 + 7 + 5)  # a product, and one of its gradient
+        # Roundings: a product, and one of its gradient.
+        assert_close(found, expected, roundings=7 + 7 + 5)

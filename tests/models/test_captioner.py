@@ -58,7 +58,8 @@ VARIANTS = {
     "areas, transformer, annotation layer": replace(AREAS, areas="transformer", annotation_size=3),
     "areas, proposals": replace(AREAS, areas="proposals"),
 }
-# Roundings: T steps, each of sums over embedding, state, channels (twice), attention and words; back, also over captions.
+# Roundings: T steps, each with sums over embedding, state, channels (twice), attention and words.
+# On the way back there are also sums over captions.
 FORWARD = 4 * (6 + 7 + 5 + 5 + 7 + V)
 BACKWARD = 2 * FORWARD + 4 * 12
 SEARCH = 9 * (6 + 7 + 5 + 5 + 7 + V)  # nine steps
@@ -86,9 +87,10 @@ INPUTS = {
 
 
 def shapes_for(settings):
-    return {"features": SHAPE} | (
-        {"boxes": (6, 4)} if getattr(settings, "areas", "") == "proposals" else {}
-    )
+    shapes = {"features": SHAPE}
+    if getattr(settings, "areas", "") == "proposals":
+        shapes["boxes"] = (6, 4)
+    return shapes
 
 
 @pytest.fixture(params=VARIANTS)
@@ -103,14 +105,16 @@ def loss_and_gradients(model, inputs, noise=None):
     with tf.GradientTape() as tape:
         terms, _ = model.loss_terms(inputs, 11.0, **kwargs)
         loss = tf.add_n(list(terms.values()))
-    return terms, [
-        tf.convert_to_tensor(each).numpy()
-        for each in tape.gradient(loss, model.trainable_variables)
-    ]
+    gradients = tape.gradient(loss, model.trainable_variables)
+    return terms, [tf.convert_to_tensor(each).numpy() for each in gradients]
 
 
 def assert_gradients_close(found, expected, model):
-    """No softmax feels what shifts all its scores alike: in the attention, terms as large as others cancel."""
+    """Compares on the scale of the larger gradients too.
+
+    A softmax ignores a shift of all its scores. So terms as large as those of other weights cancel
+    in the gradients of the attention.
+    """
     largest = [np.max(np.abs(each)) for each in expected]
     for one, other, weight, own in zip(
         found, expected, model.trainable_variables, largest, strict=True
@@ -121,12 +125,15 @@ def assert_gradients_close(found, expected, model):
 
 
 def test_channel_dropout_is_all_that_a_system_sees_of_the_channels(model):
-    """Nothing reads past it: the summary and every region are those of a map that lost the channels beforehand."""
+    """The summary and every region are those of a map that lost the channels beforehand."""
     assert_channels_are_lost(model, ["features"])
 
 
 def test_the_annotation_layer_is_a_layer_of_the_cnn():
-    """A CNN that ends in this layer gives the same annotations, of both its maps, to a system that has none."""
+    """A system without the layer gets the same annotations from a CNN that ends in it.
+
+    This holds for both of the CNN's maps.
+    """
     shapes = shapes_for(VARIANTS["areas, proposals"]) | {"region_features": (4, 6, 5)}
     inputs = INPUTS | {"region_features": tf.random.stateless_normal([4, 4, 6, 5], [3, 4])}
     model = build_captioner(
@@ -171,11 +178,12 @@ def test_call_is_t_times_step(model):
 
 
 def test_the_gradients_of_call_are_those_of_t_steps(model):
-    """The recurrence in the graph takes short cuts; plain differentiation of a loop over `step` takes none."""
+    """The recurrence in the graph is optimised; a plain loop over `step` is not."""
 
     def by_steps(model):
         annotations = model.encode(INPUTS)
-        state, log_probs = model.initial_state(annotations, 3), []
+        state = model.initial_state(annotations, 3)
+        log_probs = []
         for tokens in tf.unstack(shift_right(CAPTIONS), axis=2):
             step_log_probs, attention, state = model.step(tokens, state, annotations)
             log_probs.append(step_log_probs)
@@ -194,11 +202,10 @@ def test_the_gradients_of_call_are_those_of_t_steps(model):
     )
 
 
-def test_distributions(model):
+def test_words_and_attention_are_distributions(model):
     log_probs, attention = model(INPUTS)
-    assert_close(
-        np.exp(log_probs).sum(-1), 1, roundings=5 * V
-    )  # the logarithms, of size 5, are rounded
+    # The logarithms, of size 5, are rounded.
+    assert_close(np.exp(log_probs).sum(-1), 1, roundings=5 * V)
     assert_close(attention.numpy().sum(-1), 1, roundings=2 * 6)
     assert np.all(np.exp(log_probs.numpy()[..., [PAD, START]]) == 0)
 
@@ -213,10 +220,8 @@ def test_hypotheses_share_an_image_but_not_a_state(model):
 
 
 def test_further_padding_changes_nothing(model):
-    padded = {
-        **INPUTS,
-        "captions": tf.pad(CAPTIONS, [[0, 0], [0, 1], [0, 3]]),
-    }  # three steps and a caption more
+    # Three more steps, and one more caption per image.
+    padded = {**INPUTS, "captions": tf.pad(CAPTIONS, [[0, 0], [0, 1], [0, 3]])}
     terms, gradients = loss_and_gradients(model, INPUTS)
     padded_terms, padded_gradients = loss_and_gradients(model, padded)
     for name in terms:
@@ -241,8 +246,11 @@ def test_an_images_captions_together_or_apart_give_one_gradient(model):
 
 
 def test_training_noise_is_a_function_of_the_step(model):
-    draw = lambda step: loss_and_gradients(model, INPUTS, Noise(0, step, tf.range(4)))[1]  # noqa: E731
-    one, same, other = draw(5), draw(5), draw(6)
+    def draw(step):
+        _, gradients = loss_and_gradients(model, INPUTS, Noise(0, step, tf.range(4)))
+        return gradients
+
+    one, same, other = (draw(step) for step in (5, 5, 6))
     assert all(np.array_equal(x, y) for x, y in zip(one, same))
     assert not all(np.array_equal(x, y) for x, y in zip(one, other))
 
@@ -259,7 +267,7 @@ def test_a_training_step_lowers_the_loss(model):
 
 
 def test_metrics_are_means_over_all_batches(model):
-    """Of two batches of different size the loss is that of both at once, not the mean of two means."""
+    """Batches of different size have the loss of both at once, not the mean of two means."""
     parts = [
         {key: value[rows] for key, value in INPUTS.items()} for rows in (slice(0, 1), slice(1, 4))
     ]
@@ -268,18 +276,15 @@ def test_metrics_are_means_over_all_batches(model):
     split = {name: float(value) for name, value in logs.items()}
     model.reset_metrics()
     whole = model.test_step(INPUTS)
-    names = [
-        "word_loss",
-        "accuracy",
-        "filled",
-        *(["loss"] if getattr(model.config, "penalty", "") != "arctic" else []),
-    ]
+    names = ["word_loss", "accuracy", "filled"]
+    if getattr(model.config, "penalty", "") != "arctic":
+        names.append("loss")
     for name in names:
         assert_close(split[name], whole[name], roundings=FORWARD, what=name)
 
 
 def test_clipping_sees_the_whole_gradient_of_a_repeated_word():
-    """Keras would clip the embedding's gradient a row at a time, before it adds up a word's occurrences."""
+    """Keras would clip the embedding's gradient by row, before it sums a word's occurrences."""
     captions = tf.concat([tf.fill([4, 1, 30], 5), tf.fill([4, 1, 1], END)], axis=2)
     inputs = {**INPUTS, "captions": captions}
     model = build_captioner(
@@ -303,17 +308,15 @@ def test_weights_come_from_the_seed():
 def test_parameter_count_of_the_reports_attention_model():
     preset = config.load(config.CONFIGS / "flickr8k_report_attention.yaml").model
     model = build_captioner(preset, 8911, {"features": (7, 7, 2048)}, seed=0)
-    assert (
-        model.count_params() == 10_100_481 + 1025 * 8911 - 2048
-    )  # Keras' LSTM has one bias where PyTorch's has two
+    # Keras' LSTM has one bias where PyTorch's has two.
+    assert model.count_params() == 10_100_481 + 1025 * 8911 - 2048
 
 
 def test_parameter_count_of_the_reports_baseline():
     preset = config.load(config.CONFIGS / "flickr8k_report_show_and_tell.yaml").model
     model = build_captioner(preset, 7698, {"features": (7, 7, 2048)}, seed=0)
-    assert (
-        model.count_params() + 2 * 1024 == 524_544 + 2 * 526_336 + 513 * 7698 == 5_526_290
-    )  # PyTorch has two LSTM biases
+    # PyTorch's LSTM has two biases where Keras' has one.
+    assert model.count_params() + 2 * 1024 == 524_544 + 2 * 526_336 + 513 * 7698 == 5_526_290
 
 
 @pytest.mark.parametrize(
@@ -355,8 +358,7 @@ def test_an_image_gets_the_same_captions_alone_and_among_64(model):
     lengths = np.count_nonzero(found["captions"][:, 0], axis=-1)
     for b in (np.argmin(lengths), np.argmax(lengths), 63):
         alone = generate({name: value[b : b + 1] for name, value in inputs.items()})
-        np.testing.assert_array_equal(
-            alone["captions"][0, 0], found["captions"][b, 0]
-        )  # further ones may be level
+        # Only the first ones are compared: the scores of others may be equal.
+        np.testing.assert_array_equal(alone["captions"][0, 0], found["captions"][b, 0])
         for name in ("scores", "attention"):
             assert_close(alone[name][0], found[name][b], roundings=SEARCH, what=name)

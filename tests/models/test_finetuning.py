@@ -1,4 +1,4 @@
-"""Training with the CNN in the graph, runs that start from others, and learning rates of their own."""
+"""Training with the CNN in the graph, runs that start from others, and separate learning rates."""
 
 from dataclasses import replace
 
@@ -10,10 +10,14 @@ import tensorflow as tf
 from keras_sat import config
 from keras_sat.data import input_pipeline
 from keras_sat.data.reading import read_records
+from keras_sat.decoding.captioned import caption_split
+from keras_sat.decoding.search import caption_function
 from keras_sat.encoder.cnn import build_encoder, unfreeze
 from keras_sat.models import build_captioner
+from keras_sat.runs.captioning import caption_files
 from keras_sat.runs.loading import build_model, load_model, load_vocabulary, run_encoder
 from keras_sat.runs.run import create_run, open_run
+from keras_sat.training.initialisation import initialise
 from keras_sat.training.optimizers import build_optimizer
 from keras_sat.training.train import train
 from keras_sat.training.trainer import Trainer
@@ -45,7 +49,7 @@ def cnn_layers(run):
 
 @pytest.fixture(scope="module")
 def finetuned(load, data, run, tmp_path_factory):
-    """Stage 2 of the small run: the CNN learns from the middle on."""
+    """Stage 2 of the small run: the CNN is trained from its middle layer on."""
     layer = cnn_layers(run)[len(cnn_layers(run)) // 2]
     experiment = replace(
         run.experiment,
@@ -58,7 +62,7 @@ def finetuned(load, data, run, tmp_path_factory):
 
 
 def test_the_cnn_in_the_graph_sees_what_preparation_saw(run, data):
-    """Before the CNN has learned, captions' probabilities from pixels are those from stored features."""
+    """Before the CNN is trained, probabilities from pixels are those from stored features."""
     experiment = replace(run.experiment, finetune=config.FineTuning(from_layer=cnn_layers(run)[-1]))
     experiment = replace(experiment, data=replace(experiment.data, batching="images"))
     facts = replace(run.facts, inputs={"pixels": data.input_shapes["pixels"]})
@@ -67,16 +71,17 @@ def test_the_cnn_in_the_graph_sees_what_preparation_saw(run, data):
     (batch,) = input_pipeline.evaluation_batches(data, "val", 8, inputs=("pixels", "features"))
     captions = tf.fill([8, 1, 5], 7)
     found, expected = (m({**batch, "captions": captions}) for m in (model, load_model(run)))
-    np.testing.assert_allclose(
-        np.exp(found[0]), np.exp(expected[0]), atol=5e-3
-    )  # stored features are quantised
+    # The tolerance is for the stored features, which are quantised.
+    np.testing.assert_allclose(np.exp(found[0]), np.exp(expected[0]), atol=5e-3)
     np.testing.assert_allclose(found[1], expected[1], atol=5e-3)
 
 
 def test_stage_two_starts_from_stage_one_and_learns_from_the_layer_on(finetuned, run):
-    stage_one, stage_two = load_model(run), load_model(finetuned, "last")
+    stage_one = load_model(run)
+    stage_two = load_model(finetuned, "last")
     start = run_encoder(run).layers[-1]
-    learned, last = {}, stage_two.cnn.layers[-1]
+    last = stage_two.cnn.layers[-1]
+    learned = {}
     for layer in last.layers:
         before = start.get_layer(layer.name).get_weights()
         learned[layer.name] = any(np.any(a != b) for a, b in zip(layer.get_weights(), before))
@@ -95,8 +100,11 @@ def test_stage_two_starts_from_stage_one_and_learns_from_the_layer_on(finetuned,
     assert len(stage_two.trainable_variables) > len(stage_one.trainable_variables)
 
 
-def test_who_reads_pixels_learns_from_who_reads_features(run, tmp_path):
-    """But for what quantisation took, they are the same captioner at first: from the other there is nothing to learn."""
+def test_a_student_on_pixels_learns_from_a_teacher_on_features(run, tmp_path):
+    """At first the two are the same captioner, except for the quantisation of features.
+
+    So there is nothing to learn from the teacher.
+    """
     settings = run.experiment
     moved = []
     for share in (0.0, 1.0):
@@ -125,11 +133,7 @@ def test_who_reads_pixels_learns_from_who_reads_features(run, tmp_path):
 
 
 def test_a_finetuned_run_captions_files(finetuned, data, tmp_path):
-    """With its own CNN: as `evaluate` captions the records."""
-    from keras_sat.decoding.captioned import caption_split
-    from keras_sat.decoding.search import caption_function
-    from keras_sat.runs.captioning import caption_files
-
+    """Its own CNN gives files the captions that `evaluate` gives the records."""
     records = list(read_records(data, "val"))
     paths = [tmp_path / f"{record.source_id}.png" for record in records]
     for path, record in zip(paths, records):
@@ -184,19 +188,18 @@ def test_batch_statistics_move_in_every_systems_training_only(name):
     assert np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[1], seen[2])
 
 
-def test_the_same_run_from_a_grid_for_the_transformer(load, data, tmp_path):
+def test_a_transformer_starts_from_a_run_on_the_grid(load, data, tmp_path):
     grid = train(load(*AREAS), tmp_path / "grid")
     experiment = load(
         *AREAS, "model.areas=transformer", f"init_from={grid.folder}", "train.epochs=2"
     )
     run = create_run(tmp_path / "transformer", experiment, data)
     trainer = Trainer(run, data)
-    from keras_sat.training.initialisation import initialise
-
     initialise(trainer.model, run)
     (batch,) = input_pipeline.evaluation_batches(data, "val", 8)
     inputs = {"features": batch["features"], "captions": tf.fill([8, 1, 5], 7)}
-    (found, _), (expected, _) = trainer.model(inputs), load_model(grid)(inputs)
+    found, _ = trainer.model(inputs)
+    expected, _ = load_model(grid)(inputs)
     np.testing.assert_allclose(np.exp(found), np.exp(expected), atol=0.01)
     before = trainer.model.areas.affine_maps(batch["features"])
     trainer.fit()
@@ -206,8 +209,8 @@ def test_the_same_run_from_a_grid_for_the_transformer(load, data, tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
-def test_a_rate_of_their_own(optimizer):
-    """Equal to two optimisers, one of them with the smaller rate."""
+def test_some_weights_may_have_their_own_learning_rate(optimizer):
+    """The result is that of two optimisers, one of them with the smaller rate."""
     settings = config.Training(optimizer=optimizer, learning_rate=0.1, clip_norm=0.0)
     start = tf.random.stateless_normal([5], [1, 1])
 
@@ -219,9 +222,8 @@ def test_a_rate_of_their_own(optimizer):
         return weight
 
     smaller = replace(settings, learning_rate=0.02)
-    assert_close(
-        run(settings, True), run(smaller, False), roundings=4 * 10
-    )  # steps, of about ten roundings
+    # Roundings: four steps, each of about ten.
+    assert_close(run(settings, True), run(smaller, False), roundings=4 * 10)
 
 
 def refused(message, function, *args):
@@ -248,9 +250,8 @@ def test_bad_input_is_refused_and_leaves_nothing_behind(load, run, data, mirrore
         other_words,
         target,
     )
-    train(
-        load("model.state_size=9"), target
-    )  # after all of these, another experiment may have that folder
+    # After all of these, another experiment may have that folder.
+    train(load("model.state_size=9"), target)
     assert (target / "metrics.jsonl").exists()
     with pytest.raises(UserError, match="would run the CNN once per caption"):
         load("finetune.from_layer=x")

@@ -1,4 +1,4 @@
-"""Captions of a picture and its mirror image together."""
+"""Captions from a picture and its horizontal flip together."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from keras_sat.models.ensemble import Ensemble
 from keras_sat.models.flipped import Flipped
 from keras_sat.pictures.box_tensors import flipped_boxes
 from keras_sat.runs.ensemble import open_runs
-from keras_sat.runs.loading import load_vocabulary, picture_features
+from keras_sat.runs.loading import captioner_inputs, load_vocabulary, picture_features
 from keras_sat.runs.run import create_run
 from keras_sat.text.ids import SPECIALS
 from keras_sat.text.vocabulary import Vocabulary
@@ -30,7 +30,7 @@ INPUTS = {
 
 
 def features(pictures):
-    """A CNN to which the two sides are not alike."""
+    """A CNN that treats left and right differently."""
     maps = tf.nn.conv2d(
         tf.cast(pictures["pixels"], tf.float32) / 255,
         tf.random.stateless_normal([4, 4, 3, 5], [5, 6]),
@@ -48,7 +48,7 @@ def model(request):
 
 
 def of(picture, model):
-    """The inputs of a picture as `picture_features` makes them, which lets the pixels through."""
+    """The inputs of a picture as `picture_features` makes them, which keeps the pixels."""
     return {
         "pixels": picture["pixels"],
         **features(
@@ -77,15 +77,15 @@ def test_boxes_and_attention_of_a_flipped_picture_are_the_pictures_own(model):
     mirror = Flipped(model, features, (8, 12, 3), WORDS)
     seen = of({"boxes": flipped_boxes(INPUTS["boxes"]), "pixels": PIXELS[:, :, ::-1]}, model)
     log_probs, attention = mirror(INPUTS | {"pixels": PIXELS})
-    expected, looks = model(seen | {"captions": tf.gather(WORDS, INPUTS["captions"])})
+    expected, expected_attention = model(seen | {"captions": tf.gather(WORDS, INPUTS["captions"])})
     np.testing.assert_array_equal(log_probs, tf.gather(expected, WORDS, axis=-1))
-    np.testing.assert_array_equal(attention, looks)
+    np.testing.assert_array_equal(attention, expected_attention)
     boxes = mirror.encode(INPUTS | {"pixels": PIXELS})["boxes"]
     assert_close(boxes, flipped_boxes(model.encode(seen)["boxes"]), roundings=2)
 
 
-def test_evaluation_sees_the_mirror_image_as_preparation_does(mirrored_data, changed, tmp_path):
-    """The mirror image's map from the stored picture is the one that preparation stored of it."""
+def test_evaluation_flips_a_picture_as_preparation_does(mirrored_data, changed, tmp_path):
+    """The flip's map, computed from the stored picture, is the one that preparation stored."""
     run = create_run(
         tmp_path / "run", changed(data={"path": str(mirrored_data.folder)}), mirrored_data
     )
@@ -111,12 +111,11 @@ def test_evaluation_sees_the_mirror_image_as_preparation_does(mirrored_data, cha
 
 
 def test_what_cannot_be_mirrored_is_refused(data, boxes_data, changed, tmp_path):
-    """Before anything is written; or, in a run that is there, before anything is captioned."""
-    mirror, proposals = {"mirror": True}, config.Areas(areas="proposals")
-    bare = replace(
-        data,
-        manifest=data.manifest | {"settings": data.manifest["settings"] | {"keep_pictures": False}},
-    )
+    """Before anything is written or, for an existing run, before anything is captioned."""
+    mirror = {"mirror": True}
+    proposals = config.Areas(areas="proposals")
+    settings = data.manifest["settings"] | {"keep_pictures": False}
+    bare = replace(data, manifest=data.manifest | {"settings": settings})
     for source, model, message in [
         (bare, config.Soft(), "keep_pictures"),
         (boxes_data, proposals, r"decoding\.mirror: .*larger"),
@@ -126,12 +125,9 @@ def test_what_cannot_be_mirrored_is_refused(data, boxes_data, changed, tmp_path)
         assert not (tmp_path / "run").exists()
     run = create_run(tmp_path / "run", replace(changed(), model=proposals), boxes_data)
     other = create_run(tmp_path / "other", replace(changed(), model=config.Soft()), boxes_data)
-    for runs in (
-        [run.folder],
-        [other.folder, run.folder],
-    ):  # an ensemble's settings are the first run's
+    # An ensemble has the settings of its first run.
+    for runs in ([run.folder], [other.folder, run.folder]):
         opened = open_runs(runs)
+        experiment = replace(opened.experiment, decoding=config.Decoding(**mirror))
         with pytest.raises(UserError, match=r"decoding\.mirror: .*larger"):
-            _ = replace(
-                opened, experiment=replace(opened.experiment, decoding=config.Decoding(**mirror))
-            ).inputs
+            captioner_inputs(replace(opened, experiment=experiment))

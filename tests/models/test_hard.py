@@ -1,4 +1,7 @@
-"""REINFORCE against the gradient by enumeration of every sequence of locations, on a model small enough for it."""
+"""REINFORCE against the gradient by enumeration of every sequence of locations.
+
+The model is small enough for that.
+"""
 
 import itertools
 from dataclasses import replace
@@ -18,20 +21,27 @@ from tests.support.rounding import assert_close
 L, T, V, IMAGES, DRAWS = 3, 2, 7, 250, 120
 FEATURES = tf.random.stateless_normal([1, 1, L, 4], [3, 4])
 CAPTION = tf.constant([[[5, END]]])
-ROUNDINGS = (
-    2 * T * (3 + 4 + 4 + 3 + V) * 3
-)  # steps there and back, over all widths; weights are three times as large
+# Steps forward and back, with sums over all widths; weights are three times as large.
+ROUNDINGS = 2 * T * (3 + 4 + 4 + 3 + V) * 3
 PURE = config.Hard(
-    embedding_size=3, state_size=4, attention_size=3, state_dropout=0.0, output_dropout=0.0, penalty_weight=0.0,
-    reward_weight=1.0, reward="caption", entropy_weight=0.0, expectation=0.0,
-)  # fmt: skip
+    embedding_size=3,
+    state_size=4,
+    attention_size=3,
+    state_dropout=0.0,
+    output_dropout=0.0,
+    penalty_weight=0.0,
+    reward_weight=1.0,
+    reward="caption",
+    entropy_weight=0.0,
+    expectation=0.0,
+)
 
 
 def build(**changes):
     model = build_captioner(replace(PURE, **changes), V, {"features": (1, L, 4)}, seed=5)
     model.compile(keras.optimizers.SGD())
     for weight in model.trainable_variables:
-        weight.assign(3 * weight)  # so that it matters where the model looks
+        weight.assign(3 * weight)  # so that the attended location matters
     return model
 
 
@@ -55,7 +65,10 @@ def enumerate_locations(model):
 
 
 def estimates(model, images=IMAGES):
-    """Independent estimates of the gradient of every weight, [DRAWS, weights] (of the loss, hence the sign)."""
+    """Independent estimates of the expected reward's gradient, [DRAWS, weights].
+
+    The sign is changed, because the gradients computed are those of the loss.
+    """
     inputs = {"features": tf.repeat(FEATURES, images, 0), "captions": tf.repeat(CAPTION, images, 0)}
 
     @tf.function
@@ -78,7 +91,7 @@ def flat(tape, value, model):
 def assert_means(found, expected):
     error = found.std(axis=0) / np.sqrt(DRAWS)
     assert np.all(np.abs(found.mean(axis=0) - expected) < 4.5 * error + 1e-6)
-    # It would notice a wrong sign or factor: where the gradient is clear, it is far outside that margin.
+    # A wrong sign or factor would be noticed: clear gradients are far outside that margin.
     assert np.sum(np.abs(expected) > 9 * error) > 20
 
 
@@ -112,26 +125,27 @@ def test_the_baseline_leaves_the_mean_and_lowers_the_variance():
     assert_means(with_baseline, gradient)
     variances = [found.var(axis=0).sum() for found in (without, with_baseline)]
     print(
-        f"\nvariance of the gradient: {variances[0]:.5f} without a baseline, {variances[1]:.5f} with it"
+        f"\nvariance of the gradient: {variances[0]:.5f} without a baseline, "
+        f"{variances[1]:.5f} with it"
     )
     assert variances[1] < 0.5 * variances[0]
 
 
-def test_the_entropy_term():
+def test_the_entropy_term_adds_its_own_gradient():
     model = build(entropy_weight=0.5)
     assert_means(estimates(model), exact(model, entropy_weight=0.5)[0])
 
 
 def test_the_expected_context_is_soft_attention():
     hard = build(expectation=1.0, reward_weight=7.0)
-    soft = build_captioner(
-        config.Soft(**{name: getattr(PURE, name) for name in config.Soft.__dataclass_fields__ if name != "name"}),
-        V, {"features": (1, L, 4)}, seed=5,
-    )  # fmt: skip
+    names = [name for name in config.Soft.__dataclass_fields__ if name != "name"]
+    settings = config.Soft(**{name: getattr(PURE, name) for name in names})
+    soft = build_captioner(settings, V, {"features": (1, L, 4)}, seed=5)
     soft.compile(keras.optimizers.SGD())
     for mine, other in zip(soft.trainable_variables, hard.trainable_variables):
         mine.assign(other)
-    inputs, gradients = {"features": FEATURES, "captions": CAPTION}, []
+    inputs = {"features": FEATURES, "captions": CAPTION}
+    gradients = []
     for model in (soft, hard):
         with tf.GradientTape() as tape:
             loss = tf.add_n(
@@ -156,8 +170,9 @@ def test_released_attention_learns_from_reward_and_entropy_alone():
 
 
 def test_steps_behind_all_captions_change_nothing():
-    """A replica's captions may all be shorter than the global batch's longest: its steps leave captions out."""
-    model, gradients = build(expectation=1.0, samples=2, entropy_weight=0.5, penalty_weight=1.0), []
+    """A replica's captions may all be shorter than the longest one of the global batch."""
+    model = build(expectation=1.0, samples=2, entropy_weight=0.5, penalty_weight=1.0)
+    gradients = []
     for captions in (CAPTION, tf.pad(CAPTION, [[0, 0], [0, 0], [0, 3]])):
         with tf.GradientTape() as tape:
             terms, _ = model.loss_terms(
@@ -184,14 +199,13 @@ def test_the_replacement_is_drawn_for_each_image_or_once_for_the_batch(per, kind
 def test_the_baseline_is_a_moving_average_of_the_reward():
     model = build(reward="mean", expectation=1.0)
     inputs = {"features": FEATURES, "captions": CAPTION, "row": tf.range(1)}
-    reward = -float(
-        model.test_step(inputs)["word_loss"]
-    )  # with the expected context: what training sees, before its update
+    # With the expected context, evaluation computes what training does before its update.
+    reward = -float(model.test_step(inputs)["word_loss"])
     model.train_step(inputs)
     assert_close(model.baseline, 0.1 * reward, roundings=ROUNDINGS)
 
 
-def test_samples_fall_as_the_attention_says():
+def test_sampled_locations_follow_the_attention():
     attention = tf.constant([0.1, 0.0, 0.6, 0.3])
     draws = tf.random.stateless_uniform([20_000], [0, 1])
     counts = np.bincount(place(tf.repeat(attention[None], 20_000, 0), draws), minlength=4)

@@ -4,11 +4,12 @@ import tensorflow as tf
 from keras_sat.models.losses import cross_entropy, distillation, doubly_stochastic_penalty
 from tests.support.rounding import EPSILON, assert_close
 
+# The attention of 3 steps over a grid of 2 × 2 cells.
 EXAMPLE = [
     [0.1, 0.4, 0.2, 0.3],
     [0.1, 0.1, 0.1, 0.7],
     [0.0, 0.4, 0.3, 0.3],
-]  # PAPERS: 2×2 grid, 3 steps
+]
 ONE_CELL = [[1.0, 0.0, 0.0, 0.0]] * 3
 
 
@@ -18,12 +19,12 @@ def penalty(attention, normalisation="paper", captions=None):
     return float(doubly_stochastic_penalty(attention, captions, normalisation))
 
 
-def test_worked_examples():
+def test_the_penalty_of_worked_examples():
     assert_close(penalty(EXAMPLE), 0.9, roundings=12)
     assert_close(penalty(ONE_CELL), 7, roundings=12)
 
 
-def test_one_cell_is_the_worst():
+def test_attention_on_one_cell_has_the_largest_penalty():
     for attention in np.random.default_rng(0).dirichlet([0.1] * 4, size=(200, 3)):
         assert penalty(attention) <= 7 * (1 + 12 * EPSILON)
 
@@ -32,16 +33,18 @@ def test_normalisations_differ_by_regions_and_captions():
     rng = np.random.default_rng(1)
     attention = tf.constant(rng.dirichlet(np.ones(6), size=(2, 2, 5)), tf.float32)
     captions = tf.fill([2, 2, 5], 4)
-    count, regions = 4, 6
+    count = 4
+    regions = 6
     paper, arctic, mean = (
         doubly_stochastic_penalty(attention, captions, name) for name in ("paper", "arctic", "mean")
     )
-    paper, mean = paper / count, mean / count
+    paper = paper / count
+    mean = mean / count
     assert_close(paper, regions * mean, roundings=120)  # 4 captions of 5 words, 6 regions
     assert_close(arctic, count * mean, roundings=120)
 
 
-def test_padding_counts_in_nothing():
+def test_padding_counts_in_no_loss():
     captions = tf.constant([[[5, 6, 2, 0, 0]]])
     padded = np.concatenate([EXAMPLE, [[0.7, 0.1, 0.1, 0.1], [0.25] * 4]])
     assert_close(penalty(padded, captions=captions), 0.9, roundings=20)

@@ -29,14 +29,8 @@ REFUSED = [
     (encoded("RGB", "WEBP"), "not supported: WebP; convert it to JPEG, PNG, GIF or BMP"),
     (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not supported: HEIC; "),
     (encoded("RGB", "TIFF"), "not supported: TIFF; "),
-    *(
-        (TAKEN[name][:-300], "not decodable: a damaged, cut off or unusual ")
-        for name in ("colour.jpg", "colour.bmp")
-    ),
-    *(
-        (TAKEN[name][:60], "not decodable: a damaged, cut off or unusual ")
-        for name in ("cmyk.jpg", "grey.png", "colours.gif")
-    ),
+    *((TAKEN[name][:-300], UNDECODABLE) for name in ("colour.jpg", "colour.bmp")),
+    *((TAKEN[name][:60], UNDECODABLE) for name in ("cmyk.jpg", "grey.png", "colours.gif")),
     *(
         (magic, "not decodable: ")
         for magic in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM")
@@ -101,17 +95,13 @@ def test_turned_pictures_become_the_same_input():
 
 
 def test_the_first_frame_is_one_picture_whatever_follows():
-    first = Image.open(io.BytesIO(ODD["animated.gif"])).convert("RGB")
-    start = ODD["animated.gif"].index(b"\x2c\0\0\0\0")
-    for file in (
-        ODD["animated.gif"][:-40],  # a later frame is cut off
-        ODD["animated.gif"][: start + 1]
-        + b"\x09\0\x09\0"
-        + ODD["animated.gif"][start + 5 :],  # it stands elsewhere
-        ODD["animated.gif"][:start]
-        + b"\x21\xfe\x03abc\x02de\0"
-        + ODD["animated.gif"][start:],  # after a comment
-    ):
+    gif = ODD["animated.gif"]
+    first = Image.open(io.BytesIO(gif)).convert("RGB")
+    start = gif.index(b"\x2c\0\0\0\0")
+    later_frame_cut_off = gif[:-40]
+    at_another_place = gif[: start + 1] + b"\x09\0\x09\0" + gif[start + 5 :]
+    after_a_comment = gif[:start] + b"\x21\xfe\x03abc\x02de\0" + gif[start:]
+    for file in (later_frame_cut_off, at_another_place, after_a_comment):
         np.testing.assert_array_equal(decode_picture(file), first)
 
 
@@ -165,10 +155,13 @@ def test_a_batch_is_its_pictures(resize):
 
 
 def test_broken_pictures_are_named_and_change_no_other():
-    mates = [list(TAKEN.values())[n % len(TAKEN)] for n in range(len(REFUSED))]
-    expected = SMALL(mates + mates)[0]["pixels"]
-    pixels, status = SMALL([file for pair in zip(mates, REFUSED) for file in (pair[0], pair[1][0])])
-    np.testing.assert_array_equal(pixels["pixels"][::2], expected[: len(mates)])
+    sound = [list(TAKEN.values())[n % len(TAKEN)] for n in range(len(REFUSED))]
+    expected = SMALL(sound + sound)[0]["pixels"]
+    mixed = []
+    for file, (broken, _) in zip(sound, REFUSED):
+        mixed += [file, broken]
+    pixels, status = SMALL(mixed)
+    np.testing.assert_array_equal(pixels["pixels"][::2], expected[: len(sound)])
     assert not np.any(pixels["pixels"][1::2])
     assert set(status[::2].numpy()) == {b"OK"}
     for (_, start), found in zip(REFUSED, status[1::2].numpy()):
@@ -186,8 +179,8 @@ def peak_megabytes():
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text()).group(1)) >> 10
 
 
-def test_what_is_small_but_for_its_header_takes_no_memory():
-    """Unpacked, each of them has hundreds of megabytes."""
+def test_small_files_of_huge_pictures_take_no_memory():
+    """Decompressed, each of them has hundreds of megabytes."""
     bombs = [
         huge_png(16_000, 16_000),
         huge_png(1, 1_000_000),
@@ -196,7 +189,7 @@ def test_what_is_small_but_for_its_header_takes_no_memory():
     ]
     crop = batch_function({"pixels": 224}, "crop")
     crop([TAKEN["grey.png"]])
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = peak_megabytes()
     _, status = crop(bombs)  # resized as a whole, the last had 256 × 3,840,000 pixels
     assert [text.decode().partition(":")[0] for text in status.numpy()] == 2 * [
@@ -206,7 +199,8 @@ def test_what_is_small_but_for_its_header_takes_no_memory():
 
 
 def test_no_mutation_stops_a_batch():
-    random, files = np.random.default_rng(1), list(TAKEN.values())
+    random = np.random.default_rng(1)
+    files = list(TAKEN.values())
     kinds = set()
     for _ in range(40):
         mutated = [mutate(files[random.integers(len(files))], random) for _ in range(60)]

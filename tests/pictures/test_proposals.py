@@ -26,8 +26,9 @@ def drawn(count):
 
 
 def overlaps(a, b):
-    """Intersection over union of boxes [n, 4] and [m, 4]: [n, m]."""
-    first, last = np.maximum(a[:, None, :2], b[:, :2]), np.minimum(a[:, None, 2:], b[:, 2:])
+    """Intersection over union of boxes [n, 4] and [m, 4]; returns [n, m]."""
+    first = np.maximum(a[:, None, :2], b[:, :2])
+    last = np.minimum(a[:, None, 2:], b[:, 2:])
     common = np.prod(np.clip(last - first, 0, None), axis=-1)
     area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1) for boxes in (a, b))
     return common / (area_a[:, None] + area_b - common)
@@ -36,7 +37,8 @@ def overlaps(a, b):
 @pytest.mark.parametrize("method", METHODS)
 def test_objects_are_found(method):
     """In 12 scenes nearly every object has a box, and the first boxes cover most of them."""
-    best, of_the_first = [], []
+    best = []
+    of_the_first = []
     for pixels, objects in drawn(12):
         found = overlaps(objects, propose(pixels, method, 200)[0])
         best += found.max(axis=1).tolist()
@@ -97,7 +99,9 @@ def test_a_larger_picture_is_for_boxes():
 
 def test_boxes_from_a_file(tmp_path):
     path = tmp_path / "boxes.jsonl"
-    small, large, most = [0, 0, 0.5, 0.5], [0, 0, 1, 0.5], [0.25, 0.25, 1, 1]
+    small = [0, 0, 0.5, 0.5]
+    large = [0, 0, 1, 0.5]
+    most = [0.25, 0.25, 1, 1]
     rows = [
         {"id": "a", "boxes": [small, large, most], "scores": [1, 3, 2]},
         {"id": 7, "boxes": [small, large, most]},

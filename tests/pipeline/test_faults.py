@@ -10,14 +10,15 @@ from keras_sat.data.prepared import open_prepared
 from keras_sat.data.reading import read_records
 from keras_sat.pictures.decode import decode_image, decode_picture
 from keras_sat.utils.errors import UserError
-from pipeline.preparation import chain
+from pipeline.preparation import chain, schema_gen
 from pipeline.preparation.prepare import prepare
 from tests.support import corpora
 from tests.support.corpora import digests
 from tests.support.odd_pictures import ODD, huge_png
 from tests.support.settings import small_prepare
 
-BAD = {  # pictures that are not, and why
+# {file: (its content, why it is refused)}
+BAD = {
     "truncated.jpg": (corpora.picture(120, (400, 300), quality=95)[:3000], "not decodable"),
     "zero.jpg": (b"", "empty file"),
     "text.jpg": (b"this is text, not a picture", "not a picture"),
@@ -28,15 +29,14 @@ LONG = "word " * 10_000
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Flickr8k's layout with the faults; returns (folder, {id: split} of what is good)."""
+    """Flickr8k's layout with the faults: (folder, {id: split} of the good examples)."""
     folder = tmp_path_factory.mktemp("faulty")
     names = corpora.flickr8k(folder, train=20, val=6, test=6)
     good = {name: split for split, each in names.items() for name in each}
     for name, content in [*ODD.items(), *((name, content) for name, (content, _) in BAD.items())]:
         corpora.write(folder / "Flicker8k_Dataset" / name, content)
-    corpora.write(
-        folder / "Flicker8k_Dataset" / "copy.jpg", corpora.picture(20)
-    )  # val0_a.jpg once more, in training
+    # The picture of val0_a.jpg again, in training.
+    corpora.write(folder / "Flicker8k_Dataset" / "copy.jpg", corpora.picture(20))
     good |= dict.fromkeys(ODD, "train")
     every = [*ODD, *BAD, "copy.jpg", "nowhere.jpg", "silent.jpg"]
     corpora.write(folder / "Flicker8k_Dataset" / "silent.jpg", corpora.picture(130))
@@ -187,15 +187,13 @@ def test_a_reviewed_schema_decides(corpus, prepared, tmp_path):
     ],
 )
 def test_mistakes_in_a_schema_are_named(tmp_path, text, part):
-    from pipeline.preparation import schema_gen
-
     (tmp_path / "schema.yaml").write_text(text)
     with pytest.raises(UserError, match=part):
         schema_gen.load(tmp_path / "schema.yaml")
 
 
 def own(folder, lines, pictures=4, file="captions.csv"):
-    """A folder of pictures 0.jpg, … with these captions; returns what prepares it."""
+    """Writes pictures 0.jpg, … with these captions; returns the settings that prepare them."""
     for seed in range(pictures):
         corpora.write(folder / f"{seed}.jpg", corpora.picture(seed))
     corpora.write(folder / file, "".join(line + "\n" for line in lines))
@@ -211,7 +209,7 @@ def own(folder, lines, pictures=4, file="captions.csv"):
     "limit, message",
     [(0.05, "1 of 4 .*1 picture missing"), (0.5, "1 anomalies .*picture missing 1")],
 )
-def test_mended_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
+def test_repaired_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
     config = small_prepare(
         **own(tmp_path / "in", ["image,caption", *(f"{n}.jpg,A dog ." for n in range(4))]),
         max_failures=limit,
@@ -228,7 +226,8 @@ def test_mended_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
         if json.loads(chunk.read_text())["images"]
     }
     picture.write_bytes(content)
-    after, read = {}, chain._read
+    after = {}
+    read = chain._read
 
     def noting(*args):
         found = read(*args)
@@ -241,7 +240,7 @@ def test_mended_pictures_are_read_again(tmp_path, monkeypatch, limit, message):
     assert open_prepared(tmp_path / "data").images("train") == 4
 
 
-def test_a_mended_leak_is_one_no_more(tmp_path):
+def test_a_repaired_leak_is_no_longer_counted(tmp_path):
     lines = [
         "image,caption,split",
         *(f"{n}.jpg,A dog .,{'val' if n == 3 else 'train'}" for n in range(4)),
@@ -272,7 +271,8 @@ def test_malformed_lines_count(tmp_path):
         prepare(small_prepare(**own(tmp_path / "all", lines[:2])), tmp_path / "other")
 
 
-ROWS = [  # captions.jsonl, and what becomes of it
+# (a line of captions.jsonl, why it is refused)
+ROWS = [
     ({"image": "0\0.jpg", "caption": "A dog ."}, "not readable: a NUL character"),
     ({"image": "0.jpg", "caption": "A dog .", "split": ["train"]}, "unknown split"),
     ({"image": "0.jpg", "captions": []}, "malformed line"),
@@ -310,7 +310,8 @@ def test_pictures_may_be_stored_smaller(tmp_path):
     }
     with pytest.raises(UserError, match="picture_size: 100 is less than the 128 pixels"):
         prepare(small_prepare(**config, picture_size=100), tmp_path / "out")
-    crop, larger = {"weights": "none", "resize": "crop"}, {"method": "edgeboxes", "image_size": 192}
+    crop = {"weights": "none", "resize": "crop"}
+    larger = {"method": "edgeboxes", "image_size": 192}
     for size, changes in (
         (146, {"encoder": crop}),
         (191, {"proposals": larger}),

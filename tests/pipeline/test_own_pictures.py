@@ -1,4 +1,4 @@
-"""The README's commands for a folder of one's own pictures, on ten drawn pictures."""
+"""The README's commands for a folder of your own pictures, on ten drawn pictures."""
 
 import re
 import shlex
@@ -29,17 +29,11 @@ def test_ten_pictures_with_a_csv_become_a_data_set_that_trains(tmp_path, monkeyp
         lines += [f'{number}.png,"{caption}",{split}' for caption in scene.captions]
     corpora.write(tmp_path / "my_pictures" / "captions.csv", "\n".join(lines))
 
-    prepare.main(
-        [*documented("pipeline.prepare"), "--weights", "none"]
-    )  # the published weights would be downloaded
+    # Without --weights none, the published weights would be downloaded.
+    prepare.main([*documented("pipeline.prepare"), "--weights", "none"])
     data = open_prepared("data/mine")
-    assert {
-        split: data.images(split) for split in data.statistics if split in ("train", "val", "test")
-    } == {
-        "train": 6,
-        "val": 2,
-        "test": 2,
-    }
+    splits = [split for split in data.statistics if split in ("train", "val", "test")]
+    assert {split: data.images(split) for split in splits} == {"train": 6, "val": 2, "test": 2}
     assert data.statistics["train"]["captions"] == 30 and not list(data.folder.glob("failures-*"))
     assert data.statistics["val"]["unknown_share"] < 0.5
 

@@ -24,7 +24,8 @@ from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic
 from pipeline.preparation import artifacts, manifest, transform
-from pipeline.preparation.prepare import prepare
+from pipeline.preparation.beam_runner import beam_options
+from pipeline.preparation.prepare import locked, prepare
 from tests.support.corpora import digests
 from tests.support.rounding import assert_close
 from tests.support.settings import small_prepare
@@ -46,8 +47,8 @@ def test_features_are_the_encoders(data):
     assert 0 < data.manifest["encoder"]["relative_error"] < 0.01
 
 
-def test_other_views_are_the_encoders_of_the_mirror_image_and_of_cut_outs(mirrored_data):
-    """Only of training pictures. The first and the third crop are flipped, and no two are alike."""
+def test_other_views_are_the_features_of_the_flip_and_of_crops(mirrored_data):
+    """Only training pictures have them. Crops 1 and 3 are flipped, and no two views are alike."""
     encoder = load_encoder(mirrored_data.folder / "encoder.keras")
     section = mirrored_data.manifest["encoder"]
     for record in read_records(mirrored_data, "train"):
@@ -114,9 +115,10 @@ class Interrupted(Exception):
     pass
 
 
-def test_an_interrupted_job_goes_on_and_ends_the_same(data_folder, tmp_path, monkeypatch):
+def test_an_interrupted_job_resumes_and_gives_the_same_bytes(data_folder, tmp_path, monkeypatch):
     """Killed after three chunks of features: they are kept, and all bytes are equal."""
-    write, computed = artifacts.write_chunk, []
+    write = artifacts.write_chunk
+    computed = []
 
     def failing(path, serialized, sidecar):
         if "/features/" in path:
@@ -134,17 +136,10 @@ def test_an_interrupted_job_goes_on_and_ends_the_same(data_folder, tmp_path, mon
     assert len(set(computed[:3]) & set(computed[4:])) == 0, "finished chunks were computed again"
 
 
-def test_killed_twice_and_finished_is_as_undisturbed(tmp_path):
+def test_a_job_killed_twice_gives_the_same_bytes(tmp_path):
     """kill -9, once while reading and once in the CNN: finished files stay, all bytes are equal."""
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.prepare",
-        "--source",
-        "train=240,val=16",
-        "--weights",
-        "none",
-    ]
+    command = [sys.executable, "-m", "pipeline.prepare", "--source", "train=240,val=16"]
+    command += ["--weights", "none"]
     command += ["--set", "chunk_images=8", "--output", str(tmp_path / "killed")]
     finished = {}
     for stage in ("examples", "features"):
@@ -183,7 +178,7 @@ def test_a_second_call_changes_nothing_and_other_settings_are_refused(
     with pytest.raises(UserError, match="other settings"):
         prepare(small_prepare(seed=2), data_folder)
     manifest = json.loads((data_folder / "manifest.json").read_text())
-    del manifest["settings"]["mirror"]  # as made before there was this setting
+    del manifest["settings"]["mirror"]  # as written before this setting existed
     (tmp_path / "older").mkdir()
     (tmp_path / "older" / "COMPLETED").touch()
     (tmp_path / "older" / "manifest.json").write_text(json.dumps(manifest))
@@ -204,8 +199,6 @@ def test_shards_are_cut_by_size_without_losing_order(tmp_path):
         records = [f"{index}/{n}".encode() * 10 for n in range(5)]
         artifacts.write_chunk(path, records, {"images": 5, "records": sum(map(len, records))})
         chunks[path] = artifacts.read_json(artifacts.sidecar_of(path))
-    from pipeline.preparation.beam_runner import beam_options
-
     (tmp_path / "out").mkdir()
     shards = transform.write_shards(chunks, str(tmp_path / "out"), 400, beam_options([]))
     names = [shard["name"] for shard in shards["train"]]
@@ -220,8 +213,6 @@ def test_shards_are_cut_by_size_without_losing_order(tmp_path):
 
 
 def test_shards_smaller_than_a_chunk_and_empty_chunks(tmp_path):
-    from pipeline.preparation.beam_runner import beam_options
-
     chunks = {}
     for index, count in enumerate([3, 0, 3]):
         path = str(tmp_path / f"val-{index:05d}-of-00003.tfrecord")
@@ -239,8 +230,6 @@ def test_odd_folder_names(tmp_path):
 
 
 def test_two_processes_do_not_make_the_same_data_set(tmp_path):
-    from pipeline.preparation.prepare import locked
-
     with locked(tmp_path / "data"), pytest.raises(UserError, match="another process"):
         prepare(small_prepare(), tmp_path / "data")
 

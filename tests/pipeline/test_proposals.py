@@ -25,7 +25,7 @@ def test_boxes_are_those_of_the_picture_that_the_cnn_sees(boxes_data):
         larger = decode_image(record.encoded, 192).numpy()
         for stored, expected in zip(record.proposals, propose(larger, "edgeboxes", 60)):
             np.testing.assert_array_equal(stored, expected)
-        # A picture from a file goes the same way, with what the manifest tells.
+        # A picture from a file is processed in the same way, with the settings in the manifest.
         sections = boxes_data.manifest["encoder"], boxes_data.manifest["proposals"]
         found = picture_inputs(record.encoded, ("boxes", "region_pixels"), *sections)
         np.testing.assert_array_equal(found["boxes"], pad_boxes(record.proposals[0], 60))
@@ -64,7 +64,7 @@ def test_many_workers_give_the_same_bytes(boxes_data, tmp_path):
     assert digests(tmp_path / "data") == digests(boxes_data.folder)
 
 
-def test_what_is_prepared_needs_opencv_no_more(boxes_data, monkeypatch, capsys):
+def test_prepared_data_no_longer_needs_opencv(boxes_data, monkeypatch, capsys):
     from cv2 import ximgproc
 
     monkeypatch.delattr(ximgproc, "createEdgeBoxes")

@@ -35,7 +35,8 @@ SHORT = config.Decoding(beam=1, max_length=3)
 
 
 def test_from_the_source_to_a_version_that_a_running_server_answers_from(changed, tmp_path, capsys):
-    folder, models = tmp_path / "run", tmp_path / "models" / "small"
+    folder = tmp_path / "run"
+    models = tmp_path / "models" / "small"
     experiment = dataclasses.replace(
         changed(data={"path": str(tmp_path / "data")}, train={"epochs": 1}),
         prepare=small_prepare(source="train=40,val=8"),
@@ -76,14 +77,8 @@ def test_from_the_source_to_a_version_that_a_running_server_answers_from(changed
     assert chain() == (lineage, TAIL)
     (tmp_path / "small.yaml").write_text(config.to_yaml(experiment))
     with pytest.raises(SystemExit, match="2"):
-        arguments = [
-            "--config",
-            str(tmp_path / "small.yaml"),
-            "--run",
-            str(folder),
-            "--metrics",
-            "cider",
-        ]
+        arguments = ["--config", str(tmp_path / "small.yaml"), "--run", str(folder)]
+        arguments += ["--metrics", "cider"]
         run_command([*arguments, "--push", str(models), "--set", "push.at_least.cider=9"])
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error:"))
     assert "NOT_BLESSED by the evaluator: cider is " in line
@@ -109,6 +104,7 @@ def trained(run, tmp_path):
 
 
 def asking(run, decoding=None, **push):
+    """The run with other settings of `decoding` and `push`."""
     experiment = dataclasses.replace(
         run.experiment, push=dataclasses.replace(run.experiment.push, **push)
     )
@@ -144,13 +140,14 @@ def test_thresholds_decide(trained):
 
 
 def test_the_last_version_decides(trained):
-    """Of the newest one that is not the very same model, on the same data."""
+    """It is the newest version that is not the same model; it needs scores on the same data."""
     other = asking(trained, SHORT)
     models = verdicts.model_folder(trained)
 
     def pushed(version, run, cider, data=trained.facts.data):
         card = model_card.describe(run, {"version": version})
-        card["scores"]["test"]["cider"], card["runs"][0]["data"]["fingerprint"] = cider, data
+        card["scores"]["test"]["cider"] = cider
+        card["runs"][0]["data"]["fingerprint"] = data
         (models / str(version)).mkdir(parents=True)
         (models / str(version) / "model_card.json").write_text(json.dumps(card))
 
@@ -170,7 +167,7 @@ def test_the_last_version_decides(trained):
         evaluator.bless(trained, "test")
 
 
-# Ends itself, as by `kill -9`, in the moment before a folder is renamed to a version's.
+# Kills itself, as `kill -9` would, just before a folder is renamed to a version's.
 KILLED = """
 import os, runpy, signal, sys
 
@@ -185,7 +182,8 @@ runpy.run_module("pipeline.pusher", run_name="__main__")
 
 
 def test_what_is_staged_is_tried_and_pushed_whole_or_not_at_all(trained):
-    models, staging = verdicts.model_folder(trained), verdicts.staging_folder(trained)
+    models = verdicts.model_folder(trained)
+    staging = verdicts.staging_folder(trained)
     evaluator.bless(trained, "test")
     with pytest.raises(
         UserError, match=r"no verdict on this model; python -m pipeline\.infra_validator"

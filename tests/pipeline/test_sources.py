@@ -1,4 +1,4 @@
-"""Every reader on its corpus' exact format."""
+"""Every reader on the exact format of its corpus."""
 
 import io
 import json
@@ -118,7 +118,8 @@ def test_flickr30k_entities(tmp_path):
         "A group of friends , playing cards in the man 's bar .",
         "Friends play their cards .",
     )
-    group, cards = [(0.2, 0.05, 0.4, 0.3), (0.1, 0.4, 0.5, 0.5)], (0, 0, 0.25, 0.25)
+    group = [(0.2, 0.05, 0.4, 0.3), (0.1, 0.4, 0.5, 0.5)]
+    cards = (0, 0, 0.25, 0.25)
     assert [(p.caption, p.start, p.end, p.noun, p.box) for p in record.phrases] == [
         *((0, 0, 4, "friends", box) for box in group),
         (0, 5, 6, "cards", cards),
@@ -226,7 +227,7 @@ def test_a_split_that_one_line_names(tmp_path):
 @pytest.mark.parametrize(
     "read_line, line", [(token_item, "a.jpg#²\tA dog ."), (csv_item, "a.jpg| ²| A dog .")]
 )
-def test_numbers_that_are_none(read_line, line):
+def test_a_malformed_caption_number_is_a_malformed_line(read_line, line):
     assert read_line(line, 0, "file", str).fault.startswith("malformed line")
 
 
@@ -236,7 +237,7 @@ def test_entities_without_a_size(tmp_path):
         read_boxes(xml, "a")
 
 
-def test_captions_of_coco_that_are_none(tmp_path):
+def test_a_coco_caption_that_is_no_text_is_a_malformed_line(tmp_path):
     notes = [
         {"image_id": 1, "id": 5, "caption": None},
         {"image_id": 1, "id": 6, "caption": "A dog ."},
@@ -274,7 +275,7 @@ def test_ids_of_coco_may_be_numbers_or_texts(tmp_path):
     ]
 
 
-def test_sentences_of_karpathy_that_are_none(tmp_path):
+def test_a_karpathy_sentence_that_is_no_text_is_a_malformed_line(tmp_path):
     sentences = [
         {"raw": "A dog .", "sentid": 9},
         {"tokens": ["a"]},
@@ -336,10 +337,11 @@ def test_a_corpus_in_an_object_store_is_as_one_on_the_disk(tmp_path, monkeypatch
         f"store://bucket/corpus/{path.relative_to(tmp_path)}": path.read_bytes() for path in paths
     }
     monkeypatch.setattr(ObjectStore, "objects", objects)
-    (local, here), (remote, there) = read(dataset, tmp_path), read(dataset, "store://bucket/corpus")
-    assert len(local) == 6 and {id: record for id, (_, record) in local.items()} == {
-        i: r for i, (_, r) in remote.items()
-    }
+    local, here = read(dataset, tmp_path)
+    remote, there = read(dataset, "store://bucket/corpus")
+    records = {id: record for id, (_, record) in local.items()}
+    assert len(records) == 6
+    assert records == {id: record for id, (_, record) in remote.items()}
     assert here.fingerprint() == there.fingerprint()
     if dataset == "folder":
         prepare(

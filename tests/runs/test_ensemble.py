@@ -24,7 +24,7 @@ def run(folder, **facts):
     return folder
 
 
-def test_runs_that_do_not_belong_together(tmp_path):
+def test_runs_of_different_data_are_refused(tmp_path):
     first = run(tmp_path / "first")
     for key, value in {"vocabulary": "bbbb", "encoder": {"name": "y"}}.items():
         with pytest.raises(

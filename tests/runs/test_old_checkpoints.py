@@ -1,6 +1,7 @@
-"""Checkpoints written before the layout of the code changed: names of tracked attributes are a format.
+"""Checkpoints that were written before the layout of the code changed.
 
-They were written by commit 60bd362, after one update of each system.
+The names of tracked attributes are their format. They were written by commit 60bd362, after one
+update of each system.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A server that lasts as long as a block."""
+"""A server that runs for as long as a `with` block."""
 
 import urllib.request
 

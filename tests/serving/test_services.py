@@ -34,9 +34,8 @@ def assert_same(response, expected):
         if array.dtype == object:
             assert given.tolist() == array.tolist(), name
         else:
-            assert_close(
-                given, array, roundings=12 * 12 + 12, what=name
-            )  # means of pixels, and of these
+            # Roundings: means over pixels, and means over those.
+            assert_close(given, array, roundings=12 * 12 + 12, what=name)
 
 
 def _as_lists(arrays):

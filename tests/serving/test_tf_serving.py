@@ -19,7 +19,7 @@ def test_models():
     assert set(model.version_labels.values()) <= set(model.model_version_policy.specific.versions)
 
 
-def test_batching_is_the_stand_ins():
+def test_batching_parameters_are_the_servers_defaults():
     batching = BatchingParameters((FOLDER / "batching.config").read_text())
     assert vars(batching) == vars(BatchingParameters())
 

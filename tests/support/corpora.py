@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def picture(seed, size=(40, 30), format="JPEG", **options):
-    """Encoded noise (PIL's size: width, height), another one for every seed."""
+    """Encoded noise, which differs for every seed. As in PIL, size is (width, height)."""
     pixels = np.random.default_rng(seed).integers(0, 256, [4, 4, 3]).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST).save(file, format, **options)
@@ -78,7 +78,7 @@ def karpathy(folder, name, places):
 
 
 def digests(folder):
-    """{file: hash}, without the one statistic that describes the job and not the data."""
+    """{file: hash}, without the one statistic that describes the job instead of the data."""
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".keras"}
     files["statistics.json"] = re.sub(rb'"images_a_second": [0-9.]+', b"", files["statistics.json"])
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

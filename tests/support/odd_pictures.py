@@ -51,7 +51,8 @@ ODD = {
     "animated.gif": animation(102),
     **{f"turned{orientation}.jpg": turned(103, orientation) for orientation in (3, 6, 8)},
 }
-TAKEN = ODD | {  # pictures that are decoded
+# The pictures that are decoded.
+TAKEN = ODD | {
     "colour.jpg": encoded("RGB", "JPEG", quality=95),
     "progressive.jpg": encoded("RGB", "JPEG", quality=95, progressive=True),
     "grey.jpg": encoded("L", "JPEG", quality=95),
@@ -102,5 +103,6 @@ def many_scans(side, scans):
     """A black progressive JPEG whose last scan is repeated."""
     file = io.BytesIO()
     Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
-    body, end = file.getvalue()[:-2], file.getvalue()[-2:]
+    body = file.getvalue()[:-2]
+    end = file.getvalue()[-2:]
     return body + scans * body[body.rindex(b"\xff\xda") :] + end

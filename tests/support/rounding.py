@@ -2,14 +2,14 @@
 
 Float32 keeps 24 binary digits: every operation may be wrong by EPSILON / 2 of its result.
 Processors, numbers of threads and batch shapes change the order in which terms are summed, so the
-same sum comes out with other roundings. How far two results may lie apart follows from how many
-roundings lie between them and how large the numbers are that were rounded.
+same sum gets other roundings. Two things decide how far two results may differ: how many roundings
+lie between them, and how large the rounded numbers are.
 """
 
 import numpy as np
 
 EPSILON = float(np.finfo(np.float32).eps)
-# An error of 1e-3 of all numbers must fail. This many roundings allow a quarter of it.
+# A relative error of 1e-3 must fail. This many roundings allow a quarter of it.
 MOST_ROUNDINGS = 2000
 
 
@@ -28,19 +28,22 @@ def assert_close(
     The scale of an element is the larger side of it, and at least `terms`.
 
     Args:
-        found, expected: anything that NumPy takes, of one shape; a plain number as `expected`
-            stands for every element. Infinities are equal to themselves alone.
-        roundings: the length of the sums in between, one after the other; at most MOST_ROUNDINGS.
-            A product of a [7, 20] and a [20, 50] matrix: each element is a sum of 20 terms, so
-            `roundings=20`. Weights after 25 steps of training, each by a gradient that is summed up
-            over 40 words: 25 times 40 roundings, `roundings=1000`.
+        found: anything that NumPy takes. Infinities are equal only to themselves.
+        expected: as `found`, of the same shape; a plain number is compared with every element.
+        roundings: the total length of the sums in between, where one follows another; at most
+            MOST_ROUNDINGS. Each element of the product of a [7, 20] and a [20, 50] matrix is a sum
+            of 20 products, so `roundings=20`. Weights after 25 steps of training, each by a
+            gradient that is summed over 40 words, have 25 times 40 roundings: `roundings=1000`.
         terms: the size of the terms that are summed. Where they cancel, the sum is smaller than its
-            error. By default the largest finite number of both arrays: the elements of a tensor
-            are sums of terms of about that size. Say another one where a whole tensor cancels, or
-            where its elements are of different kinds; with 0 each element has its own size alone.
+            error. The default is the largest finite number of both arrays, since the elements of a
+            tensor are sums of terms of about that size. Give another size where a whole tensor
+            cancels, or where its elements are of different kinds; with 0, each element has its own.
         equal_nan: whether NaN equals NaN.
-        epsilon: the distance of 1 from the next number, of another type than float32.
+        epsilon: the distance from 1 to the next number of the type, if it is not float32.
         what: a name for the message.
+
+    Raises:
+        AssertionError: with the worst element.
     """
     __tracebackhide__ = True
     assert 0 < roundings <= MOST_ROUNDINGS, f"roundings={roundings} would hide an error of 1e-3"
@@ -51,7 +54,10 @@ def assert_close(
 
 
 def differences(found, expected, terms=None, equal_nan=False, epsilon=EPSILON):
-    """Of each element, in epsilon times its scale; infinite where no rounding explains it."""
+    """Returns each element's difference in units of epsilon times its scale.
+
+    It is infinite where no rounding explains the difference.
+    """
     same = (found == expected) | (equal_nan & np.isnan(found) & np.isnan(expected))
     finite = np.isfinite(found) & np.isfinite(expected)
     sizes = np.where(finite, np.maximum(np.abs(found), np.abs(expected)), 0.0)
@@ -62,10 +68,12 @@ def differences(found, expected, terms=None, equal_nan=False, epsilon=EPSILON):
 
 
 def _arrays(found, expected):
-    """Both in float64, which holds every float32 as it is."""
+    """Both arrays in float64, which represents every float32 exactly."""
     number = np.isscalar(expected)
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    expected = np.broadcast_to(expected, found.shape) if number else expected
+    found = np.asarray(found, np.float64)
+    expected = np.asarray(expected, np.float64)
+    if number:
+        expected = np.broadcast_to(expected, found.shape)
     if found.shape != expected.shape:
         raise AssertionError(f"shape {found.shape} beside {expected.shape}")
     return found, expected

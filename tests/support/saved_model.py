@@ -1,6 +1,6 @@
 """A small SavedModel with the captioner's three signatures.
 
-Real TensorFlow ops tell the colours of a picture's quarters.
+It names the colours of a picture's quarters, and computes them with real TensorFlow ops.
 """
 
 import io

@@ -6,7 +6,10 @@ SMALL_MODEL = ["model.embedding_size=12", "model.state_size=16", "model.attentio
 
 
 def small_prepare(**changes):
-    """Scenes with an untrained CNN: pictures, captions and features are real, only nothing can be learned well."""
+    """Settings that prepare a few scenes with an untrained CNN.
+
+    Pictures, captions and features are real, but a model learns little from them.
+    """
     values = {
         "source": "train=40,val=8,test=8",
         "encoder": {"weights": "none"},

@@ -166,8 +166,8 @@ def test_training_raises_the_reward():
         weights.append(model.get_weights())
     assert losses[59] < losses[0] - 0.1
     for a, b in zip(*weights):
-        # Roundings: 60 steps, each with sums over states and samples. On the scale of kernels: a bias
-        # that cancels in the softmax changes by roundings of that size.
+        # Roundings: 60 steps, each with sums over states and samples. Compared on the scale of
+        # kernels: a bias that cancels in the softmax changes by roundings of that size.
         assert_close(a, b, roundings=60 * 30, terms=max(0.1, np.max(np.abs(b))))
 
 

@@ -1,4 +1,4 @@
-"""The loop: what it writes, and that a stopped run goes on as if nothing had happened."""
+"""The training loop: what it writes, and that a resumed run equals an uninterrupted one."""
 
 import dataclasses
 import json
@@ -23,35 +23,25 @@ from keras_sat.training.train import train
 from keras_sat.training.trainer import Trainer
 from keras_sat.training.validation import Validation
 from keras_sat.utils.errors import UserError
+from pipeline.preparation.prepare import prepare
 from tests.support.rounding import assert_close
+from tests.support.settings import small_prepare
 
 
 def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_holds_what_it_promises(run, data):
-    for name in (
-        "config.yaml",
-        "vocabulary.txt",
-        "encoder.keras",
-        "metrics.jsonl",
-        "checkpoints/best",
-        "checkpoints/last",
-    ):
+def test_a_run_holds_its_files_and_metrics(run, data):
+    files = ["config.yaml", "vocabulary.txt", "encoder.keras", "metrics.jsonl"]
+    for name in (*files, "checkpoints/best", "checkpoints/last"):
         assert (run.folder / name).exists(), name
     assert open_run(run.folder).experiment == run.experiment
     lines = metrics(run.folder)
     assert [line["epoch"] for line in lines] == [1, 2]
     assert lines[1]["loss"] < lines[0]["loss"]
-    assert {
-        "val_bleu4",
-        "val_cider",
-        "val_word_loss",
-        "accuracy",
-        "filled",
-        "learning_rate",
-    } <= set(lines[0])
+    assert {"accuracy", "filled", "learning_rate"} <= set(lines[0])
+    assert {"val_bleu4", "val_cider", "val_word_loss"} <= set(lines[0])
 
 
 def test_tensorboard_shows_scalars_captions_and_attention(run):
@@ -62,14 +52,19 @@ def test_tensorboard_shows_scalars_captions_and_attention(run):
 
 
 @pytest.mark.parametrize("when", ["at the last batch", "in validation"])
-def test_stopped_at_the_end_of_an_epoch(when, data, changed, tmp_path, monkeypatch):
-    """The checkpoint may stand behind the epoch's last batch, before its validation; a torn metrics line does not matter."""
+def test_a_run_stopped_at_the_end_of_an_epoch_resumes(when, data, changed, tmp_path, monkeypatch):
+    """The checkpoint may be after the epoch's last batch and before its validation.
+
+    An incomplete line of metrics is harmless.
+    """
     run = create_run(tmp_path / "run", changed(train={"checkpoint_minutes": 0.0}), data)
     trainer = Trainer(run, data)
     if when == "in validation":
-        monkeypatch.setattr(
-            Validation, "__call__", lambda self: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+
+        def interrupt(self):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Validation, "__call__", interrupt)
     else:
         save = trainer.checkpoints.save_last
 
@@ -119,15 +114,21 @@ def last_weights(folder):
         for name in reader.get_variable_to_shape_map()
         if "PYTHON" not in name and "save_counter" not in name
     ]
-    # Everything: weights, the optimiser's moments and its step, the metrics' sums; not the clock.
+    # Weights, the optimiser's moments and its step, the metrics' sums; everything but the clock.
     return {name: reader.get_tensor(name) for name in names if ".ATTRIBUTES/VARIABLE_VALUE" in name}
+
+
+def without_clock(lines):
+    """Lines of metrics without those that measure time."""
+    return [{k: v for k, v in line.items() if "seconds" not in k} for line in lines]
 
 
 @pytest.mark.parametrize("objective", ["likelihood", "cider"])
 def test_a_killed_run_resumes_bit_for_bit(objective, changed, run, mirrored_data, tmp_path):
-    """Stopped by Ctrl-C in the middle of an epoch, later by kill -9: the end is that of an undisturbed run.
+    """Stopped by Ctrl-C within an epoch and later by kill -9, it ends as an uninterrupted run.
 
-    With hard attention, which has the most to keep: what it samples, and its baseline; averaged weights and mirror images.
+    Hard attention has the most state to restore: its samples and its baseline. Weights are averaged
+    and images flipped.
     """
     settings = {
         "deterministic": True,
@@ -142,14 +143,10 @@ def test_a_killed_run_resumes_bit_for_bit(objective, changed, run, mirrored_data
         experiment = changed(data={"batching": "images", "batch_size": 20}, train=settings)
         experiment = dataclasses.replace(experiment, init_from=str(run.folder))
     assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
-    stops = [signal.SIGINT, signal.SIGKILL]
-    for stop in stops:
+    path = tmp_path / "killed" / "checkpoints" / "last" / "checkpoint"
+    for stop in (signal.SIGINT, signal.SIGKILL):
         child = start(experiment, tmp_path / "killed", tmp_path)
-        seen = (
-            os.path.getmtime(path)
-            if (path := tmp_path / "killed/checkpoints/last/checkpoint").exists()
-            else 0
-        )
+        seen = os.path.getmtime(path) if path.exists() else 0
         deadline = time.monotonic() + 120
         while child.poll() is None and time.monotonic() < deadline:
             if path.exists() and os.path.getmtime(path) > seen:
@@ -158,18 +155,17 @@ def test_a_killed_run_resumes_bit_for_bit(objective, changed, run, mirrored_data
             time.sleep(0.02)
         assert child.wait() != 0, "it should have been stopped before its end"
     assert start(experiment, tmp_path / "killed", tmp_path).wait() == 0
-    expected, found = last_weights(tmp_path / "undisturbed"), last_weights(tmp_path / "killed")
+    expected = last_weights(tmp_path / "undisturbed")
+    found = last_weights(tmp_path / "killed")
     assert set(expected) == set(found) and len(expected) > 20
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    clockless = [
-        [{k: v for k, v in line.items() if "seconds" not in k} for line in metrics(tmp_path / name)]
-        for name in ("undisturbed", "killed")
-    ]
-    assert clockless[0] == clockless[1]
+    assert without_clock(metrics(tmp_path / "undisturbed")) == without_clock(
+        metrics(tmp_path / "killed")
+    )
 
 
-def test_a_finished_run_is_left_alone_and_may_be_prolonged(run, changed, tmp_path):
+def test_a_finished_run_is_unchanged_and_may_be_extended(run, changed, tmp_path):
     folder = shutil.copytree(run.folder, tmp_path / "run")
     before = (folder / "metrics.jsonl").read_text()
     train(run.experiment, folder)
@@ -186,8 +182,11 @@ def test_other_settings_are_refused(run, changed):
         train(changed(model={"gate": "vector"}), run.folder)
 
 
-def test_teachers(run, changed, tmp_path):
-    """Without a share in the targets they change nothing, not the order of batches either; what they know must stay."""
+def test_teachers_without_a_share_change_nothing_and_must_stay(run, changed, tmp_path):
+    """Without a share in the targets they change nothing, not even the order of batches.
+
+    A run that resumes needs the teachers that it had.
+    """
     teacher = shutil.copytree(run.folder, tmp_path / "teacher")
     # Adam would scale up gradients that are nothing but roundings.
     common = {"epochs": 1, "optimizer": "sgd", "learning_rate": 0.1}
@@ -196,7 +195,8 @@ def test_teachers(run, changed, tmp_path):
     alone = train(dataclasses.replace(changed(train=common), seed=3), tmp_path / "alone")
     weights = [load_model(run, "last").get_weights() for run in (taught, alone)]
     for a, b in zip(*weights, strict=True):
-        # Some 15 steps, each of sums over some 50 words; on the scale of kernels, since biases begin at zero.
+        # Roundings: some 15 steps, each with sums over some 50 words. Compared on the scale of
+        # kernels, since biases start at zero.
         assert_close(a, b, roundings=15 * 50, terms=max(0.2, np.max(np.abs(b))))
     assert describe(taught)["teachers"] == [open_run(teacher).fingerprint()]
     shutil.rmtree(teacher / "checkpoints")
@@ -211,7 +211,7 @@ def test_teachers(run, changed, tmp_path):
         train(changed(train={"teachers": (str(tmp_path / "new"),)}), tmp_path / "new")
 
 
-def test_schedules(changed):
+def test_schedules_of_the_learning_rate(changed):
     def rates(steps, **values):
         schedule = learning_rate(config.Training(learning_rate=1.0, epochs=4, **values), 10)
         return [float(schedule(step)) if callable(schedule) else schedule for step in steps]
@@ -290,7 +290,7 @@ def copied_run(run, tmp_path):
     return shutil.copytree(run.folder, tmp_path / "copied")
 
 
-def test_a_vocabulary_that_is_not_the_checkpoints(copied_run):
+def test_a_vocabulary_that_is_not_the_checkpoints_is_refused(copied_run):
     words = (copied_run / "vocabulary.txt").read_text().split("\n")
     words[5], words[6] = words[6], words[5]
     (copied_run / "vocabulary.txt").unlink()  # it is a link into the data set
@@ -303,7 +303,7 @@ def test_a_vocabulary_that_is_not_the_checkpoints(copied_run):
         load_model(open_run(copied_run))
 
 
-def test_a_checkpoint_that_does_not_fit(copied_run):
+def test_a_checkpoint_that_does_not_fit_is_refused(copied_run):
     text = (copied_run / "config.yaml").read_text()
     (copied_run / "config.yaml").write_text(text.replace("state_size: 16", "state_size: 17"))
     with pytest.raises(UserError, match="does not fit"):
@@ -313,8 +313,11 @@ def test_a_checkpoint_that_does_not_fit(copied_run):
         load_model(open_run(copied_run))
 
 
-def test_features_of_another_encoder(run, data_folder, tmp_path):
-    """The same pictures and captions, another CNN: the shapes agree, the captions would be nonsense."""
+def test_features_of_another_encoder_are_refused(run, data_folder, tmp_path):
+    """Pictures and captions are the same, but the CNN is not.
+
+    The shapes agree, so captions would be nonsense.
+    """
     folder = shutil.copytree(data_folder, tmp_path / "data")
     manifest = (folder / "manifest.json").read_text()
     (folder / "manifest.json").write_text(manifest.replace(run.facts.encoder["weights"], "0" * 16))
@@ -328,10 +331,7 @@ def test_odd_folder_names(run, data, tmp_path):
         create_run(tmp_path / "a [1]", run.experiment, data)
 
 
-def test_data_of_another_vocabulary(run, tmp_path):
-    from pipeline.preparation.prepare import prepare
-    from tests.support.settings import small_prepare
-
+def test_data_of_another_vocabulary_are_refused(run, tmp_path):
     prepare(small_prepare(min_count=9), tmp_path / "other")
     with pytest.raises(UserError, match="other data"):
         create_run(run.folder, run.experiment, open_prepared(tmp_path / "other"))

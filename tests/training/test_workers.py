@@ -1,4 +1,4 @@
-"""Training that is shared among devices, processes or the parts of a batch is training alone."""
+"""Training on several devices, in several processes or in parts equals training alone."""
 
 import contextlib
 import dataclasses
@@ -45,19 +45,21 @@ SYSTEMS = {
 ROUNDINGS = 1000
 KERNELS = 0.2
 WAYS = ["two devices", "two workers", "three parts"]
-# SYSTEMS="soft hard …" trains others; all of them take twelve minutes. Hard attention has all that soft attention has.
+# SYSTEMS="soft hard …" trains others; all of them take twelve minutes. Hard attention covers soft
+# attention too.
 TRAINED = os.environ.get("SYSTEMS", "hard areas self_critical").split()
 
-# A process of its own: TensorFlow mixes up the collectives of two strategies in one.
+# Run in its own process: TensorFlow mixes up the collectives of two strategies in one process.
 SHARED = """
 import sys
 import tensorflow as tf
 if sys.argv[1] == "two devices":
-    cpu, half = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    half = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(cpu, [half, half])
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 else:
-    strategy = None  # TF_CONFIG tells
+    strategy = None  # it follows from TF_CONFIG
 from keras_sat.runs.run import open_run
 from keras_sat.training.trainer import Trainer
 from keras_sat.training.workers import Workers
@@ -74,7 +76,17 @@ main(["--config", sys.argv[1] + "/config.yaml", "--run", sys.argv[1], "--data", 
 
 
 def create(folder, system, data, boxes_data, changed, first, **train):
-    """A run of 20 steps and more, the batches of which cannot be shared out evenly; `first`: a trained one."""
+    """A run of 20 or more steps, whose batches cannot be split evenly.
+
+    Args:
+        folder: of the run.
+        system: a key of SYSTEMS.
+        data: for all systems but `proposals`.
+        boxes_data: for `proposals`.
+        changed: the fixture.
+        first: a trained run, to start from or to learn from.
+        **train: settings of training.
+    """
     data = boxes_data if system == "proposals" else data
     assert data.statistics["train"]["captions"] % 11
     train = {
@@ -84,9 +96,12 @@ def create(folder, system, data, boxes_data, changed, first, **train):
         "average": 0.9,
         **train,
     }
-    settings, init_from = {"path": str(data.folder), "batch_size": 11}, None
+    settings = {"path": str(data.folder), "batch_size": 11}
+    init_from = None
     if system == "self_critical":
-        settings["batching"], train["objective"], init_from = "images", "cider", str(first.folder)
+        settings["batching"] = "images"
+        train["objective"] = "cider"
+        init_from = str(first.folder)
     if system == "areas":
         train["teachers"] = (str(first.folder),) * 2
     experiment = dataclasses.replace(
@@ -96,7 +111,10 @@ def create(folder, system, data, boxes_data, changed, first, **train):
 
 
 def two_workers(logs, script, *arguments):
-    """The processes of a cluster on this machine, the chief first; their messages go to 0.log and 1.log."""
+    """Starts the processes of a cluster on this machine, the chief first.
+
+    Their messages are written to 0.log and 1.log.
+    """
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
         for each in sockets:
@@ -116,13 +134,11 @@ def two_workers(logs, script, *arguments):
 
 @pytest.fixture(scope="module")
 def trained(data, boxes_data, changed, run, tmp_path_factory):
-    """{way: {system: run}}, and trained by one device, "alone"."""
+    """{way: {system: run}}; the way "alone" is training on one device."""
     found = {}
     for way in ("alone", *WAYS):
-        folder, settings = (
-            tmp_path_factory.mktemp("runs"),
-            {"accumulate": 3} if way == "three parts" else {},
-        )
+        folder = tmp_path_factory.mktemp("runs")
+        settings = {"accumulate": 3} if way == "three parts" else {}
         found[way] = {
             name: create(folder / name, name, data, boxes_data, changed, run, **settings)
             for name in TRAINED
@@ -133,10 +149,8 @@ def trained(data, boxes_data, changed, run, tmp_path_factory):
                 [sys.executable, "-W", "ignore", "-c", SHARED, way, *folders], check=True
             )
         elif way == "two workers":
-            assert [process.wait() for process in two_workers(folder, SHARED, way, *folders)] == [
-                0,
-                0,
-            ]
+            processes = two_workers(folder, SHARED, way, *folders)
+            assert [process.wait() for process in processes] == [0, 0]
         else:
             for each in found[way].values():
                 Trainer(each, each.data()).fit()
@@ -144,11 +158,12 @@ def trained(data, boxes_data, changed, run, tmp_path_factory):
 
 
 def assert_same_weights(one, other):
-    """All weights at least on the scale of kernels.
+    """Compares all weights at least on the scale of kernels.
 
-    The biases, which are still near zero, move as these do. And a rounding decides where a draw lies on the border of two
-    regions: of the hundreds of locations that a step of hard attention samples, one may be another one. That moves weights
-    by some 1e-6 of every kind, and the reward by as much as ROUNDINGS allow.
+    Biases are still near zero and change as much as kernels. Also, a rounding decides where a draw
+    lies on the border of two regions: one of the hundreds of locations that a step of hard
+    attention samples may differ. That changes weights of every kind by some 1e-6, and the reward by
+    as much as ROUNDINGS allow.
     """
     for a, b in zip(one.weights, other.weights, strict=True):
         assert_close(a, b, ROUNDINGS, terms=max(KERNELS, np.max(np.abs(b))), what=a.name)
@@ -156,8 +171,11 @@ def assert_same_weights(one, other):
 
 @pytest.mark.parametrize("system", TRAINED)
 @pytest.mark.parametrize("way", WAYS)
-def test_together_as_alone(way, system, trained, data):
-    """The same weights, averages and metrics, with dropout and sampling; hard attention's baseline is a weight too."""
+def test_training_together_equals_training_alone(way, system, trained, data):
+    """Weights, averages and metrics are the same, with dropout and sampling.
+
+    The baseline of hard attention is one of the weights.
+    """
     one, other = (trained[each][system] for each in ("alone", way))
     for which in ("last", "best"):
         assert_same_weights(load_model(one, which), load_model(other, which))
@@ -165,30 +183,28 @@ def test_together_as_alone(way, system, trained, data):
     for a, b in zip(*([json.loads(line) for line in each] for each in lines)):
         for name in ("loss", "word_loss", "attention_entropy", "val_loss", "val_word_loss"):
             assert_close(a[name], b[name], ROUNDINGS, what=name)
-        # Of the untrained captioner's words some are level: a rounding may make another one the likeliest.
+        # Some words of the untrained captioner are equally likely: a rounding may change the order.
         assert abs(a["accuracy"] - b["accuracy"]) < 3 / data.statistics["train"]["tokens"]
     assert a["step"] == b["step"] >= 20
 
 
-def test_workers_with_files_of_their_own(files_data, changed, tmp_path):
-    """Each by two parts of its rows, they train as one device does by all rows at once; one runs out before the other."""
-    data, train = (
-        {"path": str(files_data.folder), "batch_size": 22, "sharding": "files"},
-        {"epochs": 1, "optimizer": "sgd"},
-    )
+def test_workers_with_their_own_files_equal_one_device(files_data, changed, tmp_path):
+    """They train as one device does by all rows at once.
+
+    Each worker splits its rows into two parts. One worker has fewer batches than the other.
+    """
+    data = {"path": str(files_data.folder), "batch_size": 22, "sharding": "files"}
+    train = {"epochs": 1, "optimizer": "sgd"}
     experiment = dataclasses.replace(
         changed(data=data, train=train), model=config.Soft(**SMALL, attention_size=8, **PLAIN)
     )
     in_parts = dataclasses.replace(
         experiment, train=dataclasses.replace(experiment.train, accumulate=2)
     )
-    shared, alone = (
-        create_run(tmp_path / name, each, files_data)
-        for name, each in (("shared", in_parts), ("alone", experiment))
-    )
-    assert [
-        process.wait() for process in two_workers(tmp_path, SHARED, "two workers", shared.folder)
-    ] == [0, 0]
+    shared = create_run(tmp_path / "shared", in_parts, files_data)
+    alone = create_run(tmp_path / "alone", experiment, files_data)
+    processes = two_workers(tmp_path, SHARED, "two workers", shared.folder)
+    assert [process.wait() for process in processes] == [0, 0]
 
     trainer = Trainer(alone, files_data)
     settings = files_data, experiment.data, trainer.vocabulary, experiment.seed
@@ -214,8 +230,10 @@ def test_workers_with_files_of_their_own(files_data, changed, tmp_path):
         Trainer(dataclasses.replace(shared, experiment=longer), files_data).fit()
 
 
-def test_a_lost_worker(trained, data, boxes_data, changed, run, tmp_path):
-    """One line says what happened; started again, training ends as if nothing had."""
+def test_training_resumes_after_a_worker_was_lost(
+    trained, data, boxes_data, changed, run, tmp_path
+):
+    """One line says what happened. Started again, training ends with the same weights."""
     run = create(
         tmp_path / "run", TRAINED[0], data, boxes_data, changed, run, checkpoint_minutes=0.0
     )
@@ -229,7 +247,6 @@ def test_a_lost_worker(trained, data, boxes_data, changed, run, tmp_path):
         line for line in (tmp_path / "0.log").read_text().splitlines() if line.startswith("error: ")
     )
     assert line.startswith(f"error: {run.folder}: another worker was lost; start all of them again")
-    assert [
-        process.wait() for process in two_workers(tmp_path, TRAIN, run.folder, data.folder)
-    ] == [0, 0]
+    processes = two_workers(tmp_path, TRAIN, run.folder, data.folder)
+    assert [process.wait() for process in processes] == [0, 0]
     assert_same_weights(load_model(trained["alone"][TRAINED[0]], "last"), load_model(run, "last"))

@@ -17,7 +17,7 @@ def test_the_picture_is_lit_where_the_attention_lies():
     assert lit[:40, 60:].max() < 50
 
 
-def test_one_panel_a_word():
+def test_there_is_one_panel_per_word():
     figure = attention_overlay(
         np.zeros([64, 64, 3], np.uint8),
         ["a", "dog"],
@@ -29,7 +29,7 @@ def test_one_panel_a_word():
     assert Image.open(io.BytesIO(to_png(figure))).size[0] > 300
 
 
-def test_facts_stand_beside_their_word():
+def test_facts_are_printed_beside_their_word():
     facts = {"gate": np.array([0.25, 0.755])}
     figure = attention_overlay(
         np.zeros([64, 64, 3], np.uint8),
@@ -38,11 +38,8 @@ def test_facts_stand_beside_their_word():
         grid_boxes(2, 2).numpy(),
         facts,
     )
-    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [
-        [],
-        ["β 0.25"],
-        ["β 0.76"],
-    ]
+    texts = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert texts == [[], ["β 0.25"], ["β 0.76"]]
 
 
 def test_boxes_have_lines_as_wide_as_their_attention():

@@ -44,11 +44,13 @@ def pictures(chosen):
 
 
 class Reader(html.parser.HTMLParser):
-    """What a browser reads in a page: elements, their attributes, and the texts of some."""
+    """What a browser reads in a page: elements with their attributes, and texts by element."""
 
     def __init__(self, page):
         super().__init__()
-        self.tags, self.texts, self._open = [], {}, []
+        self.tags = []
+        self.texts = {}
+        self._open = []
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
