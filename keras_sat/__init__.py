@@ -1,12 +1,35 @@
 """Attention captioners on TensorFlow/Keras: from a folder of pictures to a served endpoint."""
 
+import importlib
 import os
 
-# TensorFlow's C++ start-up notices hide the one line that matters. Its errors reach Python as
+# TensorFlow's start-up notices in C++ hide the one line that matters. Its errors reach Python as
 # exceptions anyway.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow's default allocator on the CPU returns every large tensor's memory to the system, so
-# that each step must get new pages: beam search over 14×14 regions takes 1.6 times as long.
+# TensorFlow's default allocator on the CPU returns the memory of every large tensor to the system,
+# and each step then pays for fresh pages: beam search over 14×14 regions takes 1.6 times as long.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
 __version__ = "0.1.0"
+
+# {public name: its module}. Modules are imported at first use, because most need TensorFlow.
+_MODULES = {
+    "build_captioner": "keras_sat.models",
+    "caption_files": "keras_sat.runs.captioning",
+    "load_captioner": "keras_sat.runs.loading",
+    "load_model": "keras_sat.runs.loading",
+    "open_prepared": "keras_sat.data.prepared",
+    "open_run": "keras_sat.runs.run",
+    "open_runs": "keras_sat.runs.ensemble",
+}
+__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -44,13 +44,39 @@ def pytest_sessionstart(session):
 
 
 LONGEST = ("test_workers.py", "test_trainer.py")
+# {file or folder: the markers of all its tests}. `make test-fast` leaves the marked ones out.
+MARKERS = {
+    "cli": ["slow", "process"],
+    "encoder/test_scenes_cnn.py": ["slow", "process"],
+    "evaluation/test_meteor.py": ["java"],
+    "evaluation/test_scorers.py": ["java"],
+    "exporting": ["slow", "process"],
+    "models/test_captioner.py": ["slow"],
+    "models/test_finetuning.py": ["slow"],
+    "pipeline": ["slow"],
+    "serving": ["process"],
+    "training": ["slow"],
+    "training/test_workers.py": ["process"],
+}
+# {fixture: the marker of the tests that use it}.
+FIXTURE_MARKERS = {"data_folder": "slow", "boxes_data": "slow", "mirrored_data": "slow"}
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the longest files first.
+    """Marks tests, and puts the longest files first.
 
-    Started last, one would keep a process busy while the other has nothing left to do.
+    Started last, one of these would keep a process busy while the other has nothing left.
     """
+    tests = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(tests).as_posix()
+        for start, markers in MARKERS.items():
+            if place.startswith(start):
+                for marker in markers:
+                    item.add_marker(marker)
+        for fixture, marker in FIXTURE_MARKERS.items():
+            if fixture in item.fixturenames:
+                item.add_marker(marker)
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 

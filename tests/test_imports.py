@@ -79,7 +79,7 @@ GUARDED = {
     "serving.client.overlay",
 }
 # Packages that resolve their public names by a table in `__getattr__`.
-TABLES = {"keras_sat.data", "serving.client"}
+TABLES = {"keras_sat", "keras_sat.data", "serving.client"}
 
 
 class Import(NamedTuple):
@@ -229,7 +229,7 @@ def loaded(code):
 def test_tables_resolve_every_name_and_no_other():
     code = """
 import importlib
-for package in ("keras_sat.data", "serving.client"):
+for package in ("keras_sat", "keras_sat.data", "serving.client"):
     module = importlib.import_module(package)
     for name in module.__all__:
         assert getattr(module, name) is not None and name in dir(module)
