@@ -58,7 +58,7 @@ def test_every_call_adds_to_the_table(results, experiment, data):
 
 
 def test_a_record_holds_what_evaluation_gives(results):
-    evaluation = evaluate(open_run(results / "runs" / "small"), "val")
+    evaluation = evaluate(open_run(results / "runs" / "small"), "val").evaluation
     [recorded] = [
         each for each in records.read(results / "results", "val") if each["system"] == "small"
     ]

@@ -105,7 +105,7 @@ def test_gradients_mix_by_the_teachers_share():
 )
 def test_a_teacher_of_other_data_is_refused(facts, run, changed, tmp_path):
     teacher = shutil.copytree(run.folder, tmp_path / "teacher")
-    (teacher / "run.json").write_text(json.dumps(run.facts | facts))
+    (teacher / "run.json").write_text(json.dumps(vars(run.facts) | facts))
     student = dataclasses.replace(run, experiment=changed(train={"teachers": (str(teacher),)}))
     (fact,) = facts
     with pytest.raises(
