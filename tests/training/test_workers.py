@@ -133,14 +133,20 @@ def two_workers(logs, script, *arguments):
 
 
 @pytest.fixture(scope="module")
-def trained(data, boxes_data, changed, run, tmp_path_factory):
+def boxes(request):
+    """The data set of `proposals`, prepared only if that is trained."""
+    return request.getfixturevalue("boxes_data") if "proposals" in TRAINED else None
+
+
+@pytest.fixture(scope="module")
+def trained(data, boxes, changed, run, tmp_path_factory):
     """{way: {system: run}}; the way "alone" is training on one device."""
     found = {}
     for way in ("alone", *WAYS):
         folder = tmp_path_factory.mktemp("runs")
         settings = {"accumulate": 3} if way == "three parts" else {}
         found[way] = {
-            name: create(folder / name, name, data, boxes_data, changed, run, **settings)
+            name: create(folder / name, name, data, boxes, changed, run, **settings)
             for name in TRAINED
         }
         folders = [each.folder for each in found[way].values()]
@@ -230,13 +236,9 @@ def test_workers_with_their_own_files_equal_one_device(files_data, changed, tmp_
         Trainer(dataclasses.replace(shared, experiment=longer), files_data).fit()
 
 
-def test_training_resumes_after_a_worker_was_lost(
-    trained, data, boxes_data, changed, run, tmp_path
-):
+def test_training_resumes_after_a_worker_was_lost(trained, data, boxes, changed, run, tmp_path):
     """One line says what happened. Started again, training ends with the same weights."""
-    run = create(
-        tmp_path / "run", TRAINED[0], data, boxes_data, changed, run, checkpoint_minutes=0.0
-    )
+    run = create(tmp_path / "run", TRAINED[0], data, boxes, changed, run, checkpoint_minutes=0.0)
     chief, other = two_workers(tmp_path, TRAIN, run.folder, data.folder)
     while not (run.folder / "checkpoints" / "last" / "checkpoint").exists():
         assert chief.poll() is None and other.poll() is None
