@@ -44,15 +44,20 @@ def pytest_sessionstart(session):
 
 
 LONGEST = ("test_workers.py", "test_trainer.py")
-# {file or folder: the markers of all its tests}. `make test-fast` leaves the marked ones out.
+# {how a test's name starts, from its folder on: its markers}. `make test-fast` leaves these out.
 MARKERS = {
     "cli": ["slow", "process"],
+    "decoding/test_search.py::test_consensus_is_the_agreement": ["slow"],
+    "decoding/test_search.py::test_samples_follow_the_distribution": ["slow"],
+    "encoder/test_cnn.py::test_the_same_cnn_for_larger_pictures": ["slow"],
     "encoder/test_scenes_cnn.py": ["slow", "process"],
     "evaluation/test_meteor.py": ["java"],
     "evaluation/test_scorers.py": ["java"],
     "exporting": ["slow", "process"],
+    "layers/test_interaction.py::test_no_tensor_of_steps": ["slow"],
     "models/test_captioner.py": ["slow"],
     "models/test_finetuning.py": ["slow"],
+    "models/test_hard.py": ["slow"],
     "pipeline": ["slow"],
     "serving": ["process"],
     "training": ["slow"],
@@ -67,11 +72,10 @@ def pytest_collection_modifyitems(items):
 
     Started last, one of these would keep a process busy while the other has nothing left.
     """
-    tests = Path(__file__).parent
     for item in items:
-        place = item.path.relative_to(tests).as_posix()
+        name = item.nodeid.removeprefix("tests/")
         for start, markers in MARKERS.items():
-            if place.startswith(start):
+            if name.startswith(start):
                 for marker in markers:
                     item.add_marker(marker)
         for fixture, marker in FIXTURE_MARKERS.items():
