@@ -67,7 +67,7 @@ def test_an_encoder_written_by_an_earlier_version_loads():
     y, x = np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 6), indexing="ij")
     places = np.broadcast_to(np.stack([y, x], axis=-1), [2, 4, 6, 2])
     expected = np.concatenate([pixels / 127.5 - 1, places], axis=-1) @ kernel[0, 0] + bias
-    np.testing.assert_allclose(encoder(pixels), expected, atol=1e-5)
+    assert_close(encoder(pixels), expected, roundings=16)
 
 
 def test_every_cnn_of_keras_applications_has_its_preprocessing():
