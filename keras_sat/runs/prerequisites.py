@@ -10,25 +10,24 @@ from keras_sat.runs.run import open_run
 from keras_sat.utils.errors import UserError
 
 
-def check_prerequisites(experiment, folder, coming=()):
+def check_prerequisites(experiment, folder):
     """Checks the data set of an experiment, and the runs that it starts from or learns from.
 
     Args:
         experiment: a `keras_sat.config.Experiment`.
         folder: of the run that is to be trained, a Path.
-        coming: folders of runs that will be trained before this one.
 
     Returns:
         The `PreparedData`.
 
     Raises:
-        UserError: the data set or its splits train and val are missing; another run is neither
-            trained nor coming.
+        UserError: the data set or its splits train and val are missing; another run is not
+            trained.
     """
     data = open_prepared(experiment.data.path)
     for split in ("train", "val"):
         data.shards(split)
-    check_other_runs(experiment, folder, coming)
+    check_other_runs(experiment, folder)
     return data
 
 
@@ -36,6 +35,11 @@ def check_other_runs(experiment, folder, coming=()):
     """The part of `check_prerequisites` that concerns other runs.
 
     A run that is resumed needs none.
+
+    Args:
+        experiment: a `keras_sat.config.Experiment`.
+        folder: of the run that is to be trained, a Path.
+        coming: folders of runs that will be trained before this one.
     """
     if (folder / "checkpoints").exists():
         return
