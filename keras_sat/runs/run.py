@@ -230,8 +230,8 @@ _SECTIONS_THAT_MAY_CHANGE = ("prepare.", "decoding.", "push.")
 
 def _reopen(folder, experiment, facts):
     run = open_run(folder)
-    before = _flat(configuration.as_dict(run.experiment))
-    for key, value in _flat(configuration.as_dict(experiment)).items():
+    before = flat(configuration.as_dict(run.experiment))
+    for key, value in flat(configuration.as_dict(experiment)).items():
         if key in _MAY_CHANGE or key.startswith(_SECTIONS_THAT_MAY_CHANGE):
             continue
         if value != before.get(key):
@@ -253,15 +253,15 @@ def _reopen(folder, experiment, facts):
     return Run(folder, experiment, facts)
 
 
-def _flat(values, prefix=""):
+def flat(values, prefix=""):
     """Nested dictionaries as {"section.key": value}."""
-    flat = {}
+    found = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found
 
 
 def _link(source, target):

@@ -8,12 +8,13 @@ from keras_sat.training.trainer import Trainer
 from keras_sat.training.workers import Workers
 
 
-def train(experiment, folder):
+def train(experiment, folder, profile=None):
     """Trains an experiment, or resumes its training.
 
     Args:
         experiment: a `keras_sat.config.Experiment`.
         folder: of the run, a Path.
+        profile: (first, last) of the updates to profile, see `keras_sat.training.profile.Profile`.
 
     Returns:
         The `Run`.
@@ -31,7 +32,7 @@ def train(experiment, folder):
         if not workers.chief:
             run = open_run(folder)
         keras.mixed_precision.set_global_policy(experiment.train.precision)
-        trainer = Trainer(run, data, workers)
+        trainer = Trainer(run, data, workers, profile)
         try:
             progress = trainer.fit()
         except KeyboardInterrupt:

@@ -22,7 +22,8 @@ from keras_sat.runs.run import open_run
 from keras_sat.training.initialisation import initialise
 from keras_sat.training.objectives import build_objective
 from keras_sat.training.optimizers import averaged, build_optimizer
-from keras_sat.training.tensorboard import TensorBoard
+from keras_sat.training.profile import Profile
+from keras_sat.training.tensorboard import EVERY, TensorBoard
 from keras_sat.training.validation import Validation
 from keras_sat.training.workers import Workers
 from keras_sat.utils.errors import UserError
@@ -44,9 +45,10 @@ class Trainer:
         run: a `Run`.
         data: its `PreparedData`.
         workers: `Workers` (default: this process, on all its GPUs).
+        profile: (first, last) of the updates to profile, see `Profile`; None for none.
     """
 
-    def __init__(self, run, data, workers=None):
+    def __init__(self, run, data, workers=None, profile=None):
         self.run = run
         self.data = data
         self.experiment = run.experiment
@@ -79,6 +81,7 @@ class Trainer:
             self._dropped = tempfile.TemporaryDirectory()
             self._output = Path(self._dropped.name)
         self.checkpoints = Checkpoints(self._output / "checkpoints", self.model, self.progress)
+        self._profile = Profile(self._output / "logs", profile)
         self._interrupted = False
 
     @property
@@ -120,7 +123,9 @@ class Trainer:
             self._validation = Validation(
                 self.model, self.data, self.vocabulary, self.experiment, self.strategy
             )
-            self._board = TensorBoard(self._output / "logs", self._validation.pictures)
+            self._board = TensorBoard(
+                self._output / "logs", self.experiment, self._validation.pictures
+            )
             while not self._finished():
                 self._epoch()
                 if self.workers.any(self._interrupted):
@@ -236,8 +241,13 @@ class Trainer:
             disable=not self.workers.chief,
         ) as bar:
             for batch in self._batches(skip=progress.batch):
+                self._profile.before_update()
                 metrics = self._train_step(batch)
+                self._profile.after_update()
                 progress.batch += 1
+                if progress.batch % EVERY == 0:
+                    step = int(self.optimizer.iterations.numpy())
+                    self._board.write_steps(step, self.model.metrics)
                 if progress.batch % 10 == 0:  # reading a metric waits for the device
                     shown = self.objective.shown
                     bar.set_postfix({shown: f"{float(metrics[shown]):.3f}"}, refresh=False)
@@ -250,6 +260,7 @@ class Trainer:
                     self.checkpoints.save_last()
                     if self.workers.any(self._interrupted):
                         raise KeyboardInterrupt
+        self._profile.stop()
         self._end_of_epoch(self._results(), training_seconds=time.monotonic() - started)
 
     @property
@@ -307,7 +318,7 @@ class Trainer:
         }
         with open(self._output / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._board.write(line, captioned)
+        self._board.write_epoch(line, captioned)
         self.checkpoints.save_last()
         if self.workers.chief:
             self._report(line, gain)

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from keras_sat import config
 from keras_sat.data.prepared import open_prepared
 from keras_sat.runs.loading import describe, load_model, load_vocabulary
 from keras_sat.runs.run import create_run, open_run
 from keras_sat.training.optimizers import averaged, build_optimizer, learning_rate
+from keras_sat.training.profile import Profile
+from keras_sat.training.tensorboard import TensorBoard
 from keras_sat.training.train import train
 from keras_sat.training.trainer import Trainer
 from keras_sat.training.validation import Validation
@@ -45,10 +48,57 @@ def test_a_run_holds_its_files_and_metrics(run, data):
 
 
 def test_tensorboard_shows_scalars_captions_and_attention(run):
+    logs = run.folder / "logs"
+    lines = metrics(run.folder)
+    tags = {}
+    for part in ("training", "validation"):
+        events = EventAccumulator(str(logs / part)).Reload()
+        tags[part] = set(events.Tags()["tensors"])
+        # One tag for both, so that one chart shows both; over updates, not epochs.
+        losses = [
+            (each.step, tf.make_ndarray(each.tensor_proto)) for each in events.Tensors("loss")
+        ]
+        name = {"training": "loss", "validation": "val_loss"}[part]
+        assert [step for step, _ in losses] == [line["step"] for line in lines]
+        assert_close([loss for _, loss in losses], [line[name] for line in lines], roundings=20)
+    assert {"cider", "captions"} <= tags["validation"] and "learning_rate" in tags["training"]
+    pictures = [tag for tag in tags["validation"] if tag.startswith("attention/")]
+    assert len(pictures) == run.experiment.train.pictures
+
+
+def test_tensorboard_shows_the_settings(run):
     events = EventAccumulator(str(run.folder / "logs")).Reload()
-    tags = set(events.Tags()["tensors"])
-    assert {"training/loss", "validation/cider", "captions"} <= tags
-    assert sum(tag.startswith("attention/") for tag in tags) == run.experiment.train.pictures
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    assert info.hparams["model.state_size"].number_value == run.experiment.model.state_size
+    assert info.hparams["model.name"].string_value == "soft"
+
+
+def test_steps_are_means_since_the_last_ones(tmp_path, experiment):
+    """Weighted by what they gathered, they add up to the mean of the epoch."""
+    board = TensorBoard(tmp_path / "logs", experiment, [])
+    meter = tf.keras.metrics.Mean("loss")
+    for step, values in enumerate([(1.0, 2.0), (4.0,), (), (3.0, 5.0, 7.0)]):
+        for value in values:
+            meter.update_state(value)
+        board.write_steps(step, [meter])
+    board.write_epoch({"step": 4, "loss": float(meter.result())}, [])
+    meter.reset_state()
+    meter.update_state(8.0)
+    board.write_steps(5, [meter])
+    board.write_epoch({"step": 5, "loss": 8.0}, [])
+    events = EventAccumulator(str(tmp_path / "logs" / "training")).Reload()
+    found = {each.step: tf.make_ndarray(each.tensor_proto) for each in events.Tensors("steps/loss")}
+    assert found == {0: 1.5, 1: 4.0, 3: 5.0, 5: 8.0}
+
+
+def test_the_profiler_records_the_updates_that_are_asked_for(tmp_path):
+    profile = Profile(tmp_path, (2, 3))
+    for update in range(1, 5):
+        profile.before_update()
+        assert profile._running == (update in (2, 3))
+        profile.after_update()
+    assert list(tmp_path.rglob("*.xplane.pb"))
 
 
 @pytest.mark.parametrize("when", ["at the last batch", "in validation"])
