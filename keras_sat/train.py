@@ -7,7 +7,13 @@ The same command again resumes an interrupted run.
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.cli.arguments import add_settings, check_data, command_parser, load_experiment
+from keras_sat.cli.arguments import (
+    add_settings,
+    add_trust,
+    check_data,
+    command_parser,
+    load_experiment,
+)
 from keras_sat.runs.prerequisites import check_prerequisites
 from keras_sat.utils.errors import command
 
@@ -27,6 +33,7 @@ def main(arguments=None):
         "--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)"
     )
     add_settings(parser, "such as train.epochs=10")
+    add_trust(parser)
     args = parser.parse_args(arguments)
     experiment = load_experiment(args.model, args.config, args.data, args.set)
     name = Path(args.config).stem if args.config else f"scenes_{experiment.model.name}"
@@ -41,7 +48,7 @@ def main(arguments=None):
 
     if not args.data:
         prepare_built_in(experiment, args.config)
-    train(experiment, folder)
+    train(experiment, folder, args.trust_encoder)
 
 
 if __name__ == "__main__":

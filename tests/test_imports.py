@@ -63,6 +63,7 @@ COMMANDS = [
     "keras_sat.regions",
     "keras_sat.reproduce",
     "keras_sat.train",
+    "keras_sat.verify",
     "pipeline.evaluator",
     "pipeline.infra_validator",
     "pipeline.prepare",

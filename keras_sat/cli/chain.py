@@ -5,7 +5,6 @@ lineage.json in the run's folder says what came from what.
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from keras_sat.evaluation.scorers import METRICS
 from keras_sat.runs.run import open_run
 from keras_sat.training.train import train
 from keras_sat.utils.files import write_text
+from keras_sat.utils.hashing import fingerprint, sha256_file
 from pipeline.blessing import evaluator, infra_validator, pusher, verdicts
 from pipeline.preparation.prepare import prepare
 
@@ -211,15 +211,13 @@ def _data_lineage(data):
         "vocabulary": manifest["vocabulary"]["fingerprint"],
         "encoder": manifest["encoder"]["weights"],
     }
-    shards = {}
-    for each in manifest["splits"].values():
-        shards |= {shard["name"]: shard["sha256"] for shard in each}
+    shards = {shard["name"]: shard["sha256"] for shard in data.all_shards()}
     lineage["Transform"] = {"inputs": examples | encoder, "outputs": shards}
     return lineage
 
 
 def _hash(value):
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return fingerprint(json.dumps(value, sort_keys=True))
 
 
 def _hashes(paths):
@@ -227,5 +225,5 @@ def _hashes(paths):
     hashes = {}
     for path in paths:
         if path.exists():
-            hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            hashes[path.name] = sha256_file(path)
     return hashes

@@ -4,13 +4,12 @@ A box is ymin, xmin, ymax, xmax, each a fraction of the picture. Free of TensorF
 batches of tensors is in `box_tensors`.
 """
 
-import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import sha256_file
 
 # The side of the encoder's centre crop as a share of the picture's shorter side: VGG's habit, 224
 # of 256 pixels.
@@ -149,7 +148,7 @@ def fingerprint(path):
         UserError: it cannot be read.
     """
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return sha256_file(path)
     except OSError as error:
         raise _unreadable(path, error) from error
 
