@@ -18,8 +18,18 @@ from keras_sat.runs.run import open_run
 from keras_sat.training.train import train
 from keras_sat.utils.files import write_text
 from keras_sat.utils.hashing import fingerprint, sha256_file
+from keras_sat.utils.json_files import read_json
 from pipeline.blessing import evaluator, infra_validator, pusher, verdicts
 from pipeline.preparation.prepare import prepare
+
+_LINEAGE = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "required": ["inputs", "outputs"],
+        "properties": {"inputs": {"type": "object"}, "outputs": {"type": "object"}},
+    },
+}
 
 
 class Step(NamedTuple):
@@ -96,7 +106,9 @@ def run_chain(experiment, folder, metrics=METRICS, beam_flags=()):
     prepare(experiment.prepare, experiment.data.path, beam_flags)
     data = open_prepared(experiment.data.path)
     path = folder / "lineage.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = (
+        read_json(path, _LINEAGE, "remove it, and all steps run again") if path.exists() else {}
+    )
     # Steps that this call does not reach keep their entries: their outputs still come from there.
     lineage = before | _data_lineage(data)
     chain = Chain(experiment, folder, metrics, data, lineage)

@@ -51,13 +51,25 @@ def parse_json(text, schema, source, way_out):
         way_out: see `read_json`.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        value = loads(text)
         fault = check(value, schema)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{source}: not JSON ({error}); {way_out}") from error
     if fault:
         raise UserError(f"{source}: {fault}; {way_out}")
     return value
+
+
+def loads(text):
+    """The value of JSON text. NaN, which Python writes although it is not JSON, is read as null.
+
+    Raises:
+        ValueError: it is not JSON, holds a number that is too large, or is nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_null, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def check(value, schema):
@@ -70,8 +82,8 @@ def check(value, schema):
     return f"{key}: {message}" if key else message
 
 
-def _refuse(constant):
-    raise ValueError(f"{constant} is no number of JSON")
+def _null(constant):
+    return None
 
 
 def _finite(text):

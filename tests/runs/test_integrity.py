@@ -3,18 +3,21 @@
 import json
 import shutil
 
+import keras
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keras_sat.config import Encoder
-from keras_sat.encoder.cnn import build_encoder
+from keras_sat.data.prepared import open_prepared
+from keras_sat.encoder.cnn import build_encoder, weights_fingerprint
 from keras_sat.exporting.verification import verify
 from keras_sat.runs.loading import build_model, run_encoder
 from keras_sat.runs.run import create_run, open_run
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.hashing import SUMS
 from tests.support.json_changes import changed_places, junk
+from tests.support.manifests import rewrite_manifest
 
 
 @pytest.fixture
@@ -70,8 +73,6 @@ def test_an_encoder_with_other_weights_is_refused(copy, other_encoder):
 def test_a_run_does_not_start_from_an_encoder_that_has_changed(
     data_folder, experiment, other_encoder, tmp_path
 ):
-    from keras_sat.data.prepared import open_prepared
-
     data = open_prepared(shutil.copytree(data_folder, tmp_path / "data"))
     replace(data.folder / "encoder.keras", other_encoder)
     with pytest.raises(UserError, match=r"encoder\.keras: has changed since it was written"):
@@ -81,12 +82,6 @@ def test_a_run_does_not_start_from_an_encoder_that_has_changed(
 
 def test_trust_is_recorded_and_is_no_permission(data, experiment, tmp_path):
     """A run whose encoder holds a Lambda: each use has to be allowed again."""
-    import keras
-
-    from keras_sat.data.prepared import open_prepared
-    from keras_sat.encoder.cnn import weights_fingerprint
-    from tests.support.manifests import rewrite_manifest
-
     folder = shutil.copytree(data.folder, tmp_path / "data")
     pixels = keras.Input((8, 8, 3))
     encoder = keras.Model(pixels, keras.layers.Lambda(lambda x: x)(pixels))
