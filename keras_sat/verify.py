@@ -7,7 +7,7 @@ that were recorded when it was written. Prints one line per fault; with a fault 
 import sys
 
 from keras_sat.cli.arguments import add_trust, command_parser
-from keras_sat.utils.errors import command
+from keras_sat.utils.errors import command, printable
 
 
 @command
@@ -26,7 +26,7 @@ def main(arguments=None):
         kind, faults = verify(folder, args.trust_encoder)
         damaged = damaged or bool(faults)
         for fault in faults:
-            print(f"error: {fault}", file=sys.stderr)
+            print(f"error: {printable(fault)}", file=sys.stderr)
         print(f"{folder}: {kind}, {len(faults)} faults" if faults else f"{folder}: {kind}, sound")
     sys.exit(2 if damaged else 0)
 
