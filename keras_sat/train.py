@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.cli.arguments import add_settings, check_data, command_parser
+from keras_sat.cli.arguments import add_settings, add_trust, check_data, command_parser
 from keras_sat.cli.presets import choose
 from keras_sat.data.prepared import open_prepared
 from keras_sat.runs.prerequisites import check_prerequisites
@@ -40,6 +40,7 @@ def main(arguments=None):
         help="the updates whose time TensorBoard's profiler records, such as 10:20",
     )
     add_settings(parser, "such as train.epochs=10")
+    add_trust(parser)
     args = parser.parse_args(arguments)
     data = open_prepared(args.data) if args.data else None
     chosen = choose(args.model, args.config, data, args.set)
@@ -55,7 +56,7 @@ def main(arguments=None):
 
     if not data:
         prepare_built_in(chosen.experiment, args.config)
-    train(chosen.experiment, folder, args.profile)
+    train(chosen.experiment, folder, profile=args.profile, trust_encoder=args.trust_encoder)
 
 
 def _updates(text):

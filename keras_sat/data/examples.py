@@ -3,8 +3,11 @@
 This is the one place that knows the keys.
 """
 
+import re
+
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from keras_sat.data.record import Phrase, Record
 
@@ -90,6 +93,28 @@ def deserialize(serialized):
         proposals=_stored_proposals(found),
         **maps,
     )
+
+
+# The id's key in protobuf's encoding, and after three bytes the id's length.
+_ID = re.compile(re.escape(SOURCE_ID.encode()) + rb"\x12.\x0a.\x0a([\x01-\x7f])", re.DOTALL)
+
+
+def source_id(serialized):
+    """The image's id in a record's bytes, which may be damaged elsewhere; None if there is none."""
+    found = _ID.search(serialized)
+    if found is None:
+        return None
+    end = found.end() + found.group(1)[0]
+    return serialized[found.end() : end].decode(errors="replace")
+
+
+def is_whole(serialized):
+    """Whether a record's bytes are a `tf.train.Example` with an image's id."""
+    try:
+        found = tf.train.Example.FromString(serialized).features.feature
+        return len(found[SOURCE_ID].bytes_list.value) == 1
+    except DecodeError:
+        return False
 
 
 def _stored_phrases(found):

@@ -12,6 +12,7 @@ from keras_sat.exporting.signatures import ServedCaptioner
 from keras_sat.exporting.versions import MAX_PIXELS, Batching, next_version
 from keras_sat.runs.loading import load_vocabulary
 from keras_sat.utils.files import atomic
+from keras_sat.utils.hashing import write_sums
 
 
 def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
@@ -53,6 +54,7 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
         text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
         (new / "model_card.json").write_text(text, encoding="utf-8")
         (new / "model_card.md").write_text(model_card.to_markdown(card), encoding="utf-8")
+        write_sums(new)
     return folder
 
 

@@ -8,13 +8,14 @@ from keras_sat.training.trainer import Trainer
 from keras_sat.training.workers import Workers
 
 
-def train(experiment, folder, profile=None):
+def train(experiment, folder, *, profile=None, trust_encoder=False):
     """Trains an experiment, or resumes its training.
 
     Args:
         experiment: a `keras_sat.config.Experiment`.
         folder: of the run, a Path.
         profile: (first, last) of the updates to profile, see `keras_sat.training.profile.Profile`.
+        trust_encoder: whether the encoder may run code of its own.
 
     Returns:
         The `Run`.
@@ -27,10 +28,11 @@ def train(experiment, folder, profile=None):
     workers = Workers()
     with workers.together(folder):
         if workers.chief:
-            run = create_run(folder, experiment, data)
+            run = create_run(folder, experiment, data, trust_encoder)
         workers.wait()
         if not workers.chief:
             run = open_run(folder)
+            run = run.trusting() if trust_encoder else run
         keras.mixed_precision.set_global_policy(experiment.train.precision)
         trainer = Trainer(run, data, workers, profile)
         try:

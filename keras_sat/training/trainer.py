@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.reading import reading
+from keras_sat.data.shard_check import ShardCheck
 from keras_sat.data.sharding import WHOLE, Part, dealt, not_empty
 from keras_sat.runs.checkpoints import Checkpoints, Progress
 from keras_sat.runs.loading import build_model, load_vocabulary
@@ -103,9 +104,9 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
-            UserError: a corrupt shard; a loss that is not a number; another number of workers than
-                that among which the files were distributed; teachers that do not fit this run or
-                have changed.
+            UserError: a corrupt or changed shard; a loss that is not a number; another number of
+                workers than that among which the files were distributed; teachers that do not fit
+                this run or have changed.
         """
         if not self.checkpoints.restore(self.run.folder / "checkpoints"):
             initialise(self.model, self.run)
@@ -116,7 +117,9 @@ class Trainer:
             return self.progress
         self._record_workers()
         self._record_teachers()
-        with self._signals(), reading(self.data, "train", "val"):
+        self._shard_check = ShardCheck(self.data, ("train", "val"))
+        checking = self._shard_check.running()
+        with self._signals(), reading(self.data, "train", "val"), checking:
             with self.strategy.scope():
                 self.objective.prepare(self.data, self.vocabulary)
             self._train_step = self._compiled_step()
@@ -284,6 +287,7 @@ class Trainer:
         """
         # From the metrics and not from the last step: a run that was stopped at the epoch's end
         # resumes with no step left.
+        self._shard_check.raise_if_damaged()
         results = {metric.name: float(metric.result()) for metric in self.model.metrics}
         for name, value in results.items():
             if not math.isfinite(value):
@@ -296,6 +300,7 @@ class Trainer:
 
     def _end_of_epoch(self, results, training_seconds):
         progress = self.progress
+        self._shard_check.raise_if_damaged(wait=True)
         with averaged(self.optimizer, self.model.trainable_variables):
             scores, captioned = self._validation()
             progress.epoch += 1

@@ -17,6 +17,15 @@ def nearest(word, known):
     return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(known)}"
 
 
+def printable(text):
+    """The text with \\x1b, … in place of characters that a terminal would obey or cannot show."""
+    shown = []
+    for character in text:
+        escape = character.encode("unicode_escape").decode()
+        shown.append(character if character.isprintable() else escape)
+    return "".join(shown)
+
+
 def command(main):
     """Decorates a command's `main()`, so that a user's mistake ends it with one line.
 
@@ -61,7 +70,7 @@ def explain(error):
     text, and TensorFlow has its own error classes for a full disk.
     """
     if isinstance(error, UserError):
-        return " ".join(str(error).split())
+        return printable(" ".join(str(error).split()))
     if isinstance(error, ModuleNotFoundError):
         return _hidden_by(error)
     text = f"{type(error).__name__}: {error}"

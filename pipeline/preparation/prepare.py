@@ -14,8 +14,11 @@ from keras_sat.pictures import proposals
 from keras_sat.pictures.boxes import fingerprint
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
+from keras_sat.utils.json_files import read_json
 from pipeline.preparation import beam_runner, chain
 from pipeline.sources.registry import open_source
+
+_OBJECT = {"type": "object"}
 
 
 def prepare(config, output, beam_flags=()):
@@ -96,7 +99,7 @@ def _work_folder(output, wanted):
     """The work folder, with what an earlier run with the same settings left there."""
     work = _partial(output)
     note = work / "wanted.json"
-    same = note.exists() and json.loads(note.read_text()) == wanted
+    same = note.exists() and read_json(note, _OBJECT, f"remove {work}") == wanted
     if work.exists() and not same:
         print(f"{work}: is from other settings; starting anew")
         shutil.rmtree(work)
@@ -116,7 +119,9 @@ def _check_same(output, wanted):
         raise UserError(
             f"{output}: exists but is no finished data set; choose another --output or remove it"
         )
-    manifest = json.loads((output / "manifest.json").read_text())
+    manifest = read_json(
+        output / "manifest.json", _OBJECT, "choose another --output or remove the data set"
+    )
     if "settings" in manifest:
         # Settings that are newer than the data set have their defaults.
         values = {"prepare": manifest["settings"]}

@@ -26,7 +26,9 @@ from keras_sat.training.train import train
 from keras_sat.training.trainer import Trainer
 from keras_sat.training.validation import Validation
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import SUMS
 from pipeline.preparation.prepare import prepare
+from tests.support.manifests import rewrite_manifest
 from tests.support.rounding import assert_close
 from tests.support.settings import small_prepare
 
@@ -341,6 +343,7 @@ def copied_run(run, tmp_path):
 
 
 def test_a_vocabulary_that_is_not_the_checkpoints_is_refused(copied_run):
+    (copied_run / SUMS).unlink()  # as a run of an earlier version
     words = (copied_run / "vocabulary.txt").read_text().split("\n")
     words[5], words[6] = words[6], words[5]
     (copied_run / "vocabulary.txt").unlink()  # it is a link into the data set
@@ -369,8 +372,8 @@ def test_features_of_another_encoder_are_refused(run, data_folder, tmp_path):
     The shapes agree, so captions would be nonsense.
     """
     folder = shutil.copytree(data_folder, tmp_path / "data")
-    manifest = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(manifest.replace(run.facts.encoder["weights"], "0" * 16))
+    encoder = json.loads((folder / "manifest.json").read_text())["encoder"]
+    rewrite_manifest(folder, encoder=encoder | {"weights": "0" * 16})
     with pytest.raises(UserError, match="encoder"):
         run.data(folder)
 
