@@ -2,6 +2,7 @@
 
 import contextlib
 
+import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import examples
@@ -39,16 +40,20 @@ def read_captions(data, split):
 
 @contextlib.contextmanager
 def reading(data, *splits):
-    """A context for code that reads these splits: an error from a corrupt shard names the shard.
+    """A context for code that reads these splits: an error names the shard or the image.
 
     Raises:
-        UserError: a shard is corrupt.
+        UserError: a shard is corrupt, or a record holds numbers that are not finite.
     """
     try:
         yield
     except tf.errors.DataLossError:
         for split in splits:
             check_shards(data.shards(split))
+        raise
+    except tf.errors.InvalidArgumentError:
+        for split in splits:
+            check_finite(data.shards(split))
         raise
 
 
@@ -67,3 +72,24 @@ def check_shards(paths):
                 f"{path}: corrupt shard ({error.message.splitlines()[0]}); "
                 "prepare the data set again"
             ) from error
+
+
+def check_finite(paths):
+    """Checks that all numbers in the records of shards are finite.
+
+    Raises:
+        UserError: naming the first record where one is not.
+    """
+    for path in paths:
+        for number, serialized in enumerate(tf.data.TFRecordDataset(path)):
+            record = examples.deserialize(serialized.numpy())
+            for name in (*examples.MAPS, "proposals"):
+                if not _all_finite(getattr(record, name) or ()):
+                    raise UserError(
+                        f"{path}: record {number}, image {record.source_id}: its {name} hold "
+                        "numbers that are not finite; prepare the data set again"
+                    )
+
+
+def _all_finite(arrays):
+    return all(each is None or np.all(np.isfinite(each)) for each in arrays)
