@@ -26,7 +26,7 @@ from keras_sat.training.optimizers import averaged, build_optimizer
 from keras_sat.training.tensorboard import TensorBoard
 from keras_sat.training.validation import Validation
 from keras_sat.training.workers import Workers
-from keras_sat.utils.errors import UserError
+from keras_sat.utils.errors import UserError, memory_advice
 from keras_sat.utils.progress import progress_bar
 from keras_sat.utils.version import code_version
 
@@ -109,7 +109,12 @@ class Trainer:
             return self.progress
         resuming.check_workers(self.run, self.progress, self.workers.count)
         resuming.check_teachers(self.run, self.progress)
-        with self._signals(), reading(self.data, "train", "val"):
+        advice = (
+            f"raise train.accumulate (now {self.config.accumulate}), with which a run also "
+            f"resumes, or lower data.batch_size (now {self.experiment.data.batch_size}) "
+            "in a new run"
+        )
+        with self._signals(), memory_advice(advice), reading(self.data, "train", "val"):
             with self.strategy.scope():
                 self.objective.prepare(self.data, self.vocabulary)
             self._train_step = self._compiled_step()
