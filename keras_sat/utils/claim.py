@@ -114,14 +114,19 @@ def _open(path, folder):
     """The claim's file, opened and locked.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             file, is_new = _create_or_open(path)
         except FileNotFoundError:
             continue  # its holder deleted it just now
+        except OSError as error:
+            raise UserError(
+                f"{folder}: cannot be written there ({error.strerror}: {error.filename}); "
+                "change its permissions, or choose another folder"
+            ) from error
         locked = _lock(file)
         holder = _holder(file)
         if locked is False or (not is_new and _may_be_held(path, holder, locked)):
