@@ -14,7 +14,7 @@ def diverged(run, place, images, resumed):
     Args:
         run: the `Run`.
         place: where that began: the epoch, the batch and the update, in words.
-        images: the source ids of that batch.
+        images: the source ids of that batch, if they are known.
         resumed: the `Progress` in the checkpoint to resume from; None if there is none.
 
     Returns:
@@ -27,7 +27,7 @@ def diverged(run, place, images, resumed):
         then = f"it resumes in epoch {resumed.epoch + 1} after {resumed.batch} batches"
     return UserError(
         f"{run.folder}: training diverged {place}: the loss or the weights are not finite after "
-        f"{_listed(images)}; nothing of it is saved. With a lower --set train.learning_rate "
+        f"{_listed(images) or 'it'}; nothing of it is saved. With a lower --set train.learning_rate "
         f"(now {config.learning_rate:g}) or train.clip_norm (now {clip_norm}) {then}"
     )
 
@@ -59,12 +59,15 @@ def without_likelihood(model, batches):
 def no_gain(epoch, images):
     """The line about an epoch whose validation loss is not finite."""
     return (
-        f"epoch {epoch}: the validation loss is not finite, because of {_listed(images)}; "
-        "this epoch is no gain"
+        f"epoch {epoch}: the validation loss is not finite, because of "
+        f"{_listed(images) or 'its sum'}; this epoch is no gain"
     )
 
 
 def _listed(images):
+    """The first of some source ids and the number of the others; empty if there are none."""
+    if not images:
+        return ""
     shown = ", ".join(images[:_SHOWN])
     more = len(images) - _SHOWN
     return f"images {shown} and {more} more" if more > 0 else f"images {shown}"

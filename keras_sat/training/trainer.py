@@ -294,10 +294,19 @@ class Trainer:
         index = self.progress.batch - updates
         step = int(self.optimizer.iterations.numpy()) - updates + 1
         place = f"in epoch {self.progress.epoch + 1}, batch {index + 1} (update {step})"
-        images = []
-        for batch in self._read(named=True).skip(index).take(1):
-            images = unique_ids(batch)
+        images = self._images_of_batch(index)
         raise diverged(self.run, place, images, self.checkpoints.progress_of_last())
+
+    def _images_of_batch(self, index):
+        """The source ids of a batch of this epoch; none if it consists of several workers' files.
+
+        Args:
+            index: the batch's, counted from 0.
+        """
+        if self._by_files and self.workers.several:
+            return []
+        (batch,) = self._read(named=True).skip(index).take(1)
+        return unique_ids(batch)
 
     def _end_of_epoch(self, results, training_seconds):
         progress = self.progress

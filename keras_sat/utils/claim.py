@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import time
+import uuid
 from pathlib import Path
 
 import psutil
@@ -53,7 +54,7 @@ def reading(folder, doing):
         doing: what the block does, for the message to others.
     """
     folder = Path(folder)
-    path = _claim_of(folder, f"read-{socket.gethostname()}-{os.getpid()}")
+    path = _claim_of(folder, f"read-{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
     if not os.access(path.parent, os.W_OK):
         yield
         return
