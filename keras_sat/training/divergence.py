@@ -22,12 +22,13 @@ def diverged(run, place, images, resumed):
     """
     config = run.experiment.train
     clip_norm = config.clip_norm or "off"
+    after = _listed(images) or "it"
     then = "it starts anew"
     if resumed:
         then = f"it resumes in epoch {resumed.epoch + 1} after {resumed.batch} batches"
     return UserError(
         f"{run.folder}: training diverged {place}: the loss or the weights are not finite after "
-        f"{_listed(images) or 'it'}; nothing of it is saved. With a lower --set train.learning_rate "
+        f"{after}; nothing of it is saved. With a lower --set train.learning_rate "
         f"(now {config.learning_rate:g}) or train.clip_norm (now {clip_norm}) {then}"
     )
 
