@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.soak import damages, preparation, training
 from tests.soak.children import Child
-from tests.support.damages import DAMAGES, PARTS
+from tests.support.damages import PARTS
 
 WHICH = ("last", "both last", "best")
 
@@ -29,10 +29,9 @@ def cases(args, folder):
     found["preparation: kills"] = functools.partial(_preparation, folder, args)
     for which in WHICH:
         for part in PARTS:
-            for damage in DAMAGES:
-                found[f"{which} checkpoint: {part}, {damage}"] = functools.partial(
-                    _damage, which, part, damage, folder, args
-                )
+            found[f"{which} checkpoint: {part}"] = functools.partial(
+                _damage, which, part, folder, args
+            )
     return found
 
 
@@ -57,11 +56,11 @@ def _training(system, folder, args):
     return training.case(system, _anew(folder / "trainings"), data, base, args.kills, args.seed)
 
 
-def _damage(which, part, damage, folder, args):
+def _damage(which, part, folder, args):
     place = _anew(folder / "damages")
 
     def work():
-        result = damages.case(place, which, part, damage, args.places, args.seed)
+        result = damages.case(place, which, part, args.places, args.seed)
         (place / "result.json").write_text(json.dumps(result))
 
     # In a child, since this process must not compute with TensorFlow.
@@ -71,20 +70,17 @@ def _damage(which, part, damage, folder, args):
 
 
 def table(results):
-    """The results as a Markdown table; the damages of one checkpoint are one row."""
-    rows = {}
-    for name, result in results.items():
-        row = rows.setdefault(name.partition(",")[0], {})
-        for key, value in result.items():
-            row[key] = row.get(key, type(value)()) + value
+    """The results as a Markdown table."""
     lines = ["| fault | tried | what happened | lost |", "|---|---|---|---|"]
-    for name, row in rows.items():
-        happened = f"resumed to the same end in {row['runs']} runs" if "runs" in row else ""
+    for name, result in results.items():
+        happened = []
+        if "runs" in result:
+            happened.append(f"resumed to the same end, in {result['runs']} runs")
         for outcome in ("fell back", "refused", "unharmed"):
-            if row.get(outcome):
-                happened += f"{', ' if happened else ''}{outcome} {row[outcome]}"
-        lost = "; ".join(row["lost"]) or "nothing"
-        lines.append(f"| {name} | {row['tried']} | {happened} | {lost} |")
+            if result.get(outcome):
+                happened.append(f"{outcome} {result[outcome]}")
+        lost = "; ".join(result["lost"]) or "nothing"
+        lines.append(f"| {name} | {result['tried']} | {', '.join(happened)} | {lost} |")
     return "\n".join(lines)
 
 

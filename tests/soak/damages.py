@@ -10,40 +10,40 @@ from keras_sat.utils.errors import UserError
 from tests.support.damages import DAMAGES, SmallTraining, part_of
 
 
-def case(folder, which, part, damage, places, seed):
-    """Damages a part of a checkpoint.
+def case(folder, which, part, places, seed):
+    """Damages a part of a checkpoint in every way.
 
     Args:
         folder: to work in.
         which: "last", "both last" or "best".
         part: a key of `tests.support.damages.PARTS`.
-        damage: a key of `tests.support.damages.DAMAGES`.
-        places: how often, each time at another place.
+        places: how often in each way, every time at another place.
         seed: of the places.
 
     Returns:
-        {"tried", "fell back", "refused", "unharmed", "lost"}: how often each happened. Unharmed is
-        a state that was restored to its last value in spite of the damage.
+        {"tried", "fell back", "refused", "unharmed": how often that happened, "lost": what else
+        happened}. Unharmed is a state that was restored to its last value in spite of the damage.
     """
     training = SmallTraining(folder / "run")
     training.train(5, best=True)
     before = training.values()
     training.train(5)
     newest = training.values()
-    draws = random.Random(f"{seed} {which} {part} {damage}")
+    draws = random.Random(f"{seed} {which} {part}")
     counts = dict.fromkeys(("tried", "fell back", "refused", "unharmed"), 0) | {"lost": []}
-    for number in range(places):
-        training.run = shutil.copytree(folder / "run", folder / f"damaged-{number}")
-        place = draws.random()
-        for path in _files(training.run / "checkpoints", which, part):
-            DAMAGES[damage](path, place)
-        counts["tried"] += 1
-        outcome = _outcome(training, which, before, newest)
-        if outcome in counts:
-            counts[outcome] += 1
-        else:
-            counts["lost"].append(f"{outcome} at {place}")
-        shutil.rmtree(training.run)
+    for name, damage in DAMAGES.items():
+        for _ in range(places):
+            training.run = shutil.copytree(folder / "run", folder / "damaged")
+            place = draws.random()
+            for path in _files(training.run / "checkpoints", which, part):
+                damage(path, place)
+            outcome = _outcome(training, which, before, newest)
+            shutil.rmtree(training.run)
+            counts["tried"] += 1
+            if outcome in counts:
+                counts[outcome] += 1
+            else:
+                counts["lost"].append(f"{outcome} ({name} at {place})")
     return counts
 
 
