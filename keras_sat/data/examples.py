@@ -160,25 +160,33 @@ def parse(serialized, shapes, quantisation):
         A dictionary. "source_id": string []. "captions": string [M]. For each feature map of `MAPS`
         among the inputs {"values": uint8 or float16 [h, w, D]} and for `uint8` also "minimum" and
         "scale", float32 [h·w]; those of crops have a further dimension in front. "pixels": string
-        [], the encoded picture. "boxes": float32 [most, 4], padded with zeros.
+        [], the encoded picture. "boxes": float32 [most, 4], padded with zeros. In the graph, a
+        number that is not finite is an `InvalidArgumentError`; `keras_sat.data.reading.reading`
+        names its image.
     """
     found = tf.io.parse_single_example(serialized, _parsing_spec(shapes, quantisation))
     parsed = {"source_id": found[SOURCE_ID], "captions": tf.sparse.to_dense(found[CAPTIONS])}
     for name, prefix in MAPS.items():
         if name in shapes:
             values = tf.io.decode_raw(found[f"{prefix}/values"], tf.as_dtype(quantisation))
+            if quantisation == "float16":
+                values = _finite(values)
             parsed[name] = {"values": tf.reshape(values, shapes[name])}
             if quantisation == "uint8":
-                parsed[name]["minimum"] = found[f"{prefix}/minimum"]
-                parsed[name]["scale"] = found[f"{prefix}/scale"]
+                parsed[name]["minimum"] = _finite(found[f"{prefix}/minimum"])
+                parsed[name]["scale"] = _finite(found[f"{prefix}/scale"])
     if "pixels" in shapes:
         parsed["pixels"] = found[ENCODED]
     if "boxes" in shapes:
-        boxes = tf.reshape(tf.sparse.to_dense(found[PROPOSED_BOXES]), [-1, 4])
+        boxes = tf.reshape(_finite(tf.sparse.to_dense(found[PROPOSED_BOXES])), [-1, 4])
         missing = shapes["boxes"][0] - tf.shape(boxes)[0]
         padded = tf.pad(boxes, [[0, missing], [0, 0]])
         parsed["boxes"] = tf.ensure_shape(padded, shapes["boxes"])
     return parsed
+
+
+def _finite(values):
+    return tf.debugging.check_numerics(values, "the record")
 
 
 def _parsing_spec(shapes, quantisation):

@@ -3,6 +3,7 @@
 import contextlib
 import re
 
+import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import examples
@@ -41,16 +42,17 @@ def read_captions(data, split):
 
 @contextlib.contextmanager
 def reading(data, *splits):
-    """A context for code that reads these splits: an error from a corrupt shard names the record.
+    """A context for code that reads these splits: an error names the record, or its image.
 
     Raises:
-        UserError: a shard is corrupt.
+        UserError: a shard is corrupt, or a record holds numbers that are not finite.
     """
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         for split in splits:
             check_shards(data.shards(split))
+            check_finite(data.shards(split))
         raise
 
 
@@ -102,3 +104,24 @@ def _image_at(path, offset):
         length = int.from_bytes(header[:8], "little")
         rest = file.read()
     return examples.source_id(rest[:length])
+
+
+def check_finite(paths):
+    """Checks that all numbers in the records of shards are finite.
+
+    Raises:
+        UserError: naming the first record where one is not.
+    """
+    for path in paths:
+        for number, serialized in enumerate(tf.data.TFRecordDataset(path)):
+            record = examples.deserialize(serialized.numpy())
+            for name in (*examples.MAPS, "proposals"):
+                if not _all_finite(getattr(record, name) or ()):
+                    raise UserError(
+                        f"{path}: record {number}, image {record.source_id}: its {name} hold "
+                        f"numbers that are not finite; {AGAIN}"
+                    )
+
+
+def _all_finite(arrays):
+    return all(each is None or np.all(np.isfinite(each)) for each in arrays)

@@ -212,6 +212,7 @@ def describe(run):
         "commit": best.commit,
         "best_epoch": best.best_epoch,
         "teachers": best.teachers,
+        "changes": best.changes,
         "data": {**settings["data"], "fingerprint": run.facts.data},
     }
     for key in ("seed", "init_from", "model", "finetune", "train"):

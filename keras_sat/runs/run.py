@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from keras_sat import config as configuration
 from keras_sat.data import schemas
 from keras_sat.data.prepared import AGAIN, open_prepared
 from keras_sat.encoder import trust
+from keras_sat.runs.checkpoint_files import newest
 from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic, write_text
@@ -148,13 +148,10 @@ class Run:
         Raises:
             UserError: there is none yet.
         """
-        folder = self.folder / "checkpoints" / which
-        state = folder / "checkpoint"  # TensorFlow's note of the newest one
-        text = state.read_text(encoding="utf-8") if state.exists() else ""
-        found = re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE)
-        if found is None:
+        path = newest(self.folder / "checkpoints" / which)
+        if path is None:
             raise UserError(f"{self.folder}: has no {which} checkpoint yet; train it first")
-        return str(folder / Path(found.group(1)).name)
+        return str(path)
 
     def fingerprint(self):
         """The fingerprint of the best checkpoint's files, 16 hexadecimal digits.
@@ -276,6 +273,10 @@ _MAY_CHANGE = (
     "train.max_minutes",
     "train.checkpoint_minutes",
     "train.patience",
+    # What trained before them is in the checkpoint's `Progress.changes`.
+    "train.learning_rate",
+    "train.clip_norm",
+    "train.accumulate",
 )
 _SECTIONS_THAT_MAY_CHANGE = ("prepare.", "decoding.", "push.")
 

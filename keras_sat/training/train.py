@@ -1,11 +1,14 @@
 """Training an experiment in a run folder, by one process or several."""
 
+import contextlib
+
 import keras
 
 from keras_sat.runs.prerequisites import check_prerequisites
 from keras_sat.runs.run import create_run, open_run
 from keras_sat.training.trainer import Trainer
 from keras_sat.training.workers import Workers
+from keras_sat.utils.claim import claimed, reading
 
 
 def train(experiment, folder, *, profile=None, trust_encoder=False):
@@ -22,13 +25,16 @@ def train(experiment, folder, *, profile=None, trust_encoder=False):
 
     Raises:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
-        UserError: as `check_prerequisites`, `create_run` and `Trainer.fit`; a worker was lost.
+        UserError: as `check_prerequisites`, `create_run` and `Trainer.fit`; a worker was lost;
+            another process trains the run.
     """
     data = check_prerequisites(experiment, folder)
     workers = Workers()
-    with workers.together(folder):
+    with contextlib.ExitStack() as claims, workers.together(folder):
         if workers.chief:
+            claims.enter_context(claimed(folder, "training"))
             run = create_run(folder, experiment, data, trust_encoder)
+        claims.enter_context(reading(data.folder, f"training of {folder}"))
         workers.wait()
         if not workers.chief:
             run = open_run(folder)
@@ -45,5 +51,7 @@ def train(experiment, folder, *, profile=None, trust_encoder=False):
             raise
     if workers.chief:
         best = f"best was epoch {progress.best_epoch} by {experiment.train.select_by}"
+        if not progress.best_epoch:
+            best = f"no epoch has a {experiment.train.select_by} to be the best by"
         print(f"{folder}: trained {progress.epoch} epochs; {best}")
     return run

@@ -1,13 +1,11 @@
-"""The training loop: what it writes, and that a resumed run equals an uninterrupted one."""
+"""The training loop: what it writes, and when it ends.
+
+That a killed run ends as an undisturbed one is tested by tests/test_soak.py.
+"""
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -136,85 +134,6 @@ def test_a_run_stopped_at_the_end_of_an_epoch_resumes(when, data, changed, tmp_p
         "one graph for batches of every size"
     )
     assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
-
-
-HARD = config.Hard(embedding_size=12, state_size=16, attention_size=8, samples=2, reward_weight=1.0)
-CHILD = """
-import pathlib, sys, tensorflow as tf
-from keras_sat import config
-from keras_sat.training.train import train
-experiment = config.load(sys.argv[1], ["train.epochs=3"])
-train(experiment, pathlib.Path(sys.argv[2]))
-"""
-
-
-def start(experiment, folder, tmp_path):
-    path = tmp_path / "experiment.yaml"
-    path.write_text(config.to_yaml(experiment))
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", CHILD, str(path), str(folder)],
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def last_weights(folder):
-    reader = tf.train.load_checkpoint(
-        tf.train.latest_checkpoint(str(folder / "checkpoints" / "last"))
-    )
-    names = [
-        name
-        for name in reader.get_variable_to_shape_map()
-        if "PYTHON" not in name and "save_counter" not in name
-    ]
-    # Weights, the optimiser's moments and its step, the metrics' sums; everything but the clock.
-    return {name: reader.get_tensor(name) for name in names if ".ATTRIBUTES/VARIABLE_VALUE" in name}
-
-
-def without_clock(lines):
-    """Lines of metrics without those that measure time."""
-    return [{k: v for k, v in line.items() if "seconds" not in k} for line in lines]
-
-
-@pytest.mark.parametrize("objective", ["likelihood", "cider"])
-def test_a_killed_run_resumes_bit_for_bit(objective, changed, run, mirrored_data, tmp_path):
-    """Stopped by Ctrl-C within an epoch and later by kill -9, it ends as an uninterrupted run.
-
-    Hard attention has the most state to restore: its samples and its baseline. Weights are averaged
-    and images flipped.
-    """
-    settings = {
-        "deterministic": True,
-        "checkpoint_minutes": 0.0,
-        "average": 0.9,
-        "objective": objective,
-    }
-    if objective == "likelihood":
-        data = {"path": str(mirrored_data.folder), "mirror": True, "batch_size": 4}
-        experiment = dataclasses.replace(changed(data=data, train=settings), model=HARD)
-    else:
-        experiment = changed(data={"batching": "images", "batch_size": 20}, train=settings)
-        experiment = dataclasses.replace(experiment, init_from=str(run.folder))
-    assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
-    path = tmp_path / "killed" / "checkpoints" / "last" / "checkpoint"
-    for stop in (signal.SIGINT, signal.SIGKILL):
-        child = start(experiment, tmp_path / "killed", tmp_path)
-        seen = os.path.getmtime(path) if path.exists() else 0
-        deadline = time.monotonic() + 120
-        while child.poll() is None and time.monotonic() < deadline:
-            if path.exists() and os.path.getmtime(path) > seen:
-                child.send_signal(stop)
-                break
-            time.sleep(0.02)
-        assert child.wait() != 0, "it should have been stopped before its end"
-    assert start(experiment, tmp_path / "killed", tmp_path).wait() == 0
-    expected = last_weights(tmp_path / "undisturbed")
-    found = last_weights(tmp_path / "killed")
-    assert set(expected) == set(found) and len(expected) > 20
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    assert without_clock(metrics(tmp_path / "undisturbed")) == without_clock(
-        metrics(tmp_path / "killed")
-    )
 
 
 def test_a_finished_run_is_unchanged_and_may_be_extended(run, changed, tmp_path):
