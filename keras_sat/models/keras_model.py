@@ -73,7 +73,7 @@ class KerasModel(keras.Model):
     # AutoGraph would convert all layers, which are written for graphs already.
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data):
-        return self.training_step.update(_batch_of(data))
+        return self.training_step.update(_with_rows(_batch_of(data)))
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data):
@@ -106,7 +106,7 @@ class KerasModel(keras.Model):
             UserError: the model is not compiled; batches without an input that the model reads; a
                 callback that would not do what it says.
         """
-        self._check_compiled("fit")
+        self._check("fit")
         callbacks = checked_callbacks(callbacks, self.optimizer)
         parts = self._compiled_with["accumulate"]
         x = self._numbered(x, parts, self.training_step.objective.inputs)
@@ -131,7 +131,7 @@ class KerasModel(keras.Model):
         Raises:
             UserError: the model is not compiled, or the batches lack an input.
         """
-        self._check_compiled("evaluate")
+        self._check("evaluate")
         return super().evaluate(self._numbered(x), **kwargs)
 
     def predict(self, x, **kwargs):
@@ -157,12 +157,17 @@ class KerasModel(keras.Model):
         names = (*self.input_shapes, *more, "captions")
         return numbered(batches, names, parts * self.distribute_strategy.num_replicas_in_sync)
 
-    def _check_compiled(self, method):
+    def _check(self, method):
         if self.training_step is None:
             reason = f"; its file could not hold its {self._lacks}" if self._lacks else ""
             raise UserError(
                 f"{method}: the model is not compiled{reason}; "
                 "call model.compile(optimizer, objective=…) first"
+            )
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise UserError(
+                f"{method}: Keras would divide the batches among workers by files; "
+                "train on several machines by keras_sat.train"
             )
 
     def summary(self, line_length=None, print_fn=None, **kwargs):
@@ -242,11 +247,12 @@ class KerasModel(keras.Model):
 
 
 def _batch_of(data):
-    """The batch in what Keras gives a step: itself, or a tuple of it alone.
+    """The batch in what Keras gives a step: itself, or a tuple of it alone."""
+    return data[0] if isinstance(data, tuple) else data
 
-    Rows are numbered where that has not been done before the batch was distributed.
-    """
-    batch, *_ = data if isinstance(data, tuple) else (data,)
+
+def _with_rows(batch):
+    """The batch with its rows numbered, where `fit` has not done that before distribution."""
     if "row" in batch:
         return batch
     if tf.distribute.get_replica_context().num_replicas_in_sync > 1:
