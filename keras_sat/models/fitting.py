@@ -54,12 +54,13 @@ def numbered(batches, names, shares):
     return batches.map(number, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def checked_callbacks(callbacks, optimizer):
+def checked_callbacks(callbacks, optimizer, steps_per_epoch=None):
     """The callbacks as a list, if they do what they say.
 
     Args:
         callbacks: as for Keras' `fit`.
         optimizer: the compiled one.
+        steps_per_epoch: as for Keras' `fit`.
 
     Raises:
         UserError: one that would silently skip and repeat batches, or change no learning rate.
@@ -68,7 +69,7 @@ def checked_callbacks(callbacks, optimizer):
     callbacks = tf.nest.flatten(getattr(callbacks, "callbacks", callbacks))
     callbacks = [callback for callback in callbacks if callback is not None]
     for callback in callbacks:
-        message = _fault(callback, optimizer)
+        message = _fault(callback, optimizer, steps_per_epoch)
         if message:
             raise UserError(f"{type(callback).__name__}: {message}")
     return callbacks
@@ -77,7 +78,7 @@ def checked_callbacks(callbacks, optimizer):
 _CHANGE_THE_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 
 
-def _fault(callback, optimizer):
+def _fault(callback, optimizer, steps_per_epoch):
     """Why a callback would not do what it says, with the way out; or None."""
     is_backup = isinstance(callback, keras.callbacks.BackupAndRestore)
     if is_backup and (callback.save_freq != "epoch" or callback.save_before_preemption):
@@ -85,6 +86,11 @@ def _fault(callback, optimizer):
             "within an epoch Keras resumes the step but starts the batches again, so that some "
             'are skipped and others repeated; set save_freq="epoch" without '
             "save_before_preemption, or train by keras_sat.train, which resumes exactly"
+        )
+    if is_backup and steps_per_epoch:
+        return (
+            "with steps_per_epoch an epoch begins where the last one ended, but a resumed fit "
+            "starts the batches again; leave steps_per_epoch out, and use batches.take(…) for less"
         )
     if isinstance(callback, _CHANGE_THE_RATE) and _has_schedule(optimizer):
         return (

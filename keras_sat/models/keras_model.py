@@ -107,7 +107,8 @@ class KerasModel(keras.Model):
                 callback that would not do what it says.
         """
         self._check("fit")
-        callbacks = checked_callbacks(callbacks, self.optimizer)
+        steps = kwargs.get("steps_per_epoch")
+        callbacks = checked_callbacks(callbacks, self.optimizer, steps)
         parts = self._compiled_with["accumulate"]
         x = self._numbered(x, parts, self.training_step.objective.inputs)
         if validation_data is not None:

@@ -165,6 +165,12 @@ def test_resuming_within_an_epoch_is_refused(arguments, model, few, tmp_path):
         model.fit(few, callbacks=[[callback]], verbose=0)
 
 
+def test_epochs_that_begin_in_the_middle_are_not_backed_up(model, few, tmp_path):
+    callback = keras.callbacks.BackupAndRestore(tmp_path)
+    with pytest.raises(UserError, match="BackupAndRestore: with steps_per_epoch"):
+        model.fit(few.repeat(), steps_per_epoch=2, callbacks=callback, verbose=0)
+
+
 def test_a_callback_cannot_change_a_schedule(model, few):
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     callbacks = [
@@ -309,9 +315,9 @@ def test_a_batch_alone(model):
 
 MIRRORED = """
 import sys
-import numpy as np
 import keras_sat
 import keras, tensorflow as tf
+from tests.support.rounding import assert_close
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -320,14 +326,22 @@ workers = tf.distribute.MultiWorkerMirroredStrategy()
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 train = keras_sat.data.batches(data, batch_size=3, max_length=6)  # odd: no batch divides by two
 validation = keras_sat.data.batches(data, "val", batch_size=3, max_length=6).take(5)
+# Six steps, each by a gradient of up to six words in a chain, each with sums over the sizes below,
+# the 128 channels of the regions and the 67 words.
+ROUNDINGS = 2000
 SIZES = {"embedding_size": 6, "state_size": 7, "attention_size": 4, "samples": 2}
 
 
 def made(scope, **settings):
     with scope:
         model = keras_sat.models.build("hard", data, **SIZES)
-        model.compile(keras.optimizers.Adam(0.01), seed=1, **settings)
+        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), seed=1, **settings)
     return model
+
+
+def assert_equal_weights(one, other, roundings):
+    for found, expected in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert_close(found, expected, roundings)
 
 
 def without_row(batch):
@@ -341,25 +355,20 @@ except keras_sat.utils.errors.UserError as error:
     assert "keras_sat.train" in str(error)
 two = made(strategy.scope())
 history = two.fit(train.take(6).map(without_row), validation_data=validation, verbose=0).history
-assert np.isfinite([history["loss"][0], history["val_loss"][0]]).all(), history
 one = made(tf.distribute.get_strategy().scope(), run_eagerly=True)
 expected = one.fit(train.take(6), validation_data=validation, verbose=0).history
 for name in set(expected) - {"filled", "val_filled"}:
-    np.testing.assert_allclose(history[name], expected[name], rtol=1e-4, err_msg=name)
-np.savez(path + ".npz", *two.get_weights(), *one.get_weights())
-np.testing.assert_allclose(
-    two.predict(validation.map(without_row), verbose=0), one.predict(validation, verbose=0),
-    rtol=1e-3, atol=1e-4)
+    assert_close(history[name], expected[name], ROUNDINGS, what=name)
+assert_equal_weights(two, one, ROUNDINGS)
+found = two.predict(validation.map(without_row), verbose=0)
+assert_close(found, one.predict(validation, verbose=0), ROUNDINGS)
 two.save(path)
 with strategy.scope():
     loaded = keras.models.load_model(path)
-for found, weight in zip(loaded.get_weights(), two.get_weights(), strict=True):
-    np.testing.assert_array_equal(found, weight)
 for model in (two, loaded):
     model.fit(train.skip(6).take(2), verbose=0)
 assert loaded.optimizer.iterations == 8
-for found, weight in zip(loaded.get_weights(), two.get_weights(), strict=True):
-    np.testing.assert_allclose(found, weight, rtol=1e-3, atol=1e-5)
+assert_equal_weights(loaded, two, ROUNDINGS)
 """
 
 
@@ -377,8 +386,3 @@ def test_two_devices_train_as_one(data_folder, tmp_path):
         cwd=Path(__file__).parents[2],
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    weights = list(np.load(f"{path}.npz").values())
-    half = len(weights) // 2
-    for found, expected in zip(weights[:half], weights[half:], strict=True):
-        # Six steps of Adam, each by a gradient that is summed over two captions' words.
-        np.testing.assert_allclose(found, expected, atol=1e-3)

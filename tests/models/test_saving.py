@@ -18,6 +18,8 @@ from keras_sat.models.step import Likelihood
 from keras_sat.training.optimizers import build_optimizer
 from keras_sat.utils.errors import UserError
 from tests.models.test_captioner import INPUTS, VARIANTS, V, shapes_for
+from tests.runs import test_old_checkpoints as old_checkpoints
+from tests.support.rounding import assert_close
 
 SYSTEMS = ("soft, paper", "hard, paper", "show and tell", "areas, transformer")
 BATCH = {name: tensor for name, tensor in INPUTS.items() if name != "row"}
@@ -197,3 +199,13 @@ def test_settings_of_a_newer_version_are_named(folder):
     again = type(model).from_config(model.get_config())
     assert again.get_config() == model.get_config()
     assert replace(model.config) == again.config
+
+
+@pytest.mark.parametrize("name", old_checkpoints.SYSTEMS)
+def test_a_file_that_was_saved_before_is_read(name):
+    """The files were written when saving was new, after one update of each system."""
+    path = Path(__file__).parent / "saved" / f"{name}.keras"
+    model = keras.models.load_model(path)
+    assert model.optimizer.iterations == 1
+    log_probs, _ = model(old_checkpoints.INPUTS)
+    assert_close(np.exp(log_probs), np.exp(np.load(path.with_suffix(".npy"))), roundings=100)
