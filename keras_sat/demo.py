@@ -29,7 +29,7 @@ def main(arguments=None):
     overrides = [("data.path", f"{output}/scenes"), *args.set]
     experiments = {}
     for name in TITLES:
-        experiments[name] = configuration.load(configuration.CONFIGS / f"{name}.yaml", overrides)
+        experiments[name] = configuration.load(name, overrides)
 
     from keras_sat.cli.experiments import compare
     from keras_sat.cli.pictures import draw_test_pictures

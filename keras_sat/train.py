@@ -7,7 +7,9 @@ The same command again resumes an interrupted run.
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.cli.arguments import add_settings, check_data, command_parser, load_experiment
+from keras_sat.cli.arguments import add_settings, check_data, command_parser
+from keras_sat.cli.presets import choose
+from keras_sat.data.prepared import open_prepared
 from keras_sat.runs.prerequisites import check_prerequisites
 from keras_sat.utils.errors import command
 
@@ -18,30 +20,35 @@ def main(arguments=None):
     systems = ", ".join(configuration.SYSTEMS)
     parser.add_argument("--model", help=f"the system: {systems} (default: soft)")
     parser.add_argument(
-        "--config", metavar="YAML", help="an experiment (default: configs/scenes_MODEL.yaml)"
+        "--config",
+        metavar="NAME",
+        help="an experiment: a name such as flickr8k_soft, or a YAML file",
     )
     parser.add_argument(
-        "--data", metavar="DIR", help="a prepared data set, instead of the experiment's"
+        "--data",
+        metavar="DIR",
+        help="a prepared data set, which also chooses the settings where there is no --config",
     )
     parser.add_argument(
         "--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)"
     )
     add_settings(parser, "such as train.epochs=10")
     args = parser.parse_args(arguments)
-    experiment = load_experiment(args.model, args.config, args.data, args.set)
-    name = Path(args.config).stem if args.config else f"scenes_{experiment.model.name}"
-    folder = Path(args.run or f"runs/{name}")
-    if args.data:
-        check_prerequisites(experiment, folder)
+    data = open_prepared(args.data) if args.data else None
+    chosen = choose(args.model, args.config, data, args.set)
+    folder = Path(args.run or f"runs/{chosen.name}")
+    if data:
+        check_prerequisites(chosen.experiment, folder)
     else:
-        check_data(experiment, args.config)
+        check_data(chosen.experiment, args.config)
+    print(f"settings: {chosen.settings}; run: {folder}", flush=True)
 
     from keras_sat.cli.experiments import prepare_built_in
     from keras_sat.training.train import train
 
-    if not args.data:
-        prepare_built_in(experiment, args.config)
-    train(experiment, folder)
+    if not data:
+        prepare_built_in(chosen.experiment, args.config)
+    train(chosen.experiment, folder)
 
 
 if __name__ == "__main__":

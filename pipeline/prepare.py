@@ -20,6 +20,8 @@ FLAGS = {
     "encoder.quantisation": "uint8 or float16",
     "seed": "of all randomness",
 }
+# The settings that any corpus but scenes starts from.
+PHOTOGRAPHS = "photos_soft"
 NUMBERS = ("encoder.image_size", "seed")
 
 
@@ -40,7 +42,9 @@ def main(arguments=None):
         "--output", required=True, metavar="DIR", help="the folder to make, such as data/scenes"
     )
     parser.add_argument(
-        "--config", metavar="YAML", help="an experiment whose `prepare` section is the start"
+        "--config",
+        metavar="NAME",
+        help="the experiment whose `prepare` section is the start",
     )
     add_flags(parser)
     parser.add_argument(
@@ -53,7 +57,14 @@ def main(arguments=None):
         if value is not None:
             overrides.append((f"prepare.{key}", value))
     overrides += [f"prepare.{text}" for text in args.set]
-    config = configuration.load(args.config, overrides).prepare
+    start = args.config
+    if start is None and args.dataset not in (None, "scenes"):
+        start = PHOTOGRAPHS
+        print(f"settings: the `prepare` section of {start}", flush=True)
+        if getattr(args, "encoder.name"):
+            # Its layer is the preset's CNN's.
+            overrides.insert(0, ("prepare.encoder", {}))
+    config = configuration.load(start, overrides).prepare
 
     from pipeline.preparation.prepare import prepare
 

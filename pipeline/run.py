@@ -18,7 +18,10 @@ from keras_sat.utils.errors import command
 def main(arguments=None):
     parser = command_parser("pipeline.run", __doc__, epilog="Any other option goes to Beam.")
     parser.add_argument(
-        "--config", required=True, metavar="YAML", help="the experiment, with its `prepare` section"
+        "--config",
+        required=True,
+        metavar="NAME",
+        help="the experiment: a name such as flickr8k_soft, or a YAML file",
     )
     parser.add_argument(
         "--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)"

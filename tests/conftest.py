@@ -161,6 +161,7 @@ def experiment(data_folder):
         "data.batch_size=16",
         "train.epochs=2",
         "train.deterministic=false",
+        "train.pictures=1",  # drawing attention takes longer than such a small captioner's epoch
     ]
     return config.load(None, overrides)
 

@@ -8,19 +8,20 @@ import dataclasses
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.utils.errors import UserError, nearest
+from keras_sat.cli.commands import command_name
+from keras_sat.utils.errors import UserError
 
 
 def command_parser(module, doc, **kwargs):
     """The parser of a command.
 
     Args:
-        module: the command's, as in `python -m keras_sat.train`.
+        module: the command's, such as `keras_sat.train`.
         doc: its docstring, whose second paragraph describes the command.
         kwargs: further arguments of argparse.ArgumentParser.
     """
     description = doc.split("\n\n")[1]
-    return argparse.ArgumentParser(prog=f"python -m {module}", description=description, **kwargs)
+    return argparse.ArgumentParser(prog=command_name(module), description=description, **kwargs)
 
 
 def add_runs(parser, several, required=True):
@@ -62,36 +63,13 @@ def with_decoding(run, args):
     return dataclasses.replace(run, experiment=experiment)
 
 
-def load_experiment(model, path, data, overrides):
-    """The experiment that the arguments of `keras_sat.train` describe.
-
-    Args:
-        model: a system's name, or None.
-        path: a configuration file, or None.
-        data: a prepared data set in place of the experiment's, or None.
-        overrides: see `keras_sat.config.load`.
-
-    Raises:
-        UserError: an unknown model, or one that contradicts the configuration.
-    """
-    if model and model not in configuration.SYSTEMS:
-        raise UserError(f"--model {model}: unknown{nearest(model, configuration.SYSTEMS)}")
-    file = path or configuration.default_config(model or "soft")
-    experiment = configuration.load(file, overrides)
-    if model and experiment.model.name != model:
-        raise UserError(
-            f"--model {model}: but {path} describes {experiment.model.name}; leave one of them out"
-        )
-    if data:
-        section = dataclasses.replace(experiment.data, path=data)
-        experiment = dataclasses.replace(experiment, data=section)
-    return experiment
-
-
 def add_experiments(parser):
     """Adds the arguments that name experiments, their runs, and the split to evaluate them on."""
     parser.add_argument(
-        "configs", nargs="+", metavar="YAML", help="experiments; a run is called like its file"
+        "configs",
+        nargs="+",
+        metavar="NAME",
+        help="experiments: names such as flickr8k_soft, or YAML files; runs are called like them",
     )
     parser.add_argument(
         "--runs", default="runs", metavar="DIR", help="where the runs are (default: runs)"

@@ -160,5 +160,5 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
     if ensemble:
         record(open_runs(trained))
     recorded = records.read(results, split)
-    save_curves(results / f"curves_{split}.png", recorded)
+    save_curves(results / f"curves_{split}.png", recorded, list(experiments))
     return records.write_table(results, split, recorded)

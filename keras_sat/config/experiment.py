@@ -19,7 +19,10 @@ from keras_sat.config.sections import Data, Decoding, FineTuning, Prepare, Push,
 from keras_sat.config.systems import SYSTEMS, Areas, Hard, ShowAndTell, Soft
 from keras_sat.utils.errors import UserError, nearest
 
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
+_PACKAGE = Path(__file__).resolve().parent.parent
+_INSTALLED = _PACKAGE / "configs"
+# In a repository they lie beside the package, see setup.py.
+CONFIGS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "configs"
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,32 @@ class Experiment:
         return tuple(names)
 
 
+def find(name):
+    """The file of an experiment.
+
+    Args:
+        name: its path, or the name of one that comes with keras_sat, such as `flickr8k_soft`.
+
+    Raises:
+        UserError: there is no such file, and none of that name comes with keras_sat.
+    """
+    path = Path(name)
+    if path.exists() and not path.is_dir():
+        return path
+    known = {each.stem: each for each in sorted(CONFIGS.glob("*.yaml"))}
+    if str(name) in known:
+        return known[str(name)]
+    if path.stem in known:
+        raise UserError(f"{name}: no such file; did you mean keras_sat's own, {path.stem}?")
+    raise UserError(f"{name}: no such file, nor an experiment of keras_sat{nearest(name, known)}")
+
+
 def load(path=None, overrides=()):
     """Reads an experiment.
 
     Args:
-        path: a YAML file, or None for the defaults. Its `base:` names another file, relative to it,
-            whose settings it changes.
+        path: a YAML file or a name, see `find`; or None for the defaults. The file's `base:` names
+            another file, relative to it, whose settings it changes.
         overrides: strings `section.key=value`, the value in YAML, or pairs (`section.key`, value).
 
     Returns:
@@ -86,7 +109,8 @@ def load(path=None, overrides=()):
         UserError: a missing or malformed file, an unknown key, a wrong type, a value out of range,
             or settings that contradict each other.
     """
-    return from_values(read(path, overrides), source=str(path or "--set"))
+    values = read(find(path) if path else None, overrides)
+    return from_values(values, source=str(path or "--set"))
 
 
 def from_values(values, source="configuration"):
@@ -133,8 +157,3 @@ def with_decoding(experiment, overrides):
 def to_yaml(experiment):
     """The experiment as YAML text that `load` reads back to an equal one."""
     return yaml.safe_dump(as_dict(experiment), sort_keys=False)
-
-
-def default_config(model):
-    """The file that `--model` stands for where no `--config` is given."""
-    return CONFIGS / f"scenes_{model}.yaml"

@@ -104,7 +104,8 @@ class Prepare:
             for `data.mirror`.
         crops: the number of random crops of each training picture whose feature maps are stored
             too, for `data.crops`. Every second crop is flipped horizontally.
-        min_count: how often a word must occur in the training captions to enter the vocabulary.
+        min_count: how often a word must occur in the training captions to enter the vocabulary; 0:
+            the size of the corpus decides, see `keras_sat.text.vocabulary.min_count_for`.
         max_size: the greatest number of words in the vocabulary, the special ones included.
         chunk_images: the approximate number of images per chunk of work.
         shard_megabytes: the approximate size of a shard of the data set.

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_sat import config as configuration
 from keras_sat.data.record import FORMAT_VERSION
 from keras_sat.utils.errors import UserError
 
@@ -39,6 +40,14 @@ class PreparedData:
     folder: Path
     manifest: dict
     statistics: dict
+
+    @property
+    def preparation(self):
+        """The `keras_sat.config.Prepare` that it was made with.
+
+        Settings that are newer than the data set have their defaults.
+        """
+        return configuration.from_values({"prepare": self.manifest["settings"]}).prepare
 
     @property
     def feature_shape(self):

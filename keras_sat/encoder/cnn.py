@@ -114,9 +114,15 @@ def _application(config):
         )
     # Keras raises OSError, ValueError, URLError, …, all of them because of these two settings.
     except Exception as error:
+        way_out = ""
+        if config.weights == "imagenet":
+            way_out = (
+                "; where there is no network, copy the file (…_notop.h5) here and name it: "
+                "--weights FILE"
+            )
         raise UserError(
             f"encoder.weights: {config.name} at {config.pixels} pixels does not take "
-            f"{config.weights!r} ({error})"
+            f"{config.weights!r} ({error}){way_out}"
         ) from error
     return cnn, Preprocessing(module, name="preprocessing")
 

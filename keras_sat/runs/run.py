@@ -197,6 +197,7 @@ def create_run(folder, experiment, data):
             f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; "
             "choose another --run"
         )
+    experiment = dataclasses.replace(experiment, prepare=data.preparation)
     facts = Facts.of(data, experiment)
     data.check_inputs(experiment.data.stored_views(facts.inputs))
     # Without this check, a missing input of decoding would be found only after training.

@@ -16,7 +16,7 @@ _RULES = (
     # A word consists of letters, marks, digits, inner apostrophes and inner hyphens …
     (r"[^\p{L}\p{M}\p{N}'-]+", " "),
     # … or is 's, which the Penn Treebank (and Flickr8k's captions) separate from the word before.
-    (r"(?:['-]*'s['-]*)+( |$)", " \x01s\\1"),
+    (r"(?:['-]*'-*s['-]*)+( |$)", " \x01s\\1"),
     # No apostrophe or hyphen at the beginning of a word, nor at its end.
     (r"(^|[ '-])['-]+", r"\1"),
     (r"['-]+($| )", r"\1"),

@@ -322,7 +322,7 @@ class Trainer:
         print(
             f"epoch {line['epoch']}: {self.objective.summary(line)}, "
             f"BLEU-4 {100 * line['val_bleu4']:.1f}, CIDEr {100 * line['val_cider']:.1f}"
-            f"{', best so far' if gain else ''}",
+            f"{f', best so far (by {self.config.select_by})' if gain else ''}",
             flush=True,
         )
 

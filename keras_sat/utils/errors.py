@@ -4,6 +4,7 @@ import difflib
 import functools
 import re
 import sys
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -40,6 +41,19 @@ def command(main):
     return run
 
 
+def _hidden_by(error):
+    """The line about a foreign package that was imported in place of one of ours, or None."""
+    name = (error.name or "").partition(".")[0]
+    if name not in ("pipeline", "serving") or name not in sys.modules:
+        return None
+    found = sys.modules[name].__file__
+    ours = Path(__file__).resolve().parents[2] / name
+    return (
+        f"{found}: another package named {name} hides that of keras_sat ({ours}); "
+        "run the command keras-sat, or start it from another folder"
+    )
+
+
 def explain(error):
     """The one line for the user, or None if the exception is not for the user to fix.
 
@@ -48,6 +62,8 @@ def explain(error):
     """
     if isinstance(error, UserError):
         return " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError):
+        return _hidden_by(error)
     text = f"{type(error).__name__}: {error}"
     raised_in_worker = re.search(r"UserError: (.*?)(?: \[while running|\n|$)", text)
     if raised_in_worker:

@@ -1,5 +1,6 @@
 """The chain of components, from a source to a prepared data set."""
 
+import dataclasses
 import json
 import shutil
 import time
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder
-from keras_sat.text.vocabulary import Vocabulary
+from keras_sat.text.vocabulary import Vocabulary, min_count_for
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import (
     example_gen,
@@ -37,6 +38,7 @@ class Examples(NamedTuple):
         failures: {split: [failure]} of ExampleGen.
         reasons: {split: {reason: count}} of these failures.
         counts: {split: {kind: {value: count}}} of StatisticsGen.
+        min_count: how often each of the vocabulary's words occurs at least.
         vocabulary: the `Vocabulary`.
         statistics: {split: {statistic: value}}, see `statistics_gen.summarise`.
         schema: the reviewed schema, or the inferred one.
@@ -47,6 +49,7 @@ class Examples(NamedTuple):
     failures: dict
     reasons: dict
     counts: dict
+    min_count: int
     vocabulary: Vocabulary
     statistics: dict
     schema: dict
@@ -75,12 +78,12 @@ def build_data_set(source, config, wanted, work, output, options):
     shutil.rmtree(final, ignore_errors=True)
     for folder in (examples_folder, features_folder, final):
         folder.mkdir(exist_ok=True)
+    encoder, encoders = _encoders(config, work)  # first, since its weights may be missing
     try:
         examples = _read(source, config, str(examples_folder), work, options)
     except UserError:
         example_gen.forget_failures(str(examples_folder), str(features_folder))
         raise
-    encoder, encoders = _encoders(config, work)
     start = time.monotonic()
     before = _images(features_folder)
     transform.add_features(examples.chunks, encoders, config, str(features_folder), options)
@@ -114,7 +117,8 @@ def _read(source, config, folder, work, options):
     counts = read_json(counts_file)
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
-    vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
+    min_count = config.min_count or _min_count(counts)
+    vocabulary = Vocabulary.from_counts(counts["train"]["words"], min_count, config.max_size)
     statistics = statistics_gen.summarise(counts, vocabulary)
     reasons = statistics_gen.count_failures(failures)
     schema = reviewed or schema_gen.infer(statistics)
@@ -126,11 +130,20 @@ def _read(source, config, folder, work, options):
         failures=failures,
         reasons=reasons,
         counts=counts,
+        min_count=min_count,
         vocabulary=vocabulary,
         statistics=statistics,
         schema=schema,
         anomalies=anomalies,
     )
+
+
+def _min_count(counts):
+    """The `min_count` that fits the number of training captions."""
+    captions = sum(counts["train"]["lengths"].values())
+    min_count = min_count_for(captions)
+    print(f"vocabulary: words that occur {min_count} times or more in {captions:,} captions")
+    return min_count
 
 
 def _encoders(config, work):
@@ -181,6 +194,7 @@ def _write(folder, config, examples, description, rate):
         "failures": examples.reasons,
         "images_a_second": round(rate, 2),
     }
+    config = dataclasses.replace(config, min_count=examples.min_count)
     page = statistics_page.page(config, examples.statistics, examples.reasons, examples.counts)
     write_text(str(folder / "vocabulary.txt"), examples.vocabulary.to_text())
     write_json(str(folder / "manifest.json"), description)

@@ -46,7 +46,7 @@ def main(arguments=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m serving.client", description=(__doc__ or "").split("\n\n", 1)[1]
+        prog="keras-sat client", description=(__doc__ or "").split("\n\n", 1)[1]
     )
     parser.add_argument(
         "images",

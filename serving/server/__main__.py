@@ -65,7 +65,7 @@ def _read_token(path):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m serving.server", description=__doc__.split("\n\n", 1)[1]
+        prog="keras-sat serve", description=__doc__.split("\n\n", 1)[1]
     )
     _add_model_options(parser.add_argument_group("models"))
     _add_network_options(parser.add_argument_group("network"))

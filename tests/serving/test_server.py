@@ -162,7 +162,7 @@ def test_help_and_argument_errors_import_no_tensorflow(module):
         result = subprocess.run(command, capture_output=True, text=True)
         usage = result.stdout if code == 0 else result.stderr
         assert result.returncode == code, result.stderr
-        assert usage.startswith(f"usage: python -m {module}")
+        assert usage.startswith("usage: ")
         assert result.stderr.splitlines()[-1] == "set()"
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import hypothesis.strategies as st
 import tensorflow as tf
 from hypothesis import given, settings
@@ -15,6 +17,14 @@ def test_joining_what_was_split_gives_the_normalised_caption(texts):
     assert join(split(captions)).numpy().tolist() == normalised.numpy().tolist()
     assert normalize(normalised).numpy().tolist() == normalised.numpy().tolist()
     assert split(normalised).to_list() == split(captions).to_list()
+
+
+def test_normalising_again_changes_nothing():
+    """All texts of up to six characters of those that the rules treat specially."""
+    lengths = range(7)
+    texts = ["".join(each) for n in lengths for each in itertools.product("as'- ", repeat=n)]
+    normalised = normalize(tf.constant(texts))
+    assert normalize(normalised).numpy().tolist() == normalised.numpy().tolist()
 
 
 @given(st.binary())

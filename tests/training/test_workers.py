@@ -94,6 +94,7 @@ def create(folder, system, data, boxes_data, changed, first, **train):
         "optimizer": "sgd",
         "clip_norm": 1.0,
         "average": 0.9,
+        "pictures": 0,
         **train,
     }
     settings = {"path": str(data.folder), "batch_size": 11}
