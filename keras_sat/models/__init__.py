@@ -61,7 +61,7 @@ def build(
     config = read_section(SYSTEMS[system], {**settings, "name": system}, "build")
     if getattr(config, "filter_layer", None):
         raise UserError(
-            "build: filter_layer names a layer of a run's encoder; train by keras_sat.train"
+            "build: filter_layer names a layer of a run's encoder; train by `keras-sat train`"
         )
     if cnn is not None and finetune is None:
         finetune = FineTuning()

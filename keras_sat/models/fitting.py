@@ -85,7 +85,7 @@ def _fault(callback, optimizer, steps_per_epoch):
         return (
             "within an epoch Keras resumes the step but starts the batches again, so that some "
             'are skipped and others repeated; set save_freq="epoch" without '
-            "save_before_preemption, or train by keras_sat.train, which resumes exactly"
+            "save_before_preemption, or train by `keras-sat train`, which resumes exactly"
         )
     if is_backup and steps_per_epoch:
         return (

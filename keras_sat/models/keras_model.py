@@ -168,7 +168,7 @@ class KerasModel(keras.Model):
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise UserError(
                 f"{method}: Keras would divide the batches among workers by files; "
-                "train on several machines by keras_sat.train"
+                "train on several machines by `keras-sat train`"
             )
 
     def summary(self, line_length=None, print_fn=None, **kwargs):
@@ -188,7 +188,7 @@ class KerasModel(keras.Model):
     def save(self, filepath, overwrite=True, save_format=None, **kwargs):
         """Saves the model as a .keras file, which `keras.models.load_model` reads.
 
-        The file appears whole or not at all. For TensorFlow Serving there is `keras_sat.export`.
+        The file appears whole or not at all. For TensorFlow Serving there is `keras-sat export`.
 
         Args:
             filepath: the file's path, which ends in .keras.
@@ -202,7 +202,7 @@ class KerasModel(keras.Model):
         if Path(filepath).suffix != ".keras" or save_format not in (None, "keras"):
             raise UserError(
                 f"{filepath}: a captioner is saved as a file whose name ends in .keras; "
-                "`python -m keras_sat.export` makes a SavedModel for TensorFlow Serving"
+                "`keras-sat export` makes a SavedModel for TensorFlow Serving"
             )
         if not overwrite and Path(filepath).exists():
             raise UserError(f"{filepath}: exists; choose another name, or overwrite=True")

@@ -352,7 +352,7 @@ try:
     made(workers.scope()).fit(train)
     raise AssertionError("several workers")
 except keras_sat.utils.errors.UserError as error:
-    assert "keras_sat.train" in str(error)
+    assert "keras-sat train" in str(error)
 two = made(strategy.scope())
 history = two.fit(train.take(6).map(without_row), validation_data=validation, verbose=0).history
 one = made(tf.distribute.get_strategy().scope(), run_eagerly=True)
