@@ -206,7 +206,9 @@ class KerasModel(keras.Model):
             )
         if not overwrite and Path(filepath).exists():
             raise UserError(f"{filepath}: exists; choose another name, or overwrite=True")
-        with tempfile.TemporaryDirectory(dir=Path(filepath).parent, prefix=".saving-") as folder:
+        parent = Path(filepath).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".saving-") as folder:
             written = Path(folder) / "model.keras"
             super().save(written, **kwargs)
             written.replace(filepath)

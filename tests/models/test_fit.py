@@ -137,6 +137,20 @@ def test_kerass_callbacks_do_what_they_say(data, few, tmp_path):
     assert kept["loss"] == pytest.approx(history["val_loss"][0], rel=1e-5)
 
 
+def test_addonss_checkpoint_of_average_weights(data, few, tmp_path):
+    model = compiled(data)
+    optimizer = tfa.optimizers.MovingAverage(keras.optimizers.legacy.Adam(0.01))
+    model.compile(optimizer, run_eagerly=True)
+    path = f"{tmp_path}/average.keras"
+    callback = tfa.callbacks.AverageModelCheckpoint(update_weights=False, filepath=path)
+    model.fit(few, callbacks=callback, verbose=0)
+    trained = model.get_weights()
+    optimizer.assign_average_vars(model.trainable_variables)
+    average = keras.models.load_model(path).get_weights()
+    assert_equal(average, model.get_weights())
+    assert any(np.any(one != other) for one, other in zip(average, trained))
+
+
 class Interrupt(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if int(self.model.optimizer.iterations) == 4:  # in the second epoch
