@@ -15,6 +15,7 @@ from keras_sat.text.ids import caption_mask
 METERS = ("loss", "word_loss", "accuracy", "filled", "attention_entropy")
 
 
+@keras.saving.register_keras_serializable(package="keras_sat")
 class Likelihood:
     """The likelihood of the captions of a batch, and the other terms of `Captioner.loss_terms`."""
 
@@ -22,6 +23,14 @@ class Likelihood:
     # What the objective reads of a record beside the model's inputs; known after `prepare`.
     inputs = ()
     shown = "word_loss"  # the metric that a progress bar shows
+
+    def get_config(self):
+        """The constructor's arguments, for a model's file."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
 
     def prepare(self, data, vocabulary):
         """Reads what the objective needs of a `PreparedData`."""
