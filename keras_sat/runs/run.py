@@ -6,6 +6,7 @@ and evaluation/. This module deals with files and facts only, without TensorFlow
 """
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from keras_sat import config as configuration
 from keras_sat.data.prepared import open_prepared
+from keras_sat.runs.packed import unpacked
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic, write_text
 
@@ -151,7 +153,7 @@ def open_run(folder):
     """Opens a run.
 
     Args:
-        folder: of the run.
+        folder: of the run, or the file of a packed run.
 
     Returns:
         The `Run`.
@@ -160,16 +162,26 @@ def open_run(folder):
         UserError: there is no run, or its files cannot be read.
     """
     folder = Path(folder)
+    if folder.is_file():
+        folder = unpacked(folder)
     if not (folder / "config.yaml").exists():
-        raise UserError(
-            f"{folder}: no run there (no config.yaml); train one: "
-            f"python -m keras_sat.train --run {folder}"
-        )
+        way_out = _similar_run(folder) or f"train one: python -m keras_sat.train --run {folder}"
+        raise UserError(f"{folder}: no run there (no config.yaml); {way_out}")
     try:
         facts = Facts(**json.loads((folder / "run.json").read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{folder}/run.json: cannot be read ({error})") from error
     return Run(folder, configuration.load(folder / "config.yaml"), facts)
+
+
+def _similar_run(folder):
+    """A question about the run that may have been meant; empty if none is like it."""
+    candidates = list(folder.parent.glob("*/config.yaml"))
+    for pattern in ("runs/*/config.yaml", "*/runs/*/config.yaml"):
+        candidates += Path().glob(pattern)
+    by_name = {path.parent.name: path.parent for path in reversed(candidates)}
+    found = difflib.get_close_matches(folder.name, by_name, n=1, cutoff=0.7)
+    return f"did you mean {by_name[found[0]]}?" if found else ""
 
 
 # A run that holds nothing else ended before its first checkpoint.
@@ -192,6 +204,11 @@ def create_run(folder, experiment, data):
             cannot save in a folder of that name.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise UserError(
+            f"{folder}: is a file; a packed run cannot be trained further, but another run can "
+            f"start from it: --set init_from={folder} --run ELSEWHERE"
+        )
     if set(str(folder.resolve())) & set("*?["):
         raise UserError(
             f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; "
