@@ -47,6 +47,7 @@ def pytest_sessionstart(session):
 LONGEST = ("test_workers.py", "test_trainer.py")
 # {how a test's name starts, from its folder on: its markers}. `make test-fast` leaves these out.
 MARKERS = {
+    "api": ["slow"],
     "cli": ["slow", "process"],
     "decoding/test_search.py::test_consensus_is_the_agreement": ["slow"],
     "decoding/test_search.py::test_samples_follow_the_distribution": ["slow"],

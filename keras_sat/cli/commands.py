@@ -26,6 +26,7 @@ COMMANDS = {
     "regions": Command("keras_sat.regions", "measure whether words look at what they name"),
     "run": Command("pipeline.run", "the whole chain, from a corpus to a served model"),
     "export": Command("keras_sat.export", "make a SavedModel of a run, for TensorFlow Serving"),
+    "pack": Command("keras_sat.pack", "put a run into one file"),
     "verify": Command(
         "keras_sat.verify", "check that no file of a data set, run or export changed"
     ),

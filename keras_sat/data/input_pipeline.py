@@ -67,7 +67,7 @@ def training_batches(
             many workers.
     """
     seeds = order_seeds(seed, epoch).numpy().tolist()
-    batches = ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part)
+    batches = ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part, named)
     first_row = part.index * part.rows(_rows_per_batch(data, config, split))
     return batches.map(lambda batch: filled_up(batch, shares, first_row)).prefetch(2)
 
@@ -77,7 +77,7 @@ def order_seeds(seed, epoch):
     return tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32)
 
 
-def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=WHOLE):
+def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=WHOLE, named=False):
     """The batches of `training_batches` without "row", not filled up and not prefetched.
 
     Args:
@@ -89,6 +89,7 @@ def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=W
         split: see `training_batches`.
         inputs: see `training_batches`.
         part: see `training_batches`.
+        named: see `training_batches`.
     """
     shard_seed, image_seed, caption_seed, batch_seed, view_seed = seeds
     shapes = _input_shapes(data, inputs)

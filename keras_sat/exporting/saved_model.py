@@ -9,7 +9,8 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from keras_sat.exporting import model_card
 from keras_sat.exporting.signatures import ServedCaptioner
-from keras_sat.exporting.versions import MAX_PIXELS, Batching, next_version
+from keras_sat.exporting.versions import Batching, next_version
+from keras_sat.pictures.formats import MAX_PIXELS
 from keras_sat.runs.loading import load_vocabulary
 from keras_sat.utils.claim import claimed
 from keras_sat.utils.files import atomic

