@@ -162,8 +162,9 @@ def _plain_value(expected, value, allowed, source, key):
         value = _as_float(value)
     if type(value) is not expected:
         raise UserError(f"{source}: {key}: expected {expected.__name__}, got {_shown(value)}")
-    is_number = expected in (int, float)
-    if is_number and not (math.isfinite(value) and value in allowed):
+    if isinstance(value, str | bool):
+        return value
+    if not (math.isfinite(value) and value in allowed):
         raise UserError(f"{source}: {key}: {_shown(value)} is out of range")
     return value
 
