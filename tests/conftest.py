@@ -54,6 +54,7 @@ MARKERS = {
     "encoder/test_cnn.py::test_the_same_cnn_for_larger_pictures": ["slow"],
     "encoder/test_scenes_cnn.py": ["slow", "process"],
     "evaluation/test_meteor.py": ["java"],
+    "evaluation/test_penn_treebank.py": ["java"],
     "evaluation/test_scorers.py": ["java"],
     "exporting": ["slow", "process"],
     "layers/test_interaction.py::test_no_tensor_of_steps": ["slow"],

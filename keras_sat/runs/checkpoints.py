@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from keras_sat.runs import checkpoint_files
+from keras_sat.runs.soundness import Damaged, check_sound, fault_in
 from keras_sat.utils.errors import UserError
 
 
@@ -63,21 +63,6 @@ class _SavedProgress(tf.train.experimental.PythonState):
         self.progress.__dict__.update(json.loads(text))
 
 
-class Damaged(NamedTuple):
-    """A checkpoint that cannot be used.
-
-    Attributes:
-        path: the checkpoint's.
-        fault: what is wrong with it, in a few words.
-    """
-
-    path: Path
-    fault: str
-
-    def __str__(self):
-        return f"{self.path} is damaged ({self.fault})"
-
-
 class Restored(NamedTuple):
     """What `Checkpoints.restore` found.
 
@@ -97,6 +82,9 @@ class Checkpoints:
 
     The last two are kept, and the best one.
 
+    Attributes:
+        any: whether there is one to resume from; the same for every worker.
+
     Args:
         folder: the run's `checkpoints`.
         model: a compiled `Captioner`.
@@ -106,6 +94,7 @@ class Checkpoints:
     def __init__(self, folder, model, progress):
         saved = _SavedProgress(progress)
         optimizer = model.training_step.optimizer
+        self.any = False
         self._progress = progress
         self._iterations = optimizer.iterations
         everything = tf.train.Checkpoint(
@@ -115,11 +104,6 @@ class Checkpoints:
         self._last = _Kept(folder / "last", everything, count=2)
         self._best = _Kept(folder / "best", best, count=1)
 
-    @property
-    def any(self):
-        """Whether there is a checkpoint to resume from."""
-        return bool(checkpoint_files.found_in(self._last.folder))
-
     def progress_of_last(self):
         """The `Progress` in the newest of the last checkpoints, None if there is none."""
         path = checkpoint_files.newest(self._last.folder)
@@ -127,6 +111,7 @@ class Checkpoints:
 
     def save_last(self):
         self._last.save(int(self._iterations.numpy()))
+        self.any = True
 
     def save_best(self):
         self._best.save(int(self._iterations.numpy()))
@@ -149,6 +134,7 @@ class Checkpoints:
             fault = fault_in(path)
             if fault is None:
                 self._last.restore(path)
+                self.any = True
                 return Restored(path, tuple(damaged), self._fault_of_best(folder))
             damaged.append(Damaged(path, fault))
         _check_untrained(folder, damaged)
@@ -247,43 +233,6 @@ def _check_untrained(folder, damaged):
     if best is None or fault_in(best):
         rest = "choose another --run to train anew"
     raise UserError(f"{lost}; there is nothing to resume from: restore the files, or {rest}")
-
-
-def fault_in(path):
-    """What is wrong with a checkpoint, in a few words; None if it is sound.
-
-    Every value is read, so that TensorFlow compares all checksums, and must be finite.
-
-    Args:
-        path: the checkpoint's, with or without files.
-    """
-    path = Path(path)
-    if not path.with_name(f"{path.name}.index").exists():
-        return f"{path.name}.index is missing"
-    try:
-        reader = tf.train.load_checkpoint(str(path))
-        for name, dtype in reader.get_variable_to_dtype_map().items():
-            value = reader.get_tensor(name)
-            if dtype.is_floating and not np.all(np.isfinite(value)):
-                return f"{name.partition('/.ATTRIBUTES')[0]} holds numbers that are not finite"
-    # The reader's errors are IndexError, and TensorFlow's own.
-    except (tf.errors.OpError, LookupError, ValueError, RuntimeError, SystemError) as error:
-        return str(error).partition("\n")[0]
-    return None
-
-
-def check_sound(path):
-    """Checks that a checkpoint can be read.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    fault = fault_in(path)
-    if fault:
-        raise UserError(
-            f"{Damaged(Path(path), fault)}; restore its files, or train the run further to replace "
-            "it"
-        )
 
 
 def read_progress(path):

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sat.encoder.cnn import build_encoder
-from keras_sat.runs.checkpoints import check_sound
 from keras_sat.runs.run import open_run
+from keras_sat.runs.soundness import check_sound
 from keras_sat.utils.errors import UserError
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sat.runs import checkpoints as module
-from keras_sat.runs.checkpoints import fault_in, read_progress
+from keras_sat.runs.checkpoints import read_progress
+from keras_sat.runs.soundness import fault_in
 from keras_sat.utils.errors import UserError
 from tests.support.damages import DAMAGES, PARTS, SmallTraining, part_of
 
@@ -163,4 +163,4 @@ def test_a_checkpoint_of_another_model_is_refused(training):
     other.write(str(training.run / "checkpoints" / "last" / "ckpt-11"))
     with pytest.raises(UserError, match=r"ckpt-11: does not fit the run's config\.yaml"):
         training.restore()
-    assert module.fault_in(training.run / "checkpoints" / "last" / "ckpt-11") is None
+    assert fault_in(training.run / "checkpoints" / "last" / "ckpt-11") is None

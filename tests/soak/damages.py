@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 
-from keras_sat.runs.checkpoints import fault_in
+from keras_sat.runs.soundness import fault_in
 from keras_sat.utils.errors import UserError
 from tests.support.damages import DAMAGES, SmallTraining, part_of
 
