@@ -24,26 +24,6 @@ from keras_sat.utils.files import atomic, write_text
 from keras_sat.utils.json_files import read_json
 
 _RESTORE = "restore it, or train the run anew"  # the way out of damage
-_FACTS = schemas.record(
-    {
-        "inputs": {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": {
-                "type": "array",
-                "items": {"type": "integer", "minimum": 1},
-                "minItems": 2,
-                "maxItems": 4,
-            },
-        },
-        "vocabulary": schemas.FINGERPRINT,
-        "vocabulary_size": {"type": "integer", "minimum": 4},
-        "proposals": schemas.or_null(schemas.PROPOSALS),
-        "encoder": schemas.ENCODER,
-        "data": {"type": "string"},
-    },
-    {"trusted_encoder": {"type": "boolean"}},
-)
 
 
 @dataclass(frozen=True)
@@ -201,7 +181,7 @@ def open_run(folder):
             f"{folder}: no run there (no config.yaml); train one: "
             f"python -m keras_sat.train --run {folder}"
         )
-    values = read_json(folder / "run.json", _FACTS, _RESTORE)
+    values = read_json(folder / "run.json", schemas.FACTS, _RESTORE)
     for name in ("run.json", "vocabulary.txt"):
         hashing.check_sum(folder, name, _RESTORE)
     known = [field.name for field in dataclasses.fields(Facts)]

@@ -35,6 +35,7 @@ ODD = [
     "base: [a]",
     "train: {learning_rate: .inf}",
     "train: {learning_rate: .nan}",
+    "train: {learning_rate: 1" + 400 * "0" + "}",
     "train: {epochs: true}",
     "train: {epochs: 1.5}",
     "a: &a [x, x, x, x, x, x, x, x, x]\n"
