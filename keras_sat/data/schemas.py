@@ -1,4 +1,4 @@
-"""What manifest.json, statistics.json and run.json must look like, as JSON Schemas.
+"""What the JSON files of data sets and runs must look like, as JSON Schemas.
 
 Keys that are not named here are allowed: a later version may add some. Free of TensorFlow.
 """
@@ -114,3 +114,6 @@ FACTS = record(
     },
     {"trusted_encoder": {"type": "boolean"}},
 )
+
+# A line of metrics.jsonl.
+EPOCH = record({"epoch": _POSITIVE}, {"seconds": {"type": "number", "minimum": 0}})

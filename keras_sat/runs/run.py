@@ -21,7 +21,7 @@ from keras_sat.encoder import trust
 from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic, write_text
-from keras_sat.utils.json_files import read_json
+from keras_sat.utils.json_files import read_json, read_json_lines
 
 _RESTORE = "restore it, or train the run anew"  # the way out of damage
 
@@ -154,13 +154,7 @@ class Run:
         Raises:
             UserError: it cannot be read.
         """
-        path = self.folder / "metrics.jsonl"
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({error}); the run is damaged, train it anew"
-            ) from error
+        return read_json_lines(self.folder / "metrics.jsonl", schemas.EPOCH, _RESTORE)
 
 
 def open_run(folder):
