@@ -6,7 +6,6 @@ types of their fields say which values are allowed (see `ranges.py`). Every func
 """
 
 import dataclasses
-import math
 import reprlib
 import types
 import typing
@@ -162,9 +161,7 @@ def _plain_value(expected, value, allowed, source, key):
         value = _as_float(value)
     if type(value) is not expected:
         raise UserError(f"{source}: {key}: expected {expected.__name__}, got {_shown(value)}")
-    if isinstance(value, str | bool):
-        return value
-    if not (math.isfinite(value) and value in allowed):
+    if expected in (int, float) and value not in allowed:
         raise UserError(f"{source}: {key}: {_shown(value)} is out of range")
     return value
 
@@ -174,6 +171,6 @@ def _as_float(value):
     if isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     return value

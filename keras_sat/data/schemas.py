@@ -1,6 +1,6 @@
-"""What manifest.json and statistics.json must look like, as JSON Schemas. Free of TensorFlow.
+"""What the JSON files of data sets and runs must look like, as JSON Schemas.
 
-Keys that are not named here are allowed: a later version may add some.
+Keys that are not named here are allowed: a later version may add some. Free of TensorFlow.
 """
 
 _POSITIVE = {"type": "integer", "minimum": 1}
@@ -92,3 +92,28 @@ def statistics(splits):
         splits: the names of the manifest's splits.
     """
     return record({split: _SPLIT for split in splits})
+
+
+FACTS = record(
+    {
+        "inputs": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "array",
+                "items": _POSITIVE,
+                "minItems": 2,
+                "maxItems": 4,
+            },
+        },
+        "vocabulary": FINGERPRINT,
+        "vocabulary_size": {"type": "integer", "minimum": 4},
+        "proposals": or_null(PROPOSALS),
+        "encoder": ENCODER,
+        "data": _TEXT,
+    },
+    {"trusted_encoder": {"type": "boolean"}},
+)
+
+# A line of metrics.jsonl.
+EPOCH = record({"epoch": _POSITIVE}, {"seconds": {"type": "number", "minimum": 0}})

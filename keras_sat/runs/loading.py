@@ -11,7 +11,6 @@ from keras_sat import config as configuration
 from keras_sat.data.quantisation import dequantise, quantise
 from keras_sat.encoder.cnn import enlarged, load_encoder, unfreeze, weights_fingerprint
 from keras_sat.encoder.inputs import PICTURES
-from keras_sat.encoder.trust import check_trusted
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
 from keras_sat.models.flipped import Flipped
@@ -51,7 +50,6 @@ def _checked_encoder(folder, weights, trusted):
         trusted: see `load_encoder`.
     """
     path = folder / "encoder.keras"
-    check_trusted(path, trusted)
     way_out = "restore the encoder that the features were made with"
     check_sum(folder, path.name, way_out)
     encoder = load_encoder(path, trusted)

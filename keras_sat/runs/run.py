@@ -23,29 +23,9 @@ from keras_sat.runs.packed import unpacked
 from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic, write_text
-from keras_sat.utils.json_files import read_json
+from keras_sat.utils.json_files import read_json, read_json_lines
 
 _RESTORE = "restore it, or train the run anew"  # the way out of damage
-_FACTS = schemas.record(
-    {
-        "inputs": {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": {
-                "type": "array",
-                "items": {"type": "integer", "minimum": 1},
-                "minItems": 2,
-                "maxItems": 4,
-            },
-        },
-        "vocabulary": schemas.FINGERPRINT,
-        "vocabulary_size": {"type": "integer", "minimum": 4},
-        "proposals": schemas.or_null(schemas.PROPOSALS),
-        "encoder": schemas.ENCODER,
-        "data": {"type": "string"},
-    },
-    {"trusted_encoder": {"type": "boolean"}},
-)
 
 
 @dataclass(frozen=True)
@@ -173,13 +153,7 @@ class Run:
         Raises:
             UserError: it cannot be read.
         """
-        path = self.folder / "metrics.jsonl"
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({error}); the run is damaged, train it anew"
-            ) from error
+        return read_json_lines(self.folder / "metrics.jsonl", schemas.EPOCH, _RESTORE)
 
 
 def open_run(folder):
@@ -200,7 +174,7 @@ def open_run(folder):
     if not (folder / "config.yaml").exists():
         way_out = _similar_run(folder) or f"train one: python -m keras_sat.train --run {folder}"
         raise UserError(f"{folder}: no run there (no config.yaml); {way_out}")
-    values = read_json(folder / "run.json", _FACTS, _RESTORE)
+    values = read_json(folder / "run.json", schemas.FACTS, _RESTORE)
     for name in ("run.json", "vocabulary.txt"):
         hashing.check_sum(folder, name, _RESTORE)
     known = [field.name for field in dataclasses.fields(Facts)]

@@ -33,12 +33,23 @@ def read_json(path, schema, way_out):
         UserError: the file cannot be read, is not JSON, or a value does not fit the schema; the
             message names the file and the key.
     """
+    return parse_json(_read(path, way_out), schema, path, way_out)
+
+
+def read_json_lines(path, schema, way_out):
+    """Reads a file with one JSON value per line, see `read_json`."""
+    values = []
+    for number, line in enumerate(_read(path, way_out).splitlines(), 1):
+        values.append(parse_json(line, schema, f"{path}:{number}", way_out))
+    return values
+
+
+def _read(path, way_out):
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read ({reason}); {way_out}") from error
-    return parse_json(text, schema, path, way_out)
 
 
 def parse_json(text, schema, source, way_out):

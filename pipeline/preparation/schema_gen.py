@@ -87,7 +87,8 @@ def _has_sections(schema):
 
 
 def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -math.inf < value < math.inf  # false for NaN
 
 
 def _check_bounds(path, split, key, bounds):

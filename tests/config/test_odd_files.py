@@ -2,17 +2,21 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from keras_sat import config
 from keras_sat.evaluation.report import read_scores
 from keras_sat.evaluation.results_file import read_results
 from keras_sat.pictures.boxes import read_boxes_file
+from keras_sat.runs.run import Run
 from keras_sat.utils.errors import UserError
+from pipeline.blessing import verdicts
 from pipeline.preparation import schema_gen
 from serving.client.boxes import read_boxes
 from tests.support.json_changes import changed_places, junk
@@ -35,6 +39,7 @@ ODD = [
     "base: [a]",
     "train: {learning_rate: .inf}",
     "train: {learning_rate: .nan}",
+    "train: {learning_rate: 1" + 400 * "0" + "}",
     "train: {epochs: true}",
     "train: {epochs: 1.5}",
     "a: &a [x, x, x, x, x, x, x, x, x]\n"
@@ -115,6 +120,38 @@ def test_any_scores_are_refused_or_numbers(tmp_path, values):
         assert path.name in str(error)
     else:
         assert all(each is None or math.isfinite(each) for each in scores.values())
+
+
+VERDICT = {"verdict": "BLESSED", "reasons": ["x"], "model": {"decoding": {}}, "version": 1}
+
+
+@TRIED
+@given(changed_places(VERDICT) | junk())
+def test_any_verdict_is_refused_or_one(tmp_path, values):
+    run = SimpleNamespace(folder=tmp_path)
+    path = verdicts.path_of(run, "evaluator")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(values))
+    try:
+        verdict = verdicts.read(run, "evaluator")
+    except UserError as error:
+        assert str(path) in str(error)
+    else:
+        assert verdict["verdict"] in (verdicts.BLESSED, verdicts.NOT_BLESSED)
+        assert all(isinstance(reason, str) for reason in verdict["reasons"])
+
+
+@TRIED
+@given(st.lists(changed_places({"epoch": 1, "seconds": 0.5}) | junk(), min_size=1, max_size=3))
+def test_any_metrics_are_refused_by_line_or_epochs(tmp_path, lines):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    try:
+        curve = Run(tmp_path, None, None).curve()
+    except UserError as error:
+        assert str(error).startswith(f"{path}:")
+    else:
+        assert all(line["epoch"] >= 1 for line in curve)
 
 
 BOXES = {"id": "x", "boxes": [[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]], "scores": [0.1, 2]}

@@ -165,7 +165,7 @@ def test_bytes_that_are_no_json_are_refused_in_one_line(described, content):
         path.write_bytes(before)
 
 
-@pytest.mark.parametrize("text", ["NaN", "1e999", "[" * 100_000, '{"a": Infinity}', "9" * 5000])
+@pytest.mark.parametrize("text", ["NaN", "1e999", "[" * 100_000, "Infinity", "9" * 5000])
 def test_numbers_that_are_none_and_deep_nesting_are_refused(described, text):
     path = described / "statistics.json"
     before = path.read_text()

@@ -26,7 +26,7 @@ def with_config(target, change):
             content = old.read(name)
             if name == "config.json":
                 config = json.loads(content)
-                change(config["config"]["layers"][2]["config"]["layers"])
+                change(config)
                 content = json.dumps(config)
             new.writestr(name, content)
     return target
@@ -38,18 +38,23 @@ def refused(path):
     return str(error.value)
 
 
+def convolution(config):
+    """The part of the old encoder's configuration that describes its convolution."""
+    return config["config"]["layers"][2]["config"]["layers"][2]
+
+
 def harmful(**described):
     """A change of a configuration: the convolution becomes another object."""
 
-    def change(layers):
-        layers[2] |= described
+    def change(config):
+        convolution(config).update(described)
 
     return change
 
 
 def in_convolution(key, value):
-    def change(layers):
-        layers[2]["config"][key] = value
+    def change(config):
+        convolution(config)["config"][key] = value
 
     return change
 
@@ -81,6 +86,16 @@ OP = {"module": "keras.src.layers.core.tf_op_layer", "registered_name": "TFOpLam
 )
 def test_only_known_classes_are_loaded(change, tmp_path):
     assert "it names" in refused(with_config(tmp_path / "encoder.keras", change))
+
+
+@pytest.mark.parametrize("module", ["os", "xception.os", "..os", 5])
+def test_preprocessing_imports_modules_of_keras_applications_alone(module, tmp_path):
+    def change(config):
+        config["config"]["layers"][1]["config"]["module"] = module
+
+    with_config(tmp_path / "encoder.keras", change)
+    with pytest.raises(UserError, match="cannot load the encoder"):
+        load_encoder(tmp_path / "encoder.keras")
 
 
 def test_hdf5_under_the_name_is_refused_and_runs_only_when_trusted(tmp_path):

@@ -6,6 +6,7 @@ That a killed run ends as an undisturbed one is tested by tests/test_soak.py.
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -307,3 +308,23 @@ def test_data_of_another_vocabulary_are_refused(run, tmp_path):
     prepare(small_prepare(min_count=9), tmp_path / "other")
     with pytest.raises(UserError, match="other data"):
         create_run(run.folder, run.experiment, open_prepared(tmp_path / "other"))
+
+
+def test_changed_shards_stop_training_before_a_checkpoint(data_folder, changed, tmp_path):
+    """One byte is told with its record and image; other records of equal size by the hash."""
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    experiment = changed(data={"path": str(folder)}, train={"epochs": 1})
+    [shard] = open_prepared(folder).shards("train")
+    whole = Path(shard).read_bytes()
+    Path(shard).write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    with pytest.raises(UserError, match=r"record 40 is corrupt: image train-\d+; prepare"):
+        train(experiment, tmp_path / "flipped")
+    Path(shard).write_bytes(whole)
+    records = list(tf.data.TFRecordDataset(shard).as_numpy_iterator())
+    with tf.io.TFRecordWriter(shard) as writer:
+        for record in records[1:] + records[:1]:
+            writer.write(record)
+    with pytest.raises(UserError, match=rf"{shard}: has changed since it was written"):
+        train(experiment, tmp_path / "changed")
+    for name in ("flipped", "changed"):
+        assert not list((tmp_path / name / "checkpoints").rglob("*.index"))
