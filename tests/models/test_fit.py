@@ -355,7 +355,8 @@ def made(scope, **settings):
 
 def assert_equal_weights(one, other, roundings):
     for found, expected in zip(one.get_weights(), other.get_weights(), strict=True):
-        assert_close(found, expected, roundings)
+        # Weights of size 1 meet. (The bias of scores has a gradient whose terms cancel.)
+        assert_close(found, expected, roundings, terms=1.0)
 
 
 def without_row(batch):
