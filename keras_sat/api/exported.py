@@ -9,6 +9,7 @@ import tensorflow_text  # noqa: F401  its ops are in the SavedModel
 
 from keras_sat.api.answer import Answer
 from keras_sat.api.captioner import PictureCaptioner
+from keras_sat.decoding.captioned import normalised
 from keras_sat.encoder.inputs import shown_picture
 from keras_sat.exporting.versions import versions
 from keras_sat.pictures.batches import answers
@@ -99,6 +100,10 @@ class ExportedCaptioner(PictureCaptioner):
 
     def _score(self, picture, caption):
         name, content = encoded_picture(picture)
+        longest = self._score_caption.structured_outputs["words"].shape[1] - 1  # without the end
+        [words] = normalised([caption])
+        if len(words.split()) > longest:
+            raise UserError(f"{caption!r}: has more than {longest} words; load the run to score it")
         found = self._score_caption(
             image_bytes=tf.constant([content]), caption=tf.constant([caption])
         )

@@ -106,7 +106,14 @@ def decodable(content, max_pixels=MAX_PIXELS):
 
 
 def to_png(image):
-    """The PNG bytes of a PIL image, as 8-bit RGB, upright.
+    """The PNG bytes of a PIL image as `to_rgb` makes it."""
+    file = io.BytesIO()
+    to_rgb(image).save(file, "PNG", compress_level=_FASTEST)
+    return file.getvalue()
+
+
+def to_rgb(image):
+    """A PIL image as 8-bit RGB, upright.
 
     Raises:
         UserError: its values are floating-point numbers, whose range nobody knows.
@@ -116,6 +123,4 @@ def to_png(image):
         raise UserError("not supported: floating-point pixels; convert them to 8 bits")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "PNG", compress_level=_FASTEST)
-    return file.getvalue()
+    return image.convert("RGB")

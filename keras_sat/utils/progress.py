@@ -12,8 +12,8 @@ def progress_bar(iterable=None, **kwargs):
 
 
 def print_beside_bars(text, file):
-    """Prints a line at once, without breaking a bar that is being drawn."""
-    if sys.stderr.isatty():
+    """Prints a line at once, without breaking a bar that is being drawn on standard error."""
+    if file is sys.stderr or sys.stderr.isatty():
         tqdm.write(text, file=file)
     else:
         print(text, file=file)

@@ -3,7 +3,9 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from keras_sat.pictures.formats import to_rgb
 
 
 def drawing(files):
@@ -35,5 +37,4 @@ def drawing(files):
 
 def _pixels(image):
     """Decodes a picture to uint8 [H, W, 3], turned upright as the captioner turns it."""
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(image)))
-    return np.asarray(upright.convert("RGB"))
+    return np.asarray(to_rgb(Image.open(io.BytesIO(image))))

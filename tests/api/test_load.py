@@ -15,9 +15,10 @@ from keras_sat.exporting.packing import pack
 from keras_sat.exporting.saved_model import export
 from keras_sat.exporting.versions import Batching
 from keras_sat.runs.captioning import caption_files
-from keras_sat.runs.loading import load_model
-from keras_sat.runs.run import open_run
-from keras_sat.training.train import train
+from keras_sat.runs.loading import build_model, load_model
+from keras_sat.runs.prerequisites import check_prerequisites
+from keras_sat.runs.run import create_run, open_run
+from keras_sat.training.initialisation import initialise
 from keras_sat.utils.errors import UserError
 from tests.support.rounding import assert_close
 
@@ -50,8 +51,10 @@ def cache(tmp_path_factory, monkeypatch):
 
 def assert_same(answers, expected):
     for answer, other in zip(answers, expected, strict=True):
-        assert answer.captions == other.captions and answer.scores == other.scores
-        np.testing.assert_array_equal(answer.attention, other.attention)
+        assert answer.captions == other.captions
+        # Batches of other sizes sum in another order: roundings of the products of a few steps.
+        assert_close(answer.scores, other.scores, roundings=400)
+        assert_close(answer.attention, other.attention, roundings=400)
         np.testing.assert_array_equal(answer.boxes, other.boxes)
 
 
@@ -94,8 +97,9 @@ def test_a_score_is_that_of_decoding(captioner, pictures):
     for caption, score in zip(answer.captions, answer.scores):
         assert_close(captioner.score(pictures[0], caption), score, roundings=400)
     scores = captioner.score(pictures[:2], ["a red ring", answer.caption])
-    assert scores[0] == captioner.score(pictures[0], "a red ring")
-    assert scores[0] < answer.score
+    assert scores[0] == captioner.score(pictures[0], "A red ring.")
+    assert_close(scores[1], captioner.score(pictures[1], answer.caption), roundings=400)
+    assert scores[0] != captioner.score(pictures[1], "a red ring")
     with pytest.raises(UserError, match="has more than 25 words"):
         captioner.score(pictures[0], "a " * 26)
     with pytest.raises(UserError, match="expected 2 captions"):
@@ -136,13 +140,18 @@ def test_a_packed_run_is_the_run(run, captioner, packed, pictures):
         assert not [name for name in archive.namelist() if "last" in name or "logs" in name]
 
 
-def test_another_run_starts_from_a_packed_one_and_learns_from_it(changed, packed, run, tmp_path):
-    curves = []
-    for number, other in enumerate((packed, run.folder)):
-        experiment = changed(train={"epochs": 1, "teachers": (str(other),)})
-        experiment = dataclasses.replace(experiment, init_from=str(other))
-        curves.append(train(experiment, tmp_path / str(number)).curve())
-    assert curves[0][0]["loss"] == curves[1][0]["loss"]
+def test_another_run_starts_from_a_packed_one_and_learns_from_it(
+    changed, packed, run, data, tmp_path
+):
+    experiment = changed(train={"teachers": (str(packed),)})
+    experiment = dataclasses.replace(experiment, init_from=str(packed))
+    assert check_prerequisites(experiment, tmp_path / "run").folder == data.folder
+    model = build_model(create_run(tmp_path / "run", experiment, data))
+    trained = load_model(run).get_weights()
+    assert not np.array_equal(model.get_weights()[0], trained[0])
+    initialise(model, open_run(tmp_path / "run"))
+    for weight, expected in zip(model.get_weights(), trained, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_an_exported_model_is_the_run(run, captioner, pictures, tmp_path):
@@ -153,12 +162,10 @@ def test_an_exported_model_is_the_run(run, captioner, pictures, tmp_path):
         assert_close(answer.scores, expected.scores, roundings=400)
         assert_close(answer.attention, expected.attention, roundings=400)
         np.testing.assert_array_equal(answer.picture, expected.picture)
-    caption = captioner(pictures[0]).caption
-    assert_close(
-        exported.score(pictures[0], caption),
-        captioner.score(pictures[0], caption),
-        roundings=400,
-    )
+    own = captioner.score(pictures[0], "a red ring")
+    assert_close(exported.score(pictures[0], "a red ring"), own, roundings=400)
+    with pytest.raises(UserError, match="has more than 24 words"):
+        exported.score(pictures[0], "a " * 25)
     outcomes = list(exported.stream([b"", pictures[0].read_bytes()[:200], pictures[0]]))
     assert [str(each) for each in outcomes[:2]] == [
         "picture 1: empty file: 0 bytes",

@@ -9,12 +9,13 @@ import pytest
 from keras_sat.data.prepared import open_prepared
 from keras_sat.data.reading import read_records
 from keras_sat.pictures.decode import decode_image, decode_picture
+from keras_sat.pictures.formats import decodable
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import chain, schema_gen
 from pipeline.preparation.prepare import prepare
 from tests.support import corpora
 from tests.support.corpora import digests
-from tests.support.odd_pictures import ODD, huge_png
+from tests.support.odd_pictures import ODD, encoded, huge_png
 from tests.support.settings import small_prepare
 
 # {file: (its content, why it is refused)}
@@ -23,6 +24,11 @@ BAD = {
     "zero.jpg": (b"", "empty file"),
     "text.jpg": (b"this is text, not a picture", "not a picture"),
     "huge.png": (huge_png(30_000, 30_000), "too many pixels"),
+}
+# Pictures that are stored as PNGs.
+CONVERTED = {
+    "photo.webp": encoded("RGB", "WEBP", seed=141),
+    "scan.tif": encoded("CMYK", "TIFF", seed=142),
 }
 LONG = "word " * 10_000
 
@@ -33,12 +39,13 @@ def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faulty")
     names = corpora.flickr8k(folder, train=20, val=6, test=6)
     good = {name: split for split, each in names.items() for name in each}
-    for name, content in [*ODD.items(), *((name, content) for name, (content, _) in BAD.items())]:
+    bad = {name: content for name, (content, _) in BAD.items()}
+    for name, content in (ODD | CONVERTED | bad).items():
         corpora.write(folder / "Flicker8k_Dataset" / name, content)
     # The picture of val0_a.jpg again, in training.
     corpora.write(folder / "Flicker8k_Dataset" / "copy.jpg", corpora.picture(20))
-    good |= dict.fromkeys(ODD, "train")
-    every = [*ODD, *BAD, "copy.jpg", "nowhere.jpg", "silent.jpg"]
+    good |= dict.fromkeys(ODD | CONVERTED, "train")
+    every = [*ODD, *CONVERTED, *BAD, "copy.jpg", "nowhere.jpg", "silent.jpg"]
     corpora.write(folder / "Flicker8k_Dataset" / "silent.jpg", corpora.picture(130))
     lists = {"train": [*every, names["val"][1]], "dev": [], "test": []}
     for split, more in lists.items():
@@ -106,7 +113,9 @@ def test_good_examples_are_untouched(corpus, prepared):
     for split in ("train", "val", "test"):
         for record in read_records(data, split):
             found[record.source_id] = split
-            assert record.encoded == (folder / "Flicker8k_Dataset" / record.source_id).read_bytes()
+            content = (folder / "Flicker8k_Dataset" / record.source_id).read_bytes()
+            assert record.encoded == decodable(content)
+            assert (record.encoded == content) == (record.source_id not in CONVERTED)
             captions = [corpora.caption(record.source_id, number) for number in range(5)]
             if record.source_id == "train0_a.jpg":
                 captions.append("tabs and spaces between .")
@@ -155,7 +164,7 @@ def test_too_many_failures_stop_the_run(corpus, tmp_path):
     config = small_prepare(dataset="flickr8k", source=str(corpus[0]), max_failures=0.1)
     with pytest.raises(
         UserError,
-        match=r"9 of 47 images and lines are unusable.*1 too many pixels.*1 malformed line",
+        match=r"9 of 49 images and lines are unusable.*1 too many pixels.*1 malformed line",
     ):
         prepare(config, tmp_path / "data")
 
