@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import glob
 import importlib
 import json
 import re
@@ -106,11 +107,13 @@ def parsed(module, arguments, monkeypatch):
     return args
 
 
-def lines(page):
-    """The command lines of a page, each a list of words."""
-    text = "\n".join([*blocks(page, "bash"), *INDENTED.findall(read(page))])
+def lines(text):
+    """The command lines of a text, each a list of words."""
     for line in text.replace("\\\n", " ").splitlines():
-        words = shlex.split(line.rpartition(" | ")[2], comments=True)
+        words = []
+        for word in shlex.split(line.rpartition(" | ")[2], comments=True):
+            matches = sorted(glob.glob(word)) if "*" in word else []
+            words += matches or [word]
         while words and re.match(r"\w+=", words[0]):  # a variable of the environment
             words.pop(0)
         if words:
@@ -131,15 +134,9 @@ def check_settings(module, args):
         config.load(name, settings)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_command_and_setting_exists(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    for block in blocks(page, "yaml"):
-        name = re.match(r"# (\w+\.yaml)\n", block)
-        if name:
-            (tmp_path / name[1]).write_text(block, encoding="utf-8")
-    for words in lines(page):
+def check_commands(text, monkeypatch):
+    """Every command line of a text has a command, and arguments that it takes."""
+    for words in lines(text):
         if words[0] == "make":
             assert re.search(f"^{words[1]}:", read("Makefile"), re.MULTILINE), words
         elif words[0] == "keras-sat" and words[1:] != ["--help"]:
@@ -152,6 +149,26 @@ def test_every_command_and_setting_exists(page, tmp_path, monkeypatch):
             check_settings(module, parsed(module, words[3:], monkeypatch))
         else:
             assert words[0] in FOREIGN | {"keras-sat", "python"}, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_command_and_setting_exists(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for block in blocks(page, "yaml"):
+        name = re.match(r"# (\w+\.yaml)\n", block)
+        if name:
+            (tmp_path / name[1]).write_text(block, encoding="utf-8")
+    text = "\n".join([*blocks(page, "bash"), *INDENTED.findall(read(page))])
+    check_commands(text, monkeypatch)
+
+
+def test_the_commands_of_every_configuration_exist(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for path in sorted(config.CONFIGS.glob("*.yaml")):
+        header = re.findall(r"^#   (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert header, path
+        check_commands("\n".join(header), monkeypatch)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

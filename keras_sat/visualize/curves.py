@@ -25,7 +25,7 @@ def save_curves(path, records):
         _draw(captions, words, record, colour)
     captions.set_title("CIDEr-D of greedy captions, validation split, percent", fontsize=10)
     words.set_title(
-        "nats a word: validation (solid), training with its dropout (dotted)", fontsize=10
+        "nats per word: validation (solid), training with its dropout (dotted)", fontsize=10
     )
     for axis in (captions, words):
         axis.set_xlabel("epoch")
