@@ -2,6 +2,8 @@
 # make lint: style and types.   make docs: the documentation as a site.
 # make test-fast: the tests that need no other process and little time, for every change.
 # make test-matrix: the tests with each of TensorFlow's CPU kernels and numbers of threads.
+# make soak: kills and damages by the hundred; it resumes, and its table is soak/table.md.
+# make guards: takes each guard of docs/reliability.md out of a copy of the code; its test must fail.
 # make bench: speed beside alternatives, PyTorch among them, which it installs.
 VENV := .venv
 RUN := $(VENV)/bin/python -W ignore
@@ -10,7 +12,7 @@ INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check -c 
 # OpenCV's contrib modules find object proposals. The wheel lies over opencv-python-headless, so it comes last.
 CONTRIB := $(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
 
-.PHONY: demo test test-fast test-matrix bench lint docs environment clean
+.PHONY: demo test test-fast test-matrix soak guards bench lint docs environment clean
 
 demo: $(VENV)/installed
 	$(RUN) -m keras_sat.demo
@@ -28,6 +30,12 @@ test-matrix: $(VENV)/installed-test
 	    TF_ENABLE_ONEDNN_OPTS=$$onednn TF_NUM_INTRAOP_THREADS=$$threads TF_NUM_INTEROP_THREADS=$$threads \
 	        $(MAKE) --no-print-directory test || failed=1; \
 	done; done; exit $${failed:-0}
+
+soak: $(VENV)/installed-test
+	$(RUN) -m tests.soak --output soak
+
+guards: $(VENV)/installed-test
+	$(RUN) -m tests.guards
 
 bench: $(VENV)/installed
 	$(INSTALL) -e ".[bench]"

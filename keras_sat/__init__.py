@@ -1,7 +1,8 @@
 """Attention captioners on TensorFlow/Keras: from a folder of pictures to a served endpoint."""
 
-import importlib
 import os
+
+from keras_sat.utils.lazy import lazy_names
 
 # TensorFlow's start-up notices in C++ hide the one line that matters. Its errors reach Python as
 # exceptions anyway.
@@ -22,14 +23,5 @@ _MODULES = {
     "open_run": "keras_sat.runs.run",
     "open_runs": "keras_sat.runs.ensemble",
 }
-__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name):
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+_SUBMODULES = ("config", "data", "layers", "models")
+__getattr__, __dir__, __all__ = lazy_names(__name__, _MODULES, _SUBMODULES)

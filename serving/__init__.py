@@ -5,5 +5,7 @@ They need the SavedModel, but not keras_sat.
 
 import os
 
-# The server decodes faster if TensorFlow keeps the memory of large tensors. keras_sat sets it too.
+# TensorFlow's start-up notices in C++ hide the server's own lines. keras_sat sets both, too.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The server decodes faster if TensorFlow keeps the memory of large tensors.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")

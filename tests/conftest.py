@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import platform
 import re
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from keras_sat import config
+from keras_sat.utils.hashing import sha256_file
+from tests.support.manifests import rewrite_manifest
 from tests.support.settings import SMALL_MODEL, small_prepare
 
 MACHINE_FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -57,7 +58,9 @@ MARKERS = {
     "layers/test_interaction.py::test_no_tensor_of_steps": ["slow"],
     "models/test_captioner.py": ["slow"],
     "models/test_finetuning.py": ["slow"],
+    "models/test_fit.py": ["slow", "process"],
     "models/test_hard.py": ["slow"],
+    "models/test_saving.py": ["slow", "process"],
     "pipeline": ["slow"],
     "serving": ["process"],
     "training": ["slow"],
@@ -115,9 +118,15 @@ def files_data(data, tmp_path_factory):
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in records[first:last]:
                 writer.write(record)
-        shards.append({"name": path.name, "bytes": path.stat().st_size, "images": last - first})
-    manifest = data.manifest | {"splits": data.manifest["splits"] | {"train": shards}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+        shards.append(
+            {
+                "name": path.name,
+                "bytes": path.stat().st_size,
+                "images": last - first,
+                "sha256": sha256_file(path),
+            }
+        )
+    rewrite_manifest(folder, splits=data.manifest["splits"] | {"train": shards})
     return open_prepared(folder)
 
 

@@ -26,6 +26,9 @@ COMMANDS = {
     "regions": Command("keras_sat.regions", "measure quality against the number of regions"),
     "run": Command("pipeline.run", "the whole chain, from a corpus to a served model"),
     "export": Command("keras_sat.export", "make a SavedModel of a run, for TensorFlow Serving"),
+    "verify": Command(
+        "keras_sat.verify", "check that no file of a data set, run or export changed"
+    ),
     "serve": Command("serving.server.__main__", "answer requests by gRPC"),
     "client": Command("serving.client.__main__", "ask a server for captions"),
 }

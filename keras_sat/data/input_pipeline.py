@@ -29,7 +29,16 @@ _no_autograph = tf.autograph.experimental.do_not_convert
 
 @_no_autograph
 def training_batches(
-    data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",), part=WHOLE
+    data,
+    config,
+    vocabulary,
+    seed,
+    epoch,
+    split="train",
+    shares=1,
+    inputs=("features",),
+    part=WHOLE,
+    named=False,
 ):
     """One epoch of batches for `Captioner.train_step`.
 
@@ -50,16 +59,40 @@ def training_batches(
             fail on a share without rows.
         inputs: names of the inputs that the model and its teachers take.
         part: a `Part`; the batches hold its rows.
+        named: whether the batches also hold "source_id", string [B].
     Returns:
         A tf.data.Dataset of {each input, "captions": int32 [B, N, T], "row": int32 [B]}.
     Raises:
         UserError: the data set lacks an input, or its files or the batch cannot be shared by so
             many workers.
     """
+    seeds = order_seeds(seed, epoch).numpy().tolist()
+    batches = ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part)
+    first_row = part.index * part.rows(_rows_per_batch(data, config, split))
+    return batches.map(lambda batch: filled_up(batch, shares, first_row)).prefetch(2)
+
+
+def order_seeds(seed, epoch):
+    """The seeds of an epoch's order, int32 [5]: of shards, images, captions, batches and views."""
+    return tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32)
+
+
+def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=WHOLE):
+    """The batches of `training_batches` without "row", not filled up and not prefetched.
+
+    Args:
+        data: see `training_batches`.
+        config: see `training_batches`.
+        vocabulary: see `training_batches`.
+        seed: see `training_batches`.
+        seeds: the five of `order_seeds`, ints or int64 tensors.
+        split: see `training_batches`.
+        inputs: see `training_batches`.
+        part: see `training_batches`.
+    """
+    shard_seed, image_seed, caption_seed, batch_seed, view_seed = seeds
     shapes = _input_shapes(data, inputs)
     rows_per_part = part.rows(_rows_per_batch(data, config, split))
-    seeds = tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32)
-    shard_seed, image_seed, caption_seed, batch_seed, view_seed = seeds.numpy().tolist()
     files = part.files(data, split)
     shards = tf.random.experimental.stateless_shuffle(files, [seed, shard_seed])
     if config.mirror and split == "train":
@@ -72,13 +105,13 @@ def training_batches(
         rows = images.flat_map(_caption_rows).shuffle(config.shuffle_captions, caption_seed)
     else:
         rows = images.map(lambda image: image | {"captions": longest_first(image["captions"])})
+    if not named:
+        rows = rows.map(lambda row: _without("source_id", row))
     # At the end of an epoch the buckets are emptied one after the other. Unshuffled, the last
     # updates would come from longer and longer captions, after which the model forgets to end its
     # own.
     batches = _bucketed(rows, config, rows_per_part).shuffle(config.shuffle_batches, batch_seed)
-    first_row = part.index * rows_per_part
-    batches = _ready(batches, data).map(lambda batch: _filled_up(batch, shares, first_row))
-    return batches.prefetch(2)
+    return _ready(batches, data)
 
 
 def count_batches(data, config, split="train", part=WHOLE):
@@ -231,7 +264,6 @@ def _bucket(length, width):
 
 def _bucketed(rows, config, rows_per_batch):
     """Batches of rows whose captions have about the same length, padded to the longest."""
-    rows = rows.map(lambda row: _without("source_id", row))
     boundaries = list(range(1 + config.bucket_width, config.max_length + 1, config.bucket_width))
     padded_shapes = tf.nest.map_structure(lambda spec: spec.shape, rows.element_spec)
     padded_shapes["captions"] = [None, None]
@@ -244,7 +276,7 @@ def _bucketed(rows, config, rows_per_batch):
     )
 
 
-def _filled_up(batch, multiple, first_row):
+def filled_up(batch, multiple, first_row=0):
     """The batch with its rows numbered, and filled up to a multiple with empty captions.
 
     The images of the empty captions are those of the first rows, so that a CNN's batch statistics

@@ -119,6 +119,8 @@ class _WatchedMeteor(Meteor):
         self._timer.daemon = True
         self._timer.start()
         segment = super()._stat(hypothesis_str, reference_list)
+        if not self.segments:
+            self._bar.reset()  # the time until the first answer is Java's start
         self.segments.append(segment.split())
         self._bar.update(1)
         return segment

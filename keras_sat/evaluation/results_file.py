@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
+from keras_sat.utils.json_files import loads
 
 _FORM = 'expected [{"image_id": …, "caption": "…"}, …]'
 
@@ -38,7 +39,7 @@ def read_results(path):
         UserError: the file is unreadable, malformed or empty, or an image has two captions.
     """
     try:
-        results = json.loads(Path(path).read_text(encoding="utf-8"))
+        results = loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -63,4 +64,5 @@ def _is_result(result):
         return False
     image = result.get("image_id")
     caption = result.get("caption")
-    return isinstance(image, str | int) and isinstance(caption, str)
+    is_id = isinstance(image, str | int) and not isinstance(image, bool)
+    return is_id and isinstance(caption, str)

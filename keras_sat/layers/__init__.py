@@ -2,6 +2,11 @@
 
 Shapes: B images, N hypotheses per image, T steps, L regions, D region size, E embedding size,
 H state size, V words.
+
+They serve other models too: make them in the constructor of a layer or model of yours, and call
+them in its `call`. (In Keras' functional API their further methods, such as
+`AdditiveAttention.keys`, would not be part of a saved model.) Every example in their docstrings
+runs, see tests/layers/test_examples.py.
 """
 
 from keras_sat.layers.additive_attention import AdditiveAttention

@@ -15,10 +15,12 @@ class AdditiveAttention(keras.layers.Layer):
         activation: f, `tanh` (paper) or `relu` (report).
         kernel_initializer: of all matrices.
 
-    Example:
-        attention = AdditiveAttention(512)
-        keys = attention.keys(regions)                 # [B, L, 512]
-        weights = attention(hidden, keys)              # [B, N, L]
+    Example: two images of five regions, three hypotheses each.
+
+        >>> attention = AdditiveAttention(512)
+        >>> keys = attention.keys(tf.random.normal([2, 5, 64]))  # [B, L, 512]
+        >>> attention(tf.random.normal([2, 3, 32]), keys).shape  # [B, N, L]
+        TensorShape([2, 3, 5])
 
     Reference: Xu et al. 2015, equations 4–6 (MLP of Bahdanau et al. 2014).
     """

@@ -14,6 +14,21 @@ class DeepOutput(LinearOutput):
         output_dropout: dropout after the tanh.
         **kwargs: as for `LinearOutput`.
 
+    Example: the context may have any size, the words' size is that of the sum.
+
+        >>> read_out = DeepOutput(1000, output_dropout=0.5, state_dropout=0.5)
+        >>> words = tf.random.normal([2, 3, 64])
+        >>> hidden = tf.random.normal([2, 3, 32])
+        >>> read_out(words, hidden, tf.random.normal([2, 3, 128])).shape
+        TensorShape([2, 3, 1000])
+
+    Dropout needs a noise, which names the step and the rows of the batch:
+
+        >>> from keras_sat.layers.noise import Noise
+        >>> noise = Noise(seed=1, step=0, rows=tf.range(2))
+        >>> read_out(words, hidden, tf.random.normal([2, 3, 128]), noise=noise).shape
+        TensorShape([2, 3, 1000])
+
     Reference: Xu et al. 2015, equation 7; the tanh and both dropouts as in the authors' code.
     """
 

@@ -14,9 +14,15 @@ class GRU(keras.layers.Layer):
     Args:
         units: H.
 
-    Example:
-        inputs = gru.project(words)                            # [B, N, T, 3H]
-        state = gru(inputs[:, :, t], pooled, state)            # [B, N, H]
+    Example: two images, three captions of four words.
+
+        >>> gru = GRU(32)
+        >>> words = gru.project(tf.random.normal([2, 3, 4, 64]))  # [B, N, T, 3H]
+        >>> state = tf.zeros([2, 3, 32])
+        >>> for t in range(4):
+        ...     state = gru(words[:, :, t], tf.random.normal([2, 3, 128]), state)
+        >>> state.shape
+        TensorShape([2, 3, 32])
 
     Reference: Cho et al. 2014, "Learning phrase representations using RNN encoder–decoder".
     """

@@ -30,12 +30,19 @@ class Interaction(keras.layers.Layer):
         region_state: whether there is the term θ_rh. Without both terms, regions play no part
             (R = 0), and p(r|h) is uniform.
 
-    Example:
-        once = interaction.prepare(table, regions, present)
-        a = interaction.word_scores(hidden, once)                 # hidden [B, Q, H] → [B, Q, V]
-        b = interaction.region_scores(hidden, once)               # [B, Q, L]
-        log_probs = interaction.words(a, b, once)                 # [B, Q, V]
-        attention = interaction.regions(a, b, once)               # [B, Q, L]
+    Example: 1,000 words, and two images of five regions with three states each.
+
+        >>> interaction = Interaction(embedding_size=64, region_size=128)
+        >>> table = tf.random.normal([1000, 64])
+        >>> regions = tf.random.normal([2, 5, 128])
+        >>> once = interaction.prepare(table, regions, present=tf.fill([2, 5], True))
+        >>> hidden = tf.random.normal([2, 3, 32])
+        >>> a = interaction.word_scores(hidden, once)  # [B, Q, V]
+        >>> b = interaction.region_scores(hidden, once)  # [B, Q, L]
+        >>> interaction.words(a, b, once).shape  # log p(w|h)
+        TensorShape([2, 3, 1000])
+        >>> interaction.regions(a, b, once).shape  # p(r|h)
+        TensorShape([2, 3, 5])
 
     Reference: Pedersoli et al. 2017, "Areas of attention for image captioning", equations 2–5.
     """

@@ -16,6 +16,12 @@ class LinearOutput(keras.layers.Layer):
         vocabulary_size: V.
         state_dropout: dropout of the state.
         kernel_initializer: of all matrices.
+
+    Example: it is called as `DeepOutput` is, and reads the state alone.
+
+        >>> read_out = LinearOutput(1000)
+        >>> read_out(None, tf.random.normal([2, 3, 32]), None).shape
+        TensorShape([2, 3, 1000])
     """
 
     def __init__(

@@ -21,9 +21,15 @@ class LSTM(keras.layers.Layer):
         kernel_initializer: of the matrices on words and context.
         recurrent_initializer: of the matrix on the state.
 
-    Example:
-        inputs = lstm.project(words)                            # [B, N, T, 4H]
-        state = lstm(inputs[:, :, t], context, state)           # (h, c), each [B, N, H]
+    Example: two images, three captions of four words.
+
+        >>> lstm = LSTM(32, context_size=128)
+        >>> words = lstm.project(tf.random.normal([2, 3, 4, 64]))  # [B, N, T, 4H]
+        >>> state = (tf.zeros([2, 3, 32]), tf.zeros([2, 3, 32]))  # (h, c)
+        >>> for t in range(4):
+        ...     state = lstm(words[:, :, t], tf.random.normal([2, 3, 128]), state)
+        >>> state[0].shape
+        TensorShape([2, 3, 32])
     """
 
     def __init__(

@@ -14,6 +14,15 @@ def scan(step, inputs, state, needed):
 
     Returns:
         The outputs of all steps, nested tensors [B, N, T, ·]; zero where a sequence was left out.
+
+    Example: a running sum of two sequences, of which the second ends after one step.
+
+        >>> needed = tf.constant([[[True, True, True], [True, False, False]]])
+        >>> outputs = scan(
+        ...     lambda x, total: (total + x, total + x), tf.ones([1, 2, 3, 1]),
+        ...     tf.zeros([1, 2, 1]), needed)
+        >>> outputs[..., 0].numpy().tolist()
+        [[[1.0, 2.0, 3.0], [1.0, 0.0, 0.0]]]
     """
     count, steps = tf.unstack(tf.shape(needed))[1:]
     numbers = tf.range(1, count + 1)[:, None]

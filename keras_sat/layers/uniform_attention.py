@@ -7,6 +7,12 @@ class UniformAttention(keras.layers.Layer):
     """The control experiment: every region weighs 1 / L, so the context is the mean annotation.
 
     It is called as `AdditiveAttention` is.
+
+    Example:
+        >>> attention = UniformAttention()
+        >>> keys = attention.keys(tf.random.normal([1, 4, 64]))
+        >>> attention(tf.random.normal([1, 1, 32]), keys).numpy().tolist()
+        [[[0.25, 0.25, 0.25, 0.25]]]
     """
 
     def keys(self, regions):

@@ -12,6 +12,14 @@ class WordEmbedding(keras.layers.Layer):
         vocabulary_size: V.
         size: E, the size of the vectors.
         embeddings_initializer: of the table [V, E].
+
+    Example: START is the word 1.
+
+        >>> embedding = WordEmbedding(1000, 64)
+        >>> embedding(tf.constant([[1, 7, 8]])).shape
+        TensorShape([1, 3, 64])
+        >>> float(tf.norm(embedding(tf.constant([1]))))
+        0.0
     """
 
     def __init__(self, vocabulary_size, size, embeddings_initializer="uniform", **kwargs):

@@ -11,6 +11,7 @@ from keras_sat.models.captioner import Captioner
 from keras_sat.text.ids import PAD, START, shift_right
 
 
+@keras.saving.register_keras_serializable(package="keras_sat")
 class AreasCaptioner(Captioner):
     """A GRU that predicts p(w, r|h_t), a joint distribution over words w and regions r.
 

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from keras_sat import layers
 from keras_sat.layers.noise import SILENCE
+from keras_sat.models.keras_model import KerasModel
 from keras_sat.models.losses import cross_entropy
-from keras_sat.models.step import TrainStep
 
 
-class Captioner(keras.Model, abc.ABC):
+class Captioner(KerasModel, abc.ABC):
     """A model that writes captions word by word. N hypotheses share one image's annotations.
 
     Four methods are the contract (B images, N hypotheses, T steps, L regions, V words):
@@ -41,24 +41,33 @@ class Captioner(keras.Model, abc.ABC):
         cnn: the CNN to train together with the captioner, from pixels to the feature map; None:
             features are read.
         finetune: a `keras_sat.config.FineTuning` for the CNN.
+        max_length: the number of words to which `predict` pads its answer.
         **kwargs: those of `keras.Model`.
     """
 
     extra_meters = ()  # names of the loss terms that are metered beside those of every captioner
 
-    def __init__(self, config, vocabulary_size, input_shapes, cnn=None, finetune=None, **kwargs):
+    def __init__(
+        self,
+        config,
+        vocabulary_size,
+        input_shapes,
+        cnn=None,
+        finetune=None,
+        max_length=40,
+        **kwargs,
+    ):
         super().__init__(autocast=False, **kwargs)  # the layers cast what they compute with
         self.config = config
         self.vocabulary_size = vocabulary_size
         self.input_shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
         self.cnn = cnn
         self.finetune = finetune
+        self.max_length = max_length
         self.annotate = None
         if config.annotation_size:
             self.annotate = keras.layers.Dense(config.annotation_size, "relu", name="annotate")
         self.areas = layers.Grid()
-        self.label_smoothing = 0.0
-        self.training_step = None  # a `TrainStep`, once compiled
 
     @property
     def region_size(self):
@@ -142,44 +151,6 @@ class Captioner(keras.Model, abc.ABC):
         return tf.cast(self.annotate(feature_map), tf.float32)
 
     # Training
-
-    # A checkpoint of the model must hold the model alone, without the training step.
-    @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def compile(
-        self,
-        optimizer,
-        objective=None,
-        *,
-        seed=0,
-        accumulate=1,
-        label_smoothing=0.0,
-        weight_decay=0.0,
-    ):
-        """Builds the training step. It must be called before the first `train_step`.
-
-        Args:
-            optimizer: a Keras optimizer.
-            objective: see `keras_sat.models.step` (default: the likelihood).
-            seed: int, of all noise.
-            accumulate: number of parts in which a batch is processed before its one update.
-            label_smoothing: ε, see `keras_sat.models.losses.cross_entropy`.
-            weight_decay: λ of ½ λ |θ|² in the loss.
-        """
-        super().compile(optimizer)
-        self.label_smoothing = label_smoothing
-        self.training_step = TrainStep(
-            self, self.optimizer, objective, seed, accumulate, weight_decay
-        )
-
-    def train_step(self, inputs):
-        return self.training_step.update(inputs)
-
-    def test_step(self, inputs):
-        return self.training_step.evaluate(inputs)
-
-    @property
-    def metrics(self):
-        return list(self.training_step.meters.values()) if self.training_step else []
 
     def slow_weights(self):
         """The weights with a learning rate of their own.

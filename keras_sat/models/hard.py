@@ -1,5 +1,6 @@
 """Show, Attend and Tell with hard attention: sampled locations, learned by REINFORCE."""
 
+import keras
 import tensorflow as tf
 
 from keras_sat.layers.noise import SILENCE, image_draws, image_seeds, place
@@ -9,6 +10,7 @@ from keras_sat.models.step import global_sum
 from keras_sat.text.ids import caption_mask
 
 
+@keras.saving.register_keras_serializable(package="keras_sat")
 class HardCaptioner(SoftCaptioner):
     """At each step one location s_t ~ Multinoulli(α_t) gives the context ẑ_t = β_t a_{s_t}.
 

@@ -11,6 +11,7 @@ from keras_sat.models.captioner import Captioner
 from keras_sat.text.ids import PAD, START, shift_right
 
 
+@keras.saving.register_keras_serializable(package="keras_sat")
 class ShowAndTellCaptioner(Captioner):
     """The picture's summary, projected to the size of a word vector, is an LSTM's first input.
 

@@ -26,6 +26,7 @@ class AttendState(NamedTuple):
     sampling: Any = ()
 
 
+@keras.saving.register_keras_serializable(package="keras_sat")
 class SoftCaptioner(Captioner):
     """At each step an expected context ẑ_t = Σ_i α_ti a_i, gated by β_t, feeds an LSTM.
 

@@ -39,6 +39,7 @@ class Distillation(Likelihood):
     def __init__(self, load, share):
         self._load = load
         self._share = share
+        self._teacher = None
 
     def prepare(self, data, vocabulary):
         """Loads the teacher.
@@ -50,6 +51,8 @@ class Distillation(Likelihood):
 
     @property
     def inputs(self):
+        if self._teacher is None:
+            raise UserError("Distillation: has no teacher yet; call its prepare before fit")
         return tuple(self._teacher.input_shapes)
 
     def loss_terms(self, model, inputs, captions_in_batch, noise):
@@ -87,7 +90,6 @@ class SelfCritical:
     """
 
     given = False
-    inputs = ()
     shown = "loss"
 
     def __init__(self, samples, max_length, reward=None):
@@ -97,6 +99,12 @@ class SelfCritical:
         self._decoding = Decoding(
             "sample", beam=samples, max_length=max_length, min_length=0, unknown=True
         )
+
+    @property
+    def inputs(self):
+        if self._reward is None:
+            raise UserError("SelfCritical: has no reward yet; call its prepare before fit")
+        return ()
 
     def prepare(self, data, vocabulary):
         """Counts the n-grams of the training captions, by which CIDEr-D weights n-grams."""

@@ -29,12 +29,22 @@ _SCORES = {  # with their names on a card
     "pointing": "strongest on the object",
     "misbound": "misbound",
 }
+_EXPLAINED = {
+    "bleu4": "Runs of up to four words shared with the references, 0 to 100",
+    "meteor": "Words matched with a reference, synonyms and stems included, 0 to 100",
+    "rouge": "The longest common subsequence with a reference, 0 to 100",
+    "cider": "Agreement with the references, rare words counting more; above 100 is possible",
+    "spice": "Objects, attributes and relations shared with the references, 0 to 100",
+    "generated": "The share of a noun's attention inside the box of its object",
+    "pointing": "How often a noun's strongest region lies on its object",
+    "misbound": "How often an attribute is given to the wrong object; lower is better",
+}
 _PIXELS = 400  # the longer side of a picture
 
 _SECTION = "<section><h2>{heading}</h2><ul class=cards>{cards}</ul></section>"
-_TOTAL = "<div><dt>{label}</dt><dd>{value} <small>{interval}</small></dd></div>"
+_TOTAL = "<div><dt{title}>{label}</dt><dd>{value} <small>{interval}</small></dd></div>"
 _WORD = "<button type=button tabindex={tabindex} aria-pressed=false>{word}</button>"
-_SCORE = "<div><dt>{label}</dt><dd>{value}</dd></div>"
+_SCORE = "<div><dt{title}>{label}</dt><dd>{value}</dd></div>"
 _CARD = """<li class=card>
 <div class=stage><img alt="{caption}" {picture}><canvas></canvas><output></output></div>
 <div class=body>
@@ -143,8 +153,16 @@ def _totals(evaluation):
             numbers = (evaluation.values[name], *evaluation.intervals[name])
             value, *ends = formatted(name, numbers)
             label = html.escape(ROWS[name])
-            rows.append(_TOTAL.format(label=label, value=value, interval=" – ".join(ends)))
+            interval = " – ".join(ends)
+            rows.append(
+                _TOTAL.format(title=_title(name), label=label, value=value, interval=interval)
+            )
     return f"<dl class=totals>{''.join(rows)}</dl>"
+
+
+def _title(name):
+    """The HTML attribute that explains a score where the pointer rests on its label."""
+    return f' title="{html.escape(_EXPLAINED[name])}"' if name in _EXPLAINED else ""
 
 
 def _scores_of(image, scores):
@@ -164,7 +182,7 @@ def _card(captioned, references, scores, picture):
     rows = []
     for name, number in scores.items():
         [value] = formatted(name, (number,))
-        rows.append(_SCORE.format(label=_SCORES[name], value=value))
+        rows.append(_SCORE.format(title=_title(name), label=_SCORES[name], value=value))
     return _CARD.format(
         caption=html.escape(captioned.caption),
         picture=_jpeg(picture),

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder
 from keras_sat.text.vocabulary import Vocabulary, min_count_for
+from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import (
     example_gen,
@@ -96,6 +97,7 @@ def build_data_set(source, config, wanted, work, output, options):
     )
     _write(final, config, examples, description, rate)
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
+    hashing.write_sums(final)
     write_text(str(final / COMPLETED), description["fingerprint"] + "\n")
     final.rename(output)
     shutil.rmtree(work)

@@ -9,8 +9,12 @@ failures:  {picture missing: 0, …}
 over all splits. Reasons that it does not name are not limited.
 """
 
+import math
+from pathlib import Path
+
 import yaml
 
+from keras_sat.config.reader import parse_yaml
 from keras_sat.utils.errors import UserError
 from pipeline.preparation.example_gen import LEAK, MISSING, NO_CAPTION, TWO_SPLITS
 from pipeline.preparation.statistics_gen import RANGES
@@ -56,10 +60,10 @@ def load(path):
         UserError: the file is not a schema; the message names the key.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            schema = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read the schema ({error})") from error
+    schema = parse_yaml(text, path)
     if not _has_sections(schema):
         raise UserError(
             f"{path}: a schema has the sections `splits` and `failures`, "
@@ -69,7 +73,7 @@ def load(path):
         for key, bounds in expected.items():
             _check_bounds(path, split, key, bounds)
     for reason, most in schema["failures"].items():
-        if not isinstance(most, int):
+        if not _is_number(most):
             raise UserError(f"{path}: failures.{reason}: expected a number, got {most!r}")
     return schema
 
@@ -82,11 +86,15 @@ def _has_sections(schema):
     return all(isinstance(expected, dict) for expected in schema["splits"].values())
 
 
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _check_bounds(path, split, key, bounds):
     known = {*RANGES, "images", "unknown_share"}
     where = f"{path}: splits.{split}.{key}"
     if split not in SPLITS or key not in known:
         raise UserError(f"{where}: unknown; splits: {', '.join(SPLITS)}; keys: {', '.join(known)}")
     is_pair = isinstance(bounds, list) and len(bounds) == 2
-    if not is_pair or not all(isinstance(each, int | float) for each in bounds):
+    if not is_pair or not all(_is_number(each) for each in bounds):
         raise UserError(f"{where}: expected [least, most], got {bounds!r}")

@@ -1,12 +1,15 @@
 """Reads encoded pictures from files, folders, URLs and standard input."""
 
 import contextlib
+import queue
 import sys
+import threading
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
-_TIMEOUT = 30  # seconds, for a URL
+_URL_SECONDS = 30  # for a URL in all
 
 
 def list_pictures(names):
@@ -21,12 +24,13 @@ def list_pictures(names):
                 yield str(file)
 
 
-def read_picture(name, max_bytes):
+def read_picture(name, max_bytes, url_seconds=_URL_SECONDS):
     """Reads a file, a URL, or, if the name is -, standard input.
 
     Args:
         name: a path, a URL, or -.
         max_bytes: the largest size to accept.
+        url_seconds: how long a URL may take in all.
 
     Returns:
         The picture's bytes.
@@ -35,9 +39,12 @@ def read_picture(name, max_bytes):
         ValueError: one line that names what cannot be read or is larger than `max_bytes`.
     """
     try:
-        with _opened(name) as file:
-            content = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:  # urllib's errors are OSErrors
+        if _is_url(name):
+            content = _download(name, max_bytes + 1, url_seconds)
+        else:
+            with _opened(name) as file:
+                content = file.read(max_bytes + 1)
+    except (OSError, ValueError, HTTPException) as error:  # most of urllib's are OSErrors
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
         raise ValueError(f"{name}: {reason}") from error
     if len(content) > max_bytes:
@@ -48,9 +55,32 @@ def read_picture(name, max_bytes):
 def _opened(name):
     if name == "-":
         return contextlib.nullcontext(sys.stdin.buffer)  # it stays open
-    if _is_url(name):
-        return urllib.request.urlopen(name, timeout=_TIMEOUT)
     return open(name, "rb")
+
+
+def _download(url, most, seconds):
+    """The first bytes of what a URL gives.
+
+    urllib's timeout is one per read, so that a server may send a byte now and then for ever. So a
+    thread reads, and is left behind when its time is over.
+    """
+    results = queue.Queue()
+
+    def read():
+        try:
+            with urllib.request.urlopen(url, timeout=seconds) as response:
+                results.put(response.read(most))
+        except Exception as error:  # raised by the caller
+            results.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        result = results.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"took longer than {seconds:g} seconds") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _is_url(name):

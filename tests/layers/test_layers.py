@@ -1,6 +1,8 @@
 """Properties that hold for every layer, and the formula of each."""
 
+import importlib
 import inspect
+import pkgutil
 
 import keras
 import numpy as np
@@ -83,20 +85,96 @@ def test_rebuilt_from_its_configuration(name):
     assert again.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_the_configuration_holds_every_argument(name):
-    """Each has its own name, as an attribute of the layer too; also one left at its default."""
-    layer, _ = EVERY[name]
-    settings = layer.get_config()
-    for cls in type(layer).__mro__:
-        if cls is keras.layers.Layer:
-            break
-        if "__init__" not in vars(cls):
-            continue
-        _, *arguments = inspect.signature(cls.__init__).parameters.values()
-        for argument in arguments:
-            if argument.kind is not argument.VAR_KEYWORD:
-                assert settings[argument.name] == getattr(layer, argument.name)
+# Every argument of every layer, none at its default.
+NOT_DEFAULT = {
+    layers.WordEmbedding: {"vocabulary_size": V, "size": E, "embeddings_initializer": "ones"},
+    layers.AdditiveAttention: {
+        "units": 9,
+        "depth": 2,
+        "activation": "relu",
+        "kernel_initializer": layers.PAPER,
+    },
+    layers.UniformAttention: {},
+    layers.LSTM: {
+        "units": H,
+        "context_size": D,
+        "unit_forget_bias": False,
+        "kernel_initializer": layers.PAPER_GATES,
+        "recurrent_initializer": "ones",
+    },
+    layers.GRU: {"units": H},
+    layers.Interaction: {
+        "embedding_size": E,
+        "region_size": D,
+        "word_region": False,
+        "region_state": False,
+    },
+    layers.Grid: {"train_stride": 3, "test_stride": 2},
+    layers.Proposals: {"train_boxes": 3, "test_boxes": 2},
+    layers.SpatialTransformer: {
+        "train_stride": 3,
+        "test_stride": 2,
+        "localisation_size": 3,
+        "zoom": 1.5,
+        "activation": "relu",
+    },
+    layers.LinearOutput: {"vocabulary_size": V, "state_dropout": 0.1, "kernel_initializer": "ones"},
+    layers.DeepOutput: {
+        "vocabulary_size": V,
+        "state_dropout": 0.1,
+        "kernel_initializer": "ones",
+        "output_dropout": 0.3,
+    },
+}
+
+
+def layer_classes():
+    """Every layer in keras_sat/layers, found in its modules."""
+    found = set()
+    for module in pkgutil.walk_packages(layers.__path__, "keras_sat.layers."):
+        for value in vars(importlib.import_module(module.name)).values():
+            is_own = inspect.isclass(value) and value.__module__ == module.name
+            if is_own and issubclass(value, keras.layers.Layer):
+                found.add(value)
+    return found
+
+
+def own_arguments(cls):
+    """{name: default} of the constructors of a layer class and its bases, up to Keras' Layer."""
+    found = {}
+    for base in cls.__mro__:
+        if base is keras.layers.Layer:
+            return found
+        if "__init__" in vars(base):
+            _, *arguments = inspect.signature(base.__init__).parameters.values()
+            for argument in arguments:
+                if argument.kind is not argument.VAR_KEYWORD:
+                    found[argument.name] = argument.default
+    return found
+
+
+def test_every_layer_is_in_the_table():
+    assert layer_classes() == set(NOT_DEFAULT) == {getattr(layers, c.__name__) for c in NOT_DEFAULT}
+
+
+@pytest.mark.parametrize("cls", NOT_DEFAULT)
+def test_the_configuration_keeps_every_argument_that_is_not_a_default(cls):
+    settings = NOT_DEFAULT[cls]
+    defaults = own_arguments(cls)
+    assert set(settings) == set(defaults)
+    for name, value in settings.items():
+        assert value != defaults[name], name
+    of_keras = {"name": "mine", "trainable": False, "dtype": "float16"}
+    layer = cls(**settings, **of_keras)
+    for again in (layer, cls.from_config(layer.get_config())):
+        for name, value in {**settings, **of_keras}.items():
+            assert again.get_config()[name] == value, name
+        for name, value in settings.items():
+            assert getattr(again, name) == value, name
+    # Keras finds the class by its registered name.
+    stored = keras.saving.serialize_keras_object(layer)
+    assert stored["registered_name"] == f"keras_sat>{cls.__name__}"
+    assert keras.saving.deserialize_keras_object(stored).get_config() == layer.get_config()
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -4,9 +4,11 @@ import functools
 import http.server
 import io
 import json
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -187,3 +189,44 @@ def test_pictures_of_a_url(folder, tmp_path):
             with pytest.raises(ValueError, match=part):
                 read_picture(name, 10)
         page.shutdown()
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\nX: ", b""])
+def test_a_url_that_gives_a_byte_now_and_then_has_a_deadline(sent):
+    """In the picture, in a header, or before anything."""
+    ended = threading.Event()
+
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(sent)
+            while not ended.wait(0.05):
+                connection.sendall(b"x" if sent else b"")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/1.png"
+        started = time.monotonic()
+        with pytest.raises(ValueError, match=rf"{url}: .*(longer than 0.5 seconds|timed out)"):
+            read_picture(url, 1 << 20, url_seconds=0.5)
+        assert time.monotonic() - started < 3
+        ended.set()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"]
+)
+def test_an_answer_that_is_no_http_is_one_line(answer):
+    def serve(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/1.png"
+        try:
+            assert read_picture(url, 1 << 20) == b"x"
+        except ValueError as error:
+            assert str(error).startswith(url)

@@ -13,6 +13,15 @@ class Grid(keras.layers.Layer):
         train_stride: the distance between areas in training, in cells. The first row and the first
             column are drawn at random, once for the batch.
         test_stride: the same in inference, from the first cell on.
+
+    Example: every second cell of a map of 4×6.
+
+        >>> grid = Grid(test_stride=2)
+        >>> regions, boxes, present = grid({"features": tf.random.normal([1, 4, 6, 128])})
+        >>> regions.shape
+        TensorShape([1, 6, 128])
+        >>> boxes[0, 0].numpy().tolist()  # ymin, xmin, ymax, xmax
+        [0.0, 0.0, 0.25, 0.1666666716337204]
     """
 
     def __init__(self, train_stride=1, test_stride=1, **kwargs):

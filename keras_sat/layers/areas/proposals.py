@@ -17,6 +17,17 @@ class Proposals(keras.layers.Layer):
         test_boxes: the number of boxes used in inference, the first ones in the order of
             objectness; 0 = all.
 
+    Example: one image with one box and a padded one.
+
+        >>> proposals = Proposals()
+        >>> boxes = tf.constant([[[0.0, 0.0, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0]]])
+        >>> features = tf.random.normal([1, 7, 7, 128])
+        >>> regions, boxes, present = proposals({"features": features, "boxes": boxes})
+        >>> regions.shape
+        TensorShape([1, 2, 128])
+        >>> present.numpy().tolist()
+        [[True, False]]
+
     Reference: Pedersoli et al. 2017, section 3.2.
     """
 

@@ -25,6 +25,14 @@ class SpatialTransformer(Grid):
         activation: of the descriptors.
         **kwargs: as for `Grid`.
 
+    Example: one region per cell of a map of 7×7.
+
+        >>> transformer = SpatialTransformer(localisation_size=32)
+        >>> features = tf.random.normal([1, 7, 7, 128])
+        >>> regions, boxes, present = transformer({"features": features})
+        >>> regions.shape
+        TensorShape([1, 49, 128])
+
     Reference: Pedersoli et al. 2017, section 3.2; Jaderberg et al. 2015, "Spatial transformer
     networks".
     """
