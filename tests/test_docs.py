@@ -233,3 +233,12 @@ def test_the_readmes_rows_are_recorded(label, record):
     cells = [f"{100 * scores[name]:.1f}" for name in names]
     [row] = [line for line in read("README.md").splitlines() if line.startswith(f"| {label} | ")]
     assert row.replace("**", "").split(" | ")[2:] == [*cells[:-1], f"{cells[-1]} |"]
+
+
+@pytest.mark.parametrize("package", ["keras_sat", "keras_sat.data", "serving.client"])
+def test_every_public_name_is_in_the_api_reference(package):
+    reference = read("docs/api.md")
+    for name, module in importlib.import_module(package)._MODULES.items():
+        whole = re.search(rf"^::: {module}\.{name}$", reference, re.MULTILINE)
+        part = re.search(rf"^::: {module}\n.*\n +members: \[.*\b{name}\b", reference, re.MULTILINE)
+        assert whole or part, f"{module}.{name}"
