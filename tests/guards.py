@@ -27,7 +27,7 @@ class Guard(NamedTuple):
         test: the test that fails without the guard, as pytest takes it, from tests/ on.
         file: the file that holds the guard.
         text: the guard; the file has it once.
-        without: what stands in its place without the guard.
+        without: what replaces it without the guard.
     """
 
     fault: str

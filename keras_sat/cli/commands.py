@@ -23,7 +23,7 @@ COMMANDS = {
     "caption": Command("keras_sat.caption", "caption pictures, and show where the model looks"),
     "compare": Command("keras_sat.compare", "train several experiments and compare their scores"),
     "reproduce": Command("keras_sat.reproduce", "train experiments and record their scores"),
-    "regions": Command("keras_sat.regions", "measure whether words look at what they name"),
+    "regions": Command("keras_sat.regions", "measure quality against the number of regions"),
     "run": Command("pipeline.run", "the whole chain, from a corpus to a served model"),
     "export": Command("keras_sat.export", "make a SavedModel of a run, for TensorFlow Serving"),
     "pack": Command("keras_sat.pack", "put a run into one file"),

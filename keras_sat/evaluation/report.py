@@ -25,12 +25,12 @@ ROWS = {
     "distinct": "Distinct captions",
     "seen_in_training": "Captions that training showed word for word",
     "words_used": "Distinct words used",
-    "length": "Words a caption",
-    "reference_length": "Words a reference",
+    "length": "Words per caption",
+    "reference_length": "Words per reference",
     "attention_entropy": "Entropy of the attention, nats",
     "attention_change": "Change of the attention from word to word (0–1)",
     "regions": "Regions",
-    "epoch_seconds": "Seconds an epoch",
+    "epoch_seconds": "Seconds per epoch",
 }
 _DECIMALS = {  # of what is not in percent
     "words_used": 0,

@@ -88,5 +88,5 @@ def in_one_line(manifest):
         f"{', '.join(counts)} images, {manifest['vocabulary']['size']} words, "
         f"features {shape} as {encoder['quantisation']} "
         f"(relative error {encoder['relative_error']:.2%}), "
-        f"{manifest['bytes_an_image']:,} bytes an image"
+        f"{manifest['bytes_an_image']:,} bytes per image"
     )

@@ -155,7 +155,7 @@ def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, 
         "keras_sat.evaluate", "--run", run.folder, "--results", results, "--gallery", *output
     )
     assert result.returncode == 0, result.stderr
-    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "Words a caption"):
+    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "Words per caption"):
         cells = re.search(rf"^\| {label} \| (.*) \| (.*) \|$", result.stdout, re.MULTILINE).groups()
         assert all(re.fullmatch(r"\d+\.\d \(\d+\.\d to \d+\.\d\)", cell) for cell in cells), cells
     assert re.search(r"best possible over these regions \| \d+\.\d \(.*\) \|  \|", result.stdout), (

@@ -34,7 +34,7 @@ def test_every_shipped_configuration_loads():
     for path in config.CONFIGS.glob("*.yaml"):
         config.load(path)
         header = path.read_text()
-        assert header.startswith("#") and "python -m" in header, (
+        assert header.startswith("#") and "keras-sat " in header, (
             f"{path}: its header must tell the command"
         )
 

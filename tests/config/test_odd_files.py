@@ -1,4 +1,4 @@
-"""Whatever stands in a YAML or JSON file: one line that names the file, or a value in range."""
+"""Whatever is in a YAML or JSON file: one line that names the file, or a value in range."""
 
 import json
 import math
