@@ -5,14 +5,19 @@ manifest.json, statistics.json, failures-*.jsonl and, last, COMPLETED. The same 
 interrupted job.
 """
 
+import dataclasses
+import re
+
 from keras_sat import config as configuration
 from keras_sat.cli.arguments import command_parser
 from keras_sat.utils.errors import command
 
 # The keys of `prepare` that have a flag of their own, and what the flag's help says.
 FLAGS = {
-    "dataset": "the corpus' format: scenes, flickr8k, flickr30k, coco, karpathy or folder",
-    "source": "the corpus' folder; for scenes, how many, such as train=3000,val=300,test=300",
+    "dataset": "the corpus' format; by default `auto`, which looks at --source",
+    "source": "the corpus' folder or file, or tfds:NAME or hf:NAME; for scenes, how many, such as "
+    "train=3000,val=300,test=300",
+    "images": "a second folder in which the pictures are looked for",
     "encoder.name": "the CNN: scenes_cnn or any of keras.applications",
     "encoder.layer": "the layer whose output is stored",
     "encoder.weights": "imagenet, none or a file",
@@ -20,6 +25,7 @@ FLAGS = {
     "encoder.quantisation": "uint8 or float16",
     "seed": "of all randomness",
 }
+COUNTS = re.compile(r"(train|val|test)=")  # the source of scenes
 NUMBERS = ("encoder.image_size", "seed")
 
 
@@ -44,6 +50,11 @@ def main(arguments=None):
     )
     add_flags(parser)
     parser.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="read pictures outside of --source and --images, if the corpus names them",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of `prepare`"
     )
     args, beam_flags = parser.parse_known_args(arguments)
@@ -52,8 +63,12 @@ def main(arguments=None):
         value = getattr(args, key)
         if value is not None:
             overrides.append((f"prepare.{key}", value))
+    if args.allow_outside:
+        overrides.append(("prepare.allow_outside", True))
     overrides += [f"prepare.{text}" for text in args.set]
     config = configuration.load(args.config, overrides).prepare
+    if config.dataset == "scenes" and args.dataset is None and not COUNTS.match(config.source):
+        config = dataclasses.replace(config, dataset="auto")
 
     from pipeline.preparation.prepare import prepare
 

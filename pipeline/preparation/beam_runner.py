@@ -1,6 +1,7 @@
 """Running a Beam job: its runner, its options and a progress bar."""
 
 import argparse
+import re
 import threading
 
 import apache_beam as beam
@@ -11,13 +12,14 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from keras_sat.utils.errors import UserError, nearest
+from keras_sat.utils.errors import UserError, explain, nearest
 from keras_sat.utils.progress import progress_bar
 from pipeline.preparation import artifacts
 
 # One worker per core, as threads of this process: while one worker reads, decodes and writes,
 # another one keeps the CNN busy.
 _DEFAULTS = ("--direct_num_workers=0",)
+_WHILE_RUNNING = re.compile(r" \[while running '[^']*'\]")  # Beam adds it to messages
 _PERIOD = 2  # seconds between two updates of the progress bar
 
 
@@ -50,13 +52,22 @@ def run_job(build, options, description, folder=None, total=None):
         folder: where the job's chunks appear; the bar counts the images of the finished ones.
             Without a folder there is no bar.
         total: the number of images to expect, or None if it is not known yet.
+
+    Raises:
+        UserError: a worker raised it. Beam's note on the step it ran in is removed.
     """
     # The local runner is named because DirectRunner may choose Prism, which downloads a binary.
     runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
     with _ChunkProgress(description, folder, total):
-        pipeline.run().wait_until_finish()
+        try:
+            pipeline.run().wait_until_finish()
+        except Exception as error:
+            line = explain(error)
+            if line is None:
+                raise
+            raise UserError(_WHILE_RUNNING.sub("", line)) from error
 
 
 class _ChunkProgress:

@@ -12,28 +12,35 @@ from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import (
+    account,
     example_gen,
     example_validator,
+    leaks,
     manifest,
     schema_gen,
+    staging,
     statistics_gen,
     statistics_page,
     transform,
 )
 from pipeline.preparation.artifacts import (
     finished_chunks,
+    name_of,
     read_json,
     split_of,
     write_json,
     write_text,
 )
+from pipeline.sources.streams import StreamSource
 
 
 class Examples(NamedTuple):
     """The checked chunks, and all that is known of the data set before the CNN runs.
 
     Attributes:
-        chunks: {chunk file: sidecar} of the chunks that hold images.
+        chunks: {chunk file: {"images", "leaked": ids of images to leave out}} of the chunks that
+            hold images.
+        account: the `account.Account`.
         failures: {split: [failure]} of ExampleGen.
         reasons: {split: {reason: count}} of these failures.
         counts: {split: {kind: {value: count}}} of StatisticsGen.
@@ -44,6 +51,7 @@ class Examples(NamedTuple):
     """
 
     chunks: dict
+    account: account.Account
     failures: dict
     reasons: dict
     counts: dict
@@ -78,7 +86,8 @@ def build_data_set(source, config, wanted, work, output, options):
     try:
         examples = _read(source, config, str(examples_folder), work, options)
     except UserError:
-        example_gen.forget_failures(str(examples_folder), str(features_folder))
+        known = leaks.known(str(examples_folder))
+        example_gen.forget_failures(str(examples_folder), str(features_folder), known)
         raise
     encoder, encoders = _encoders(config, work)
     start = time.monotonic()
@@ -102,27 +111,43 @@ def build_data_set(source, config, wanted, work, output, options):
 def _read(source, config, folder, work, options):
     """Reads the source into checked chunks in `folder`, and returns the `Examples`."""
     reviewed = schema_gen.load(config.schema) if config.schema else None
+    if isinstance(source, StreamSource):
+        staged = work / "staged"
+        staged.mkdir(exist_ok=True)
+        source = staging.stage(source, config, str(staged), options)
     example_gen.generate_examples(source, config, folder, options)
+    leaked, equal = leaks.find(folder, options)
+    found = example_gen.account_of(folder, leaked)
+    print(found)
+    found.check_limit(config.source, config.max_failures)
     chunks = {}
     failures = {}
     for path, sidecar in finished_chunks(folder).items():
-        failures.setdefault(split_of(path), []).extend(sidecar["failures"])
-        if sidecar["images"]:
-            chunks[path] = sidecar
+        noted = failures.setdefault(split_of(path), [])
+        noted += sidecar["failures"]
+        ids = []
+        for leak in leaked.get(name_of(path), []):
+            ids.append(leak.id)
+            noted.append(leak.failure)
+        noted += equal.get(name_of(path), [])
+        images = sidecar["images"] - len(ids)
+        if images:
+            chunks[path] = {"images": images, "leaked": ids}
     counts_file = str(work / "counts.json")
-    statistics_gen.count_values(list(chunks), counts_file, options)
+    statistics_gen.count_values(chunks, counts_file, options)
     counts = read_json(counts_file)
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
     statistics = statistics_gen.summarise(counts, vocabulary)
     reasons = statistics_gen.count_failures(failures)
-    schema = reviewed or schema_gen.infer(statistics)
+    schema = reviewed or schema_gen.infer(statistics, source.published)
     anomalies = example_validator.validate(statistics, reasons, schema)
     write_json(str(work / "anomalies.json"), anomalies)
     example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
     return Examples(
         chunks=chunks,
+        account=found,
         failures=failures,
         reasons=reasons,
         counts=counts,
@@ -179,6 +204,7 @@ def _write(folder, config, examples, description, rate):
     statistics = {
         **examples.statistics,
         "failures": examples.reasons,
+        "account": examples.account.as_dict(),
         "images_a_second": round(rate, 2),
     }
     page = statistics_page.page(config, examples.statistics, examples.reasons, examples.counts)

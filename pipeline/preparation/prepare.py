@@ -15,7 +15,7 @@ from keras_sat.pictures.boxes import fingerprint
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
 from pipeline.preparation import beam_runner, chain
-from pipeline.sources.registry import open_source
+from pipeline.sources.registry import open_source, with_reader
 
 
 def prepare(config, output, beam_flags=()):
@@ -35,6 +35,7 @@ def prepare(config, output, beam_flags=()):
     """
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
+    config = with_reader(config)
     source = open_source(config)
     wanted = _wanted(source, config)
     with locked(output):

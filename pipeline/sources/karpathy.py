@@ -7,8 +7,8 @@ CVPR.
 from apache_beam.io.filesystems import FileSystems
 
 from keras_sat.utils.errors import UserError
-from pipeline.sources import files, flickr8k, flickr30k
-from pipeline.sources.base import UNSPLIT, Item
+from pipeline.sources import files, flickr8k, flickr30k, json_arrays
+from pipeline.sources.base import CAPTION, UNSPLIT, Item, bad_line
 
 FILES = ("dataset_flickr8k.json", "dataset_flickr30k.json", "dataset_coco.json")
 FOLDERS = ("images", *flickr8k.FOLDERS, *flickr30k.FOLDERS)
@@ -25,45 +25,65 @@ class KarpathySource(files.FileSource):
         UserError: there is no such file, or there are several.
     """
 
+    title = "Karpathy's splits"
+
+    @staticmethod
+    def sees(seen, config):
+        found = [name for name in FILES if name in seen.names]
+        return found[0] if len(found) == 1 else ""
+
     def __init__(self, config):
         if config.source.endswith(".json"):
             folder, name = FileSystems.split(config.source)
-            self._file = files.first_of(folder or ".", (name,), "such file")
+            folder = folder or "."
+            self._file = files.first_of(folder, (name,), "such file")
         else:
             folder = config.source
             self._file = _only_file(folder)
-        pictures = files.existing(folder, {name: name for name in FOLDERS})
-        self._pictures = next(iter(pictures.values()), folder)
-        self.listings = (self._file,)
+        super().__init__(config, folder)
+        pictures = {}
+        for root in self.roots.folders:
+            pictures |= files.existing(root, {f"{root} {name}": name for name in FOLDERS})
+        self._pictures = next(iter(pictures.values()), self.roots.folders[-1])
+        self.read_from(self._file)
 
     def partitions(self):
         return [self._file]
 
     def list_items(self, partition):
-        for image in files.json_array(partition, "images", ("filename", "split", "sentences")):
+        for image in json_arrays.elements(partition, "images", ("filename", "split", "sentences")):
             yield from self._items(image)
 
     def _items(self, image):
         """Yields the item of an image, and one per caption of it."""
         id = str(image.get("cocoid", image["filename"]))
-        split = SPLITS.get(str(image["split"]))
-        if split is None:
-            fault = f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}"
-            yield Item(id, UNSPLIT, fault=fault)
-            return
         path = FileSystems.join(
             self._pictures, str(image.get("filepath", "")), str(image["filename"])
         )
-        yield Item(id, split, path)
-        for place, sentence in enumerate(image["sentences"]):
-            text = sentence.get("raw")
-            number = sentence.get("sentid")
-            if isinstance(text, str):
+        split = SPLITS.get(str(image["split"]), "")
+        fault = ""
+        if not split:
+            fault = f"unknown split: {image['split']!r}, expected {', '.join(SPLITS)}"
+        yield Item(id, split or UNSPLIT, path, fault=fault)
+        sentences = image["sentences"] if isinstance(image["sentences"], list) else []
+        for place, sentence in enumerate(sentences):
+            values = sentence if isinstance(sentence, dict) else {}
+            caption = values.get("raw")
+            number = values.get("sentid")
+            if isinstance(caption, str):
                 order = number if isinstance(number, int) else place
-                yield Item(id, split, path, captions=(text,), order=(order,))
+                yield Item(
+                    id,
+                    split or UNSPLIT,
+                    path,
+                    captions=(caption,),
+                    order=(order,),
+                    fault=fault,
+                    left_out=CAPTION,
+                )
             else:
-                fault = f"malformed line: `raw` of the sentence is {text!r}, no text"
-                yield Item(f"{id}#{place}", UNSPLIT, fault=fault)
+                why = f"`raw` of the sentence is {caption!r}, no text"
+                yield bad_line(f"{id}#{place}", caption, why)
 
 
 def _only_file(folder):

@@ -1,0 +1,126 @@
+"""What the readers share whose captions are rows: of a table, or of a list in JSON."""
+
+import posixpath
+from dataclasses import dataclass
+
+from keras_sat.utils.errors import UserError
+from pipeline.sources import files, tables
+from pipeline.sources.base import (
+    CAPTION,
+    SPLIT_NAMES,
+    UNSPLIT,
+    Item,
+    bad_line,
+    split_by_hash,
+)
+from pipeline.sources.pictures import Pictures
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Rows, and what their place says of them.
+
+    Attributes:
+        table: a `tables.Table`, or another object with its `path`, `parts()` and `rows(part)`.
+        pictures: where its pictures lie.
+        split: the split of rows that name none; empty if unknown.
+        prefix: what comes before the image's name in its id.
+    """
+
+    table: tables.Table
+    pictures: Pictures
+    split: str = ""
+    prefix: str = ""
+
+
+class RowsSource(files.FileSource):
+    """Rows {column: value} of one caption or image each, as items.
+
+    Attributes:
+        shares: the fractions of the splits, where no row gives one.
+    """
+
+    def __init__(self, config, folder):
+        super().__init__(config, folder)
+        self.shares = config.shares
+        self._image = config.image_column
+        self._caption = config.caption_column
+        self._placed = ()
+
+    def take(self, *placed):
+        """Notes the `Placed` tables to read.
+
+        Raises:
+            UserError: one leads outside of the roots.
+        """
+        self._placed = placed
+        self.read_from(*(each.table.path for each in placed))
+
+    def partitions(self):
+        parts = []
+        for index, each in enumerate(self._placed):
+            parts += [(index, part) for part in each.table.parts()]
+        return parts
+
+    def list_items(self, partition):
+        index, part = partition
+        placed = self._placed[index]
+        for number, row in placed.table.rows(part):
+            yield from self._items(placed, number, row)
+
+    def _items(self, placed, line, row):
+        """The items of one row, one per caption, or the one item that says what is wrong with it.
+
+        Args:
+            placed: the `Placed` table.
+            line: the row's line number.
+            row: {column: value}, or what was found instead.
+        """
+        place = f"{placed.table.path}:{line}"
+        values = {}
+        if isinstance(row, dict):
+            values = {name.lower(): value for name, value in row.items()}
+        image = values.get(tables.find_column(values, tables.IMAGE, self._image))
+        captions = []
+        for column in tables.caption_columns(values, self._caption):
+            captions += tables.texts(values[column]) or [None]
+        if not image or not isinstance(image, str) or not captions or None in captions:
+            return [bad_line(place, row, f"expected image and caption, found {row}")]
+        image, number = tables.numbered(image)
+        number = values.get(tables.find_column(values, tables.NUMBER), number)
+        number = int(number) if str(number).isdecimal() else 0
+        if "/" in image and "\0" not in image:
+            image = posixpath.normpath(image)  # ./a.jpg is a.jpg
+        split, fault = _split(values.get(tables.find_column(values, tables.SPLIT)))
+        try:
+            path = placed.pictures.path(image)
+        except UserError as error:
+            path = ""
+            fault = fault or str(error)
+        id = placed.prefix + image
+        items = []
+        for index, caption in enumerate(captions):
+            items.append(
+                Item(
+                    id,
+                    split=UNSPLIT if fault else split or placed.split,
+                    path=path,
+                    captions=(caption,),
+                    order=(number, line, index),
+                    fault=fault,
+                    left_out=CAPTION,
+                    otherwise=split_by_hash(id, self.shares),
+                )
+            )
+        return items
+
+
+def _split(value):
+    """(the split that a cell names or "", what is wrong with it or "")."""
+    if isinstance(value, str):
+        value = value.strip().lower()
+    if not value:
+        return "", ""
+    if isinstance(value, str) and value in SPLIT_NAMES:
+        return SPLIT_NAMES[value], ""
+    return "", f"unknown split: {value!r}, expected train, val or test"
