@@ -114,7 +114,7 @@ def caption_files(seen):
     places = [seen] if seen.file else [seen, *seen.within("annotations")]
     found = []
     for place in places:
-        for path in place.files(".json"):
+        for path in place.few(".json"):
             if _is_of_shape(path):
                 found.append(path)
     return found

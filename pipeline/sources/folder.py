@@ -90,7 +90,7 @@ def table_of(seen, config):
         if name in seen.names:
             return tables.look(FileSystems.join(seen.folder, name), config)
     found = []
-    for path in seen.files(*tables.SUFFIXES):
+    for path in seen.few(*tables.SUFFIXES):
         table = tables.look(path, config)
         if table:
             found.append(table)

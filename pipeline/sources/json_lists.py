@@ -81,7 +81,7 @@ def _lists(seen, config):
     places = [seen] if seen.file else [seen, *seen.within("annotations")]
     found = []
     for place in places:
-        found += [path for path in place.files(".json") if _is_list(path, config)]
+        found += [path for path in place.few(".json") if _is_list(path, config)]
     return found
 
 

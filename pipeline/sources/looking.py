@@ -9,6 +9,8 @@ from keras_sat.utils.errors import UserError
 from pipeline.sources.paths import exists, is_local
 from pipeline.sources.pictures import is_picture
 
+_MOST_OPENED = 50  # files of a folder that are looked into
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -33,12 +35,13 @@ class Seen:
             UserError: there is no such folder or file.
         """
         check_exists(source)
+        is_file = os.path.isfile(source) if is_local(source) else FileSystems.exists(source)
+        if is_file:
+            folder, name = FileSystems.split(source)
+            return cls(folder or ".", name, (name,))
         if not is_local(source):
             return cls(source, "", *_remote_names(source))
-        if os.path.isdir(source):
-            return cls(source, "", *_local_names(source))
-        folder, name = os.path.split(source)
-        return cls(folder or ".", name, (name,))
+        return cls(source, "", *_local_names(source))
 
     def within(self, *names):
         """What the folders of these names look like, of those that there are; all without names."""
@@ -49,6 +52,11 @@ class Seen:
         """The paths of the files whose names end so."""
         found = [name for name in self.names if name.lower().endswith(suffixes)]
         return [FileSystems.join(self.folder, name) for name in found]
+
+    def few(self, *suffixes):
+        """The paths of the files whose names end so, to look into; none if there are many."""
+        found = self.files(*suffixes)
+        return found if len(found) <= _MOST_OPENED else []
 
     def has(self, name):
         """Whether there is a file or folder of this name, which may have folders in it."""

@@ -34,6 +34,7 @@ class Table:
         delimiter: what separates the cells; empty for lines of JSON.
         columns: the names of the columns, in small letters.
         has_header: whether the first line names the columns.
+        image: the name of the column of pictures.
         is_quoted: whether cells may stand in quotation marks. If not, the last cell holds the rest
             of the line.
     """
@@ -42,6 +43,7 @@ class Table:
     delimiter: str
     columns: tuple[str, ...] = ()
     has_header: bool = False
+    image: str = "image"
     is_quoted: bool = False
 
     def parts(self):
@@ -100,15 +102,17 @@ def look(path, config):
         is_quoted = not (delimiter == "|" or (is_plain and delimiter == "\t"))
         image = find_column(columns, IMAGE, config.image_column)
         if image and caption_columns(columns, config.caption_column):
-            return Table(path, delimiter, columns, True, is_quoted)
+            return Table(path, delimiter, columns, True, image, is_quoted)
         columns = _columns_without_names(columns)
         if columns:
-            return Table(path, delimiter, columns, False, is_quoted)
+            return Table(path, delimiter, columns, is_quoted=is_quoted)
     return None
 
 
 def _columns_without_names(cells):
     """The columns of a table without a line of names, by its first row; empty if it is none."""
+    if not cells:
+        return ()
     image, *others = cells
     numbered = _NUMBERED.fullmatch(image)
     if not others or not is_picture(numbered[1] if numbered else image):
@@ -244,7 +248,7 @@ def _looks_like_row(table, line, cells):
     parts = line.split(table.delimiter)
     if len(parts) < len(table.columns):
         return False
-    place = table.columns.index(find_column(table.columns, IMAGE) or table.columns[0])
+    place = table.columns.index(table.image)
     own = cells[place] if place < len(cells) else ""
     found = parts[place].strip('" \r\n')
     if is_picture(numbered(own)[0]):

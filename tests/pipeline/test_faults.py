@@ -10,8 +10,11 @@ from keras_sat.data.prepared import open_prepared
 from keras_sat.data.reading import read_records
 from keras_sat.pictures.decode import decode_image, decode_picture
 from keras_sat.utils.errors import UserError
-from pipeline.preparation import chain, schema_gen
+from pipeline.preparation import account, chain, example_gen, leaks, schema_gen
+from pipeline.preparation.beam_runner import beam_options
+from pipeline.preparation.merging import NO_CAPTION, REPEATED
 from pipeline.preparation.prepare import prepare
+from pipeline.sources.registry import open_source
 from tests.support import corpora
 from tests.support.corpora import digests
 from tests.support.odd_pictures import ODD, huge_png
@@ -250,6 +253,50 @@ def test_a_repaired_leak_is_no_longer_counted(tmp_path):
     corpora.write(tmp_path / "in" / "3.jpg", corpora.picture(3))
     prepare(config, tmp_path / "data")
     assert open_prepared(tmp_path / "data").images("train") == 3
+
+
+def test_a_leak_changes_no_chunk_however_often_it_is_looked_for(tmp_path):
+    """A worker's task may run twice: the second time must find what the first did."""
+    lines = ["image,caption,split", "0.jpg,A dog .,train", "1.jpg,A cat .,val", "2.jpg,Up .,train"]
+    settings = own(tmp_path / "in", lines, pictures=3)
+    corpora.write(tmp_path / "in" / "1.jpg", corpora.picture(0))
+    config = small_prepare(**settings, max_failures=0.5)
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    options = beam_options([])
+    example_gen.generate_examples(open_source(config), config, str(folder), options)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    first, _ = leaks.find(str(folder), options)
+    assert leaks.find(str(folder), options)[0] == first == leaks.known(str(folder))
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    (leak,) = [leak for found in first.values() for leak in found]
+    assert (leak.id, leak.captions) == ("0.jpg", 1)
+    found = example_gen.account_of(str(folder), first)
+    assert found.pictures.as_dict() == {"read": 3, "kept": 2, "left_out": {leaks.LEAK: 1}}
+    assert found.captions.as_dict() == {
+        "read": 3,
+        "kept": 2,
+        "left_out": {account.WITH_PICTURE: 1},
+    }
+
+
+def test_what_a_folder_of_your_own_should_not_have_is_an_anomaly(tmp_path):
+    """A picture without a row, equal pictures in a split, a repeated row: each is named."""
+    lines = [*(f"{n}.jpg,A dog ." for n in range(4)), "0.jpg,A dog .", "0.jpg,A cat ."]
+    settings = own(tmp_path / "in", ["image,caption", *lines], pictures=5)
+    corpora.write(tmp_path / "in" / "3.jpg", corpora.picture(2))
+    with pytest.raises(UserError, match="3 anomalies") as error:
+        prepare(small_prepare(**settings, max_failures=0.5), tmp_path / "data")
+    for reason in (NO_CAPTION, leaks.EQUAL, REPEATED):
+        assert f"{reason} 1, expected [0, 0]" in str(error.value)
+    config = small_prepare(**settings, max_failures=0.5, allow_anomalies=True)
+    prepare(config, tmp_path / "data")
+    data = open_prepared(tmp_path / "data")
+    assert data.statistics["account"] == {
+        "pictures": {"read": 5, "kept": 4, "left_out": {NO_CAPTION: 1}},
+        "captions": {"read": 6, "kept": 5, "left_out": {REPEATED: 1}},
+    }
+    assert data.images("train") == 4
 
 
 def test_malformed_lines_count(tmp_path):

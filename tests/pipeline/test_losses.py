@@ -54,6 +54,13 @@ def test_a_quote_that_joins_rows_is_an_error(tmp_path, name, delimiter, quotes, 
         read("folder", tmp_path)
 
 
+def test_a_workers_error_is_one_line_without_beams_notes(tmp_path):
+    table(tmp_path / "in", ['0.jpg,"A dog .', "1.jpg,A cat ."])
+    with pytest.raises(UserError, match=r"captions.csv: line 2: ") as error:
+        read_account(tmp_path / "in")
+    assert "while running" not in str(error.value) and "\n" not in str(error.value)
+
+
 def test_a_quoted_caption_may_span_lines(tmp_path):
     table(tmp_path, ['0.jpg,"A dog, and', 'a ""cat"", red ."', "1.jpg,Two dogs ."])
     found, _ = read("folder", tmp_path)
