@@ -67,7 +67,7 @@ def build_data_set(source, config, wanted, work, output, options):
     What an earlier, interrupted run left in the work folder is not computed again.
 
     Args:
-        source: a `pipeline.sources.base.Source`.
+        source: a `pipeline.sources.base.Corpus`.
         config: a `keras_sat.config.Prepare`.
         wanted: what the manifest must say of source and settings.
         work: the work folder, a `Path`.

@@ -14,7 +14,7 @@ def merge(parts, published=True):
 
     Args:
         parts: `Item`s of one id.
-        published: see `pipeline.sources.base.Source`.
+        published: see `pipeline.sources.base.Corpus`.
 
     Yields:
         The merged `Item`, and `Item`s with a fault for what is left out of it.

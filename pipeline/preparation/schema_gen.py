@@ -30,7 +30,7 @@ def infer(statistics, published=True):
 
     Args:
         statistics: what `statistics_gen.summarise` returns.
-        published: see `pipeline.sources.base.Source`.
+        published: see `pipeline.sources.base.Corpus`.
     """
     splits = {}
     for split in SPLITS:

@@ -70,12 +70,12 @@ def bad_line(place, line, why):
     return Item(place, UNSPLIT, captions=(str(line),), fault=fault, left_out=CAPTION)
 
 
-class Source(abc.ABC):
-    """A corpus.
+class Corpus(abc.ABC):
+    """A corpus: its name in output, how it is recognised, and its fingerprint.
 
-    It is pickled to the workers, which list its partitions and load its items in parallel. A new
-    reader takes a `keras_sat.config.Prepare` as its only argument. It is one file in this folder, a
-    line in `registry.READERS`, and a name in the choices of `Prepare.dataset`.
+    A new reader takes a `keras_sat.config.Prepare` as its only argument. It is one file in this
+    folder, a line in `registry.READERS`, and a name in `keras_sat.config.sections.Dataset`. It is
+    a `Source`, or a `streams.StreamSource` if its pictures can be read in order only.
 
     Attributes:
         published: whether the corpus is a published one, which is taken as it is. Elsewhere
@@ -97,6 +97,17 @@ class Source(abc.ABC):
         return ""
 
     @abc.abstractmethod
+    def fingerprint(self):
+        """A string that changes when the corpus does."""
+
+
+class Source(Corpus):
+    """A corpus whose items are listed first, and whose pictures are loaded one by one.
+
+    It is pickled to the workers, which list its partitions and load its items in parallel.
+    """
+
+    @abc.abstractmethod
     def partitions(self):
         """The parts that can be listed independently, any picklable values."""
 
@@ -112,10 +123,6 @@ class Source(abc.ABC):
             OSError: the picture cannot be read.
             UserError: the picture must not be read.
         """
-
-    @abc.abstractmethod
-    def fingerprint(self):
-        """A string that changes when the corpus does."""
 
 
 def stable_hash(text):

@@ -30,7 +30,8 @@ class Seen:
 
     @classmethod
     def at(cls, source):
-        """
+        """Looks at a folder or file.
+
         Raises:
             UserError: there is no such folder or file.
         """
@@ -81,7 +82,8 @@ class Seen:
 
 
 def check_exists(source):
-    """
+    """Checks that a local source is there; others show it when they are opened.
+
     Raises:
         UserError: there is no such local folder or file.
     """

@@ -22,7 +22,8 @@ class Pictures:
     """The folders that hold the pictures of a corpus."""
 
     def __init__(self, folders):
-        """
+        """Notes the folders.
+
         Args:
             folders: the folders that exist, at least one.
         """

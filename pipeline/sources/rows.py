@@ -1,7 +1,9 @@
 """What the readers share whose captions are rows: of a table, or of a list in JSON."""
 
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from keras_sat.utils.errors import UserError
 from pipeline.sources import files, tables
@@ -16,18 +18,35 @@ from pipeline.sources.base import (
 from pipeline.sources.pictures import Pictures
 
 
+class Rows(Protocol):
+    """A file of rows: a `tables.Table`, a `json_lists.JsonList` or a `parquet_table.ParquetTable`."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        ...
+
+    def parts(self) -> list:
+        """The parts that workers share."""
+        ...
+
+    def rows(self, part) -> Iterator:
+        """Yields (line number, {column: value} or what was found instead) of a part."""
+        ...
+
+
 @dataclass(frozen=True)
 class Placed:
     """Rows, and what their place says of them.
 
     Attributes:
-        table: a `tables.Table`, or another object with its `path`, `parts()` and `rows(part)`.
+        table: the file of rows.
         pictures: where its pictures lie.
         split: the split of rows that name none; empty if unknown.
         prefix: what comes before the image's name in its id.
     """
 
-    table: tables.Table
+    table: Rows
     pictures: Pictures
     split: str = ""
     prefix: str = ""
@@ -45,7 +64,7 @@ class RowsSource(files.FileSource):
         self.shares = config.shares
         self._image = config.image_column
         self._caption = config.caption_column
-        self._placed = ()
+        self._placed: tuple[Placed, ...] = ()
 
     def take(self, *placed):
         """Notes the `Placed` tables to read.

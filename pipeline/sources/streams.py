@@ -4,7 +4,7 @@ import abc
 from dataclasses import dataclass
 
 from pipeline.sources import tables
-from pipeline.sources.base import Source
+from pipeline.sources.base import Corpus
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Sample:
     fault: str = ""
 
 
-class StreamSource(Source):
+class StreamSource(Corpus):
     """A corpus in shards. `pipeline.preparation.staging` makes a tar of each before it is read.
 
     Attributes:
@@ -44,11 +44,6 @@ class StreamSource(Source):
     @abc.abstractmethod
     def read_shard(self, shard):
         """Yields the `Sample`s of a shard."""
-
-    def partitions(self):
-        raise NotImplementedError("a stream is staged first")
-
-    list_items = load = partitions
 
 
 def sample_of(id, split, row, image_column, caption_column):
