@@ -97,6 +97,7 @@ def build_data_set(source, config, wanted, work, output, options):
     featured = finished_chunks(str(features_folder))
     shard_bytes = config.shard_megabytes << 20
     shards = transform.write_shards(featured, str(final), shard_bytes, options)
+    _check_written(examples.account, shards)
     description = manifest.describe(
         config, wanted, encoder, examples.vocabulary, list(featured.values()), shards
     )
@@ -106,6 +107,22 @@ def build_data_set(source, config, wanted, work, output, options):
     final.rename(output)
     shutil.rmtree(work)
     print(f"{output}: {manifest.in_one_line(description)}")
+
+
+def _check_written(account, shards):
+    """Checks that the shards hold all pictures that are kept.
+
+    Raises:
+        UserError: they do not.
+    """
+    images = 0
+    for each in shards.values():
+        images += sum(shard["images"] for shard in each)
+    if images != account.pictures.kept:
+        raise UserError(
+            f"{images} pictures were written, but {account.pictures.kept} are kept: did something "
+            "change the work folder? Remove it and run the same command again"
+        )
 
 
 def _read(source, config, folder, work, options):
@@ -140,6 +157,9 @@ def _read(source, config, folder, work, options):
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], config.min_count, config.max_size)
     statistics = statistics_gen.summarise(counts, vocabulary)
+    captions = sum(each["captions"] for each in statistics.values())
+    if captions != found.captions.kept:
+        raise UserError(f"{captions} captions were counted, but {found.captions.kept} are kept")
     reasons = statistics_gen.count_failures(failures)
     schema = reviewed or schema_gen.infer(statistics, source.published)
     anomalies = example_validator.validate(statistics, reasons, schema)

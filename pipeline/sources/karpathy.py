@@ -9,14 +9,16 @@ from apache_beam.io.filesystems import FileSystems
 from keras_sat.utils.errors import UserError
 from pipeline.sources import files, flickr8k, flickr30k, json_arrays
 from pipeline.sources.base import CAPTION, UNSPLIT, Item, bad_line
+from pipeline.sources.looking import Seen
 
 FILES = ("dataset_flickr8k.json", "dataset_flickr30k.json", "dataset_coco.json")
 FOLDERS = ("images", *flickr8k.FOLDERS, *flickr30k.FOLDERS)
+KEYS = ("filename", "split", "sentences")
 SPLITS = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 
 
 class KarpathySource(files.FileSource):
-    """One dataset_*.json with its corpus' folder of pictures beside it.
+    """One dataset_*.json, or another file of its shape, with the corpus' pictures beside it.
 
     `source` is the file or its folder. COCO's pictures lie in train2014 and val2014, or in these
     folders of images/, as each image's `filepath` says. The id of such an image is its COCO id.
@@ -29,18 +31,17 @@ class KarpathySource(files.FileSource):
 
     @staticmethod
     def sees(seen, config):
-        found = [name for name in FILES if name in seen.names]
-        return found[0] if len(found) == 1 else ""
+        found = _files(seen)
+        return ", ".join(FileSystems.split(path)[1] for path in found)
 
     def __init__(self, config):
-        if config.source.endswith(".json"):
-            folder, name = FileSystems.split(config.source)
-            folder = folder or "."
-            self._file = files.first_of(folder, (name,), "such file")
-        else:
-            folder = config.source
-            self._file = _only_file(folder)
-        super().__init__(config, folder)
+        seen = Seen.at(config.source)
+        found = seen.files(".json") if seen.file else _files(seen)
+        if len(found) != 1:
+            names = ", ".join(FileSystems.split(path)[1] for path in found) or "no dataset_*.json"
+            raise UserError(f"{seen.folder}: has {names}; --source may name the file itself")
+        self._file = found[0]
+        super().__init__(config, seen.folder)
         pictures = {}
         for root in self.roots.folders:
             pictures |= files.existing(root, {f"{root} {name}": name for name in FOLDERS})
@@ -51,7 +52,7 @@ class KarpathySource(files.FileSource):
         return [self._file]
 
     def list_items(self, partition):
-        for image in json_arrays.elements(partition, "images", ("filename", "split", "sentences")):
+        for image in json_arrays.elements(partition, "images", KEYS):
             yield from self._items(image)
 
     def _items(self, image):
@@ -86,9 +87,15 @@ class KarpathySource(files.FileSource):
                 yield bad_line(f"{id}#{place}", caption, why)
 
 
-def _only_file(folder):
-    found = files.existing(folder, {name: name for name in FILES})
-    if len(found) != 1:
-        names = ", ".join(found) or "no dataset_*.json"
-        raise UserError(f"{folder}: has {names}; --source may name the file itself")
-    return next(iter(found.values()))
+def _files(seen):
+    """The files of the published names, or else those of their shape."""
+    named = [path for path in seen.files(".json") if FileSystems.split(path)[1] in FILES]
+    return named or [path for path in seen.few(".json") if _is_of_shape(path)]
+
+
+def _is_of_shape(path):
+    try:
+        next(json_arrays.elements(path, "images", KEYS), None)
+    except UserError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 from keras_sat.utils.errors import UserError
 
 OUTSIDE = "outside the source"
-_WAY_OUT = "name its folder with --images DIR, or give --allow-outside"
+_WAY_OUT = "name its folder with --images DIR or give --allow-outside"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Roots:
             root = resolved(folder)
             if target == root or target.startswith(root.rstrip("/") + "/"):
                 return path
-        raise UserError(f"{OUTSIDE}: {path} leads to {target}; {_WAY_OUT}")
+        raise UserError(f"{OUTSIDE}: {_WAY_OUT}: {path} leads to {target}")
 
     def read(self, path):
         """The bytes of a picture's file.

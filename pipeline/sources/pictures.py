@@ -28,6 +28,7 @@ class Pictures:
             folders: the folders that exist, at least one.
         """
         self._folders = tuple(folders)
+        self._listed = None  # the pictures in an object store, which is asked once
 
     @classmethod
     def under(cls, roots, names=USUAL):
@@ -56,12 +57,24 @@ class Pictures:
             return paths[0]
         found = {}
         for path in paths:
-            if _has(path):
+            if self._has(path):
                 found.setdefault(resolved(path), path)
         if len(found) > 1:
             either = " or ".join(found.values())
             raise UserError(f"{AMBIGUOUS}: {name} may be {either}; name its folder")
         return next(iter(found.values()), paths[0])
+
+    def _has(self, path):
+        if not is_local(path):
+            if self._listed is None:
+                self._listed = set()
+                for folder in self._folders:
+                    self._listed.update(walk(folder))
+            return path in self._listed
+        try:
+            return exists(path)
+        except (ValueError, OSError):  # a name that no file can have
+            return False
 
 
 def walk(folder, suffixes=SUFFIXES):
@@ -82,10 +95,3 @@ def walk(folder, suffixes=SUFFIXES):
         for name in sorted(names):
             if name.lower().endswith(suffixes) and not name.startswith("."):
                 yield os.path.join(place, name)
-
-
-def _has(path):
-    try:
-        return exists(path)
-    except (ValueError, OSError):  # a name that no file can have
-        return False

@@ -19,7 +19,7 @@ from pipeline.sources.pictures import Pictures
 
 
 class Rows(Protocol):
-    """A file of rows: a `tables.Table`, a `json_lists.JsonList` or a `parquet_table.ParquetTable`."""
+    """A file of rows, such as a `tables.Table` or a `parquet_table.ParquetTable`."""
 
     @property
     def path(self) -> str:

@@ -1,15 +1,15 @@
 """Pictures with a text file each: a.jpg and a.txt."""
 
+import itertools
 import os
 
 from keras_sat.utils.errors import UserError
 from pipeline.sources import files, text
 from pipeline.sources.base import Item, bad_line, split_by_hash, split_in_name
 from pipeline.sources.looking import Seen
-from pipeline.sources.paths import exists
-from pipeline.sources.pictures import walk
+from pipeline.sources.pictures import SUFFIXES, walk
 
-_SUFFIXES = (".txt", ".caption")
+_TEXTS = (".txt", ".caption")
 
 
 class SidecarSource(files.FileSource):
@@ -30,11 +30,12 @@ class SidecarSource(files.FileSource):
         self._shares = config.shares
         if not SidecarSource.sees(Seen.at(config.source), config):
             raise UserError(f"{config.source}: no picture has a .txt of its name beside it")
-        self._pictures = {}  # {path without suffix: [paths]}
-        for path in walk(self.folder):
-            self._pictures.setdefault(os.path.splitext(path)[0], []).append(path)
-        captions = walk(self.folder, _SUFFIXES)
-        self.read_from(*captions)
+        self._pictures = {}  # {folder: paths}
+        self._texts = {}
+        for paths, suffixes in ((self._pictures, SUFFIXES), (self._texts, _TEXTS)):
+            for path in walk(self.folder, suffixes):
+                paths.setdefault(os.path.dirname(path), []).append(path)
+        self.read_from(*itertools.chain.from_iterable(self._texts.values()))
 
     @staticmethod
     def sees(seen, config):
@@ -42,7 +43,7 @@ class SidecarSource(files.FileSource):
             return None
         for place in [seen, *seen.within()]:
             stems = {os.path.splitext(name)[0] for name in place.pictures()}
-            for suffix in _SUFFIXES:
+            for suffix in _TEXTS:
                 for path in place.files(suffix):
                     stem = os.path.splitext(path)[0]
                     if os.path.basename(stem) in stems:
@@ -50,34 +51,38 @@ class SidecarSource(files.FileSource):
         return None
 
     def partitions(self):
-        """The folders that hold pictures or texts."""
-        return sorted({os.path.dirname(path) for path in [*self._pictures, *self.listings]})
+        """(the pictures, the texts) of each folder."""
+        folders = sorted({*self._pictures, *self._texts})
+        return [(self._pictures.get(each, []), self._texts.get(each, [])) for each in folders]
 
     def list_items(self, partition):
-        for stem, paths in self._pictures.items():
-            if os.path.dirname(stem) == partition:
-                for path in paths:
-                    yield from self._items(stem, path)
-        for path in self.listings:
+        pictures, paths = partition
+        texts = {}  # {path without suffix: paths}
+        for path in paths:
+            texts.setdefault(os.path.splitext(path)[0], []).append(path)
+        stems = set()
+        for path in pictures:
             stem = os.path.splitext(path)[0]
-            if os.path.dirname(path) == partition and stem not in self._pictures:
-                yield bad_line(path, path, "a text without a picture of its name")
+            stems.add(stem)
+            yield from self._items(path, texts.get(stem, []))
+        for stem, found in texts.items():
+            if stem not in stems:
+                yield bad_line(found[0], found[0], "a text without a picture of its name")
 
-    def _items(self, stem, path):
+    def _items(self, path, texts):
         """Yields the picture's item, and one per caption of it."""
         id = self._name(path)
         split = split_in_name(id.rpartition("/")[0])
         otherwise = split_by_hash(id, self._shares)
         yield Item(id, split, path, otherwise=otherwise)
-        for suffix in _SUFFIXES:
-            if exists(stem + suffix):
-                for number, line in text.lines(stem + suffix):
-                    yield Item(id, split, path, (line,), (number,), otherwise=otherwise)
+        for found in texts:
+            for number, line in text.lines(found):
+                yield Item(id, split, path, (line,), (number,), otherwise=otherwise)
 
     def _name(self, path):
         return path[len(self.folder) :].lstrip("/")
 
     def fingerprint(self):
         """The hash of the texts, and of the pictures' names."""
-        names = sorted(self._name(path) for paths in self._pictures.values() for path in paths)
-        return f"{super().fingerprint()} {files.digest_of(names)}"
+        paths = itertools.chain.from_iterable(self._pictures.values())
+        return f"{super().fingerprint()} {files.digest_of(map(self._name, paths))}"

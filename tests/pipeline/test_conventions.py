@@ -160,6 +160,15 @@ def coco_of_shape(folder):
     pictures(folder / "images")
 
 
+def karpathy_of_shape(folder):
+    images = []
+    for name, captions in CAPTIONS.items():
+        sentences = [{"raw": text, "sentid": n} for n, text in enumerate(captions)]
+        images.append({"filename": name, "split": split_of(name), "sentences": sentences})
+    corpora.write(folder / "dogs.json", json.dumps({"images": images, "dataset": "dogs"}))
+    pictures(folder / "images")
+
+
 def blip(folder):
     for split in ("train", "val", "test"):
         found = []
@@ -225,6 +234,7 @@ CONVENTIONS = [
     (imagefolder(metadata_parquet), "imagefolder", True, "test/metadata.parquet"),
     (sidecars, "sidecars", True, "such as test/3.txt"),
     (coco_of_shape, "coco", False, "annotations.json"),
+    (karpathy_of_shape, "karpathy", True, "dogs.json"),
     (blip, "json", True, "coco_karpathy_test.json"),
     (webdataset, "webdataset", True, "3 .tar files"),
     (parquet_with_bytes, "parquet", True, "3 .parquet files"),

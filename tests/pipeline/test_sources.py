@@ -375,7 +375,7 @@ def test_shares_of_the_hash_splits():
         (
             "karpathy",
             {"dataset_coco.json": "", "dataset_flickr8k.json": ""},
-            ["dataset_flickr8k.json, dataset_coco.json"],
+            ["dataset_coco.json, dataset_flickr8k.json"],
         ),
         ("folder", {"a.jpg": ""}, ["captions.csv or captions.jsonl or captions.txt"]),
         (
