@@ -16,6 +16,7 @@ import pytest
 
 from keras_sat.config import Shares
 from keras_sat.utils.errors import UserError
+from pipeline import prepare
 from pipeline.preparation import staging
 from pipeline.preparation.beam_runner import beam_options
 from pipeline.sources import registry
@@ -360,3 +361,12 @@ def test_a_parquet_without_the_columns_names_those_that_it_has(tmp_path):
     pq.write_table(pa.table({"photo": ["0.jpg"], "alt": ["A dog ."]}), tmp_path / "a.parquet")
     _, found = read_by_looking(tmp_path, tmp_path / "staged", **columns)
     assert found[0][1].captions == ("A dog .",)
+
+
+def test_a_path_without_a_dataset_is_looked_at(tmp_path, capsys):
+    """Without --dataset the command would draw scenes, were the source not a path."""
+    source = str(tmp_path / "nowhere")
+    with pytest.raises(SystemExit) as ended:
+        prepare.main(["--source", source, "--output", str(tmp_path / "data")])
+    assert ended.value.code == 2
+    assert f"error: {source}: no such folder" in capsys.readouterr().err
