@@ -55,14 +55,10 @@ class Pictures:
         paths = [FileSystems.join(folder, name) for folder in self._folders]
         if len(paths) == 1 or "\0" in name:
             return paths[0]
-        found = {}
-        for path in paths:
-            if self._has(path):
-                found.setdefault(resolved(path), path)
-        if len(found) > 1:
-            either = " or ".join(found.values())
-            raise UserError(f"{AMBIGUOUS}: {name} may be {either}; name its folder")
-        return next(iter(found.values()), paths[0])
+        found = [path for path in paths if self._has(path)]
+        if len(found) > 1 and len({resolved(path) for path in found}) > 1:
+            raise UserError(f"{AMBIGUOUS}: {name} may be {' or '.join(found)}; name its folder")
+        return found[0] if found else paths[0]
 
     def _has(self, path):
         if not is_local(path):
