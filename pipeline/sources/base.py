@@ -20,6 +20,8 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 
+_LONGEST = 500  # characters of what is said of a malformed line
+
 # What a fault leaves out. A fault that leaves out nothing is only reported.
 PICTURE = "picture"
 CAPTION = "caption"
@@ -66,8 +68,9 @@ def bad_line(place, line, why):
         line: what stands there.
         why: what is wrong with it.
     """
-    fault = f"malformed line: {why}"
-    return Item(place, UNSPLIT, captions=(str(line),), fault=fault, left_out=CAPTION)
+    fault = f"malformed line: {why}"[:_LONGEST]
+    text = str(line)[:_LONGEST]
+    return Item(place, UNSPLIT, captions=(text,), fault=fault, left_out=CAPTION)
 
 
 class Corpus(abc.ABC):

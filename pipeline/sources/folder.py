@@ -1,15 +1,11 @@
 """A folder of pictures with a table of captions."""
 
-import os
-
 from apache_beam.io.filesystems import FileSystems
 
 from keras_sat.utils.errors import UserError
 from pipeline.sources import rows, tables
-from pipeline.sources.base import Item, split_by_hash
 from pipeline.sources.looking import Seen
-from pipeline.sources.paths import is_local
-from pipeline.sources.pictures import Pictures, walk
+from pipeline.sources.pictures import Pictures
 
 FILES = ("captions.csv", "captions.jsonl", "captions.txt", "captions.tsv")
 
@@ -42,37 +38,13 @@ class FolderSource(rows.RowsSource):
                 f"{self.folder}: has no captions; expected {' or '.join(FILES)}, a table whose "
                 f"first line names the columns image and caption; found {seen}"
             )
-        self._lists_pictures = not seen.file
+        self.lists_pictures = not seen.file
         self.take(rows.Placed(table, Pictures.under(self.roots.folders)))
 
     @staticmethod
     def sees(seen, config):
         table = table_of(seen, config)
         return table and f"{FileSystems.split(table.path)[1]} ({table})"
-
-    def partitions(self):
-        parts = super().partitions()
-        return [*parts, None] if self._lists_pictures else parts
-
-    def list_items(self, partition):
-        if partition is None:
-            return self._pictures_without_rows()
-        return super().list_items(partition)
-
-    def _pictures_without_rows(self):
-        """Yields an item without a caption for each picture in the folder that no row names."""
-        named = set()
-        for partition in super().partitions():
-            for item in super().list_items(partition):
-                named.add(_absolute(item.path))
-        for path in walk(self.folder):
-            if _absolute(path) not in named:
-                name = path[len(self.folder) :].lstrip("/")
-                yield Item(name, path=path, otherwise=split_by_hash(name, self.shares))
-
-
-def _absolute(path):
-    return os.path.abspath(path) if is_local(path) else path
 
 
 def table_of(seen, config):

@@ -15,6 +15,8 @@ class ImageFolderSource(rows.RowsSource):
     `text` may be a list of texts, and may be called caption. The pictures' paths are relative to
     the metadata file. A folder named train, validation or test gives the split, else a hash does.
 
+    Pictures without a row are listed too.
+
     Reference: https://huggingface.co/docs/datasets/image_dataset#imagefolder
 
     Raises:
@@ -26,6 +28,7 @@ class ImageFolderSource(rows.RowsSource):
 
     def __init__(self, config):
         super().__init__(config, config.source)
+        self.lists_pictures = True
         placed = []
         for seen, path in _metadata(Seen.at(config.source)):
             table = _table(path, config)

@@ -49,6 +49,8 @@ def elements(path, key=None, keys=()):
                 value, position = decoder.raw_decode(text, element)
             except json.JSONDecodeError:
                 break  # the element continues in the next block
+            except (ValueError, RecursionError) as error:  # a very long number, or very deep
+                raise UserError(f"{path}: an element cannot be read ({error})") from error
             _check_keys(value, keys, f"{path}: {key}")
             yield value
         text = text[position:]

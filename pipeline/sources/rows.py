@@ -1,6 +1,8 @@
 """What the readers share whose captions are rows: of a table, or of a list in JSON."""
 
+import os
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +17,10 @@ from pipeline.sources.base import (
     bad_line,
     split_by_hash,
 )
-from pipeline.sources.pictures import Pictures
+from pipeline.sources.paths import is_local
+from pipeline.sources.pictures import Pictures, walk
+
+_PICTURES = "pictures without rows"  # a partition
 
 
 class Rows(Protocol):
@@ -57,7 +62,10 @@ class RowsSource(files.FileSource):
 
     Attributes:
         shares: the fractions of the splits, where no row gives one.
+        lists_pictures: whether pictures in the folder that no row names are listed, too.
     """
+
+    lists_pictures = False
 
     def __init__(self, config, folder):
         super().__init__(config, folder)
@@ -79,13 +87,28 @@ class RowsSource(files.FileSource):
         parts = []
         for index, each in enumerate(self._placed):
             parts += [(index, part) for part in each.table.parts()]
-        return parts
+        return [*parts, _PICTURES] if self.lists_pictures else parts
 
     def list_items(self, partition):
-        index, part = partition
+        if partition == _PICTURES:
+            return self._pictures_without_rows()
+        return self._items_of(*partition)
+
+    def _items_of(self, index, part):
         placed = self._placed[index]
         for number, row in placed.table.rows(part):
             yield from self._items(placed, number, row)
+
+    def _pictures_without_rows(self):
+        """Yields an item without a caption for each picture in the folder that no row names."""
+        named = set()
+        for partition in self.partitions():
+            if partition != _PICTURES:
+                named.update(_absolute(item.path) for item in self._items_of(*partition))
+        for path in walk(self.folder):
+            if _absolute(path) not in named:
+                name = path[len(self.folder) :].lstrip("/")
+                yield Item(name, path=path, otherwise=split_by_hash(name, self.shares))
 
     def _items(self, placed, line, row):
         """The items of one row, one per caption, or the one item that says what is wrong with it.
@@ -107,7 +130,7 @@ class RowsSource(files.FileSource):
             return [bad_line(place, row, f"expected image and caption, found {row}")]
         image, number = tables.numbered(image)
         number = values.get(tables.find_column(values, tables.NUMBER), number)
-        number = int(number) if str(number).isdecimal() else 0
+        number = int(number) if re.fullmatch("[0-9]{1,9}", str(number)) else 0
         if "/" in image and "\0" not in image:
             image = posixpath.normpath(image)  # ./a.jpg is a.jpg
         split, fault = _split(values.get(tables.find_column(values, tables.SPLIT)))
@@ -132,6 +155,10 @@ class RowsSource(files.FileSource):
                 )
             )
         return items
+
+
+def _absolute(path):
+    return os.path.abspath(path) if is_local(path) else path
 
 
 def _split(value):

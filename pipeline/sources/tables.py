@@ -20,7 +20,7 @@ SPLIT = ("split",)
 NUMBER = ("comment_number", "caption_number", "number")
 _DELIMITERS = "\t,;|"
 _HEAD = 1 << 16
-_NUMBERED = re.compile(r"(.+)#(\d+)")  # IMAGE.jpg#N
+_NUMBERED = re.compile(r"(.+)#([0-9]{1,9})")  # IMAGE.jpg#N
 _SENTINEL = "a row of its own\n"
 Cells = dict[str, object]
 
@@ -157,7 +157,7 @@ def _json_rows(part):
     for number, line in text.lines(*part):
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # numbers may be too long, too
             row = line[:60]
         yield number, row if isinstance(row, dict) else line[:60]
 

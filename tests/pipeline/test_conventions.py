@@ -277,6 +277,16 @@ def test_a_convention_is_found_named_and_read(tmp_path, capsys, make, dataset, h
     assert len({item.id for item, _ in found}) == len(NAMES)
 
 
+@pytest.mark.parametrize("make", [any_name, imagefolder(metadata_csv)])
+def test_pictures_without_a_row_are_listed(tmp_path, make):
+    make(tmp_path)
+    extra = tmp_path / "train" / "more.jpg"
+    corpora.write(extra, corpora.picture(8))
+    source = registry.open_source(small_prepare(dataset="auto", source=str(tmp_path)))
+    without = [item for item in merged(source) if not item.captions]
+    assert [(item.id, item.path) for item in without] == [("train/more.jpg", str(extra))]
+
+
 def test_llava(tmp_path):
     turns = [{"from": "human", "value": "<image>\nDescribe."}, {"from": "gpt", "value": "A dog ."}]
     more = [{"from": "human", "value": "Where?"}, {"from": "gpt", "value": "In a park ."}]

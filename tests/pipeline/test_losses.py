@@ -144,6 +144,40 @@ def test_what_a_standard_writer_wrote_comes_back(folder, name, dataset, write, r
     assert [(names[id], text) for _, id, text in sorted(found)] == rows
 
 
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+KEYS = ("id", "image_id", "file_name", "caption", "image", "split", "number", "conversations")
+KARPATHY = ("filename", "split", "sentences", "cocoid", "filepath", "sentid")
+
+
+@pytest.mark.parametrize(
+    "dataset, name, keys, form",
+    [
+        ("folder", "a.jsonl", KEYS, lambda rows: "\n".join(map(json.dumps, rows))),
+        ("json", "a.json", KEYS, json.dumps),
+        ("coco", "a.json", KEYS, lambda rows: json.dumps({"images": rows, "annotations": rows})),
+        ("karpathy", "a.json", KARPATHY, lambda rows: json.dumps({"images": rows})),
+    ],
+)
+@MANY
+@given(data=st.data())
+def test_no_json_ends_in_a_traceback(folder, dataset, name, keys, form, data):
+    """Whatever the values are, an element is an item, an item with a fault, or a `UserError`."""
+    row = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, ANY)) | ANY
+    (folder / name).write_text(form(data.draw(st.lists(row, min_size=1, max_size=3))))
+    try:
+        source = open_source(small_prepare(dataset=dataset, source=str(folder / name)))
+        items = merged(source)
+    except UserError:
+        return
+    for item in items:
+        assert isinstance(item.id, str)
+        assert all(isinstance(caption, str) for caption in item.captions)
+
+
 def test_equal_ids_of_coco_lose_no_caption(tmp_path):
     """Ids order captions and nothing else: all 0, or the image's, they lose none."""
     images = [{"id": n, "file_name": f"{n}.jpg"} for n in range(3)]
