@@ -92,8 +92,8 @@ def look(path, config):
     with open_file(path) as file:
         head = file.read(_HEAD).decode("utf-8-sig", "surrogateescape")
     line = next((line for line in head.split("\n") if line.strip()), "").rstrip("\r")
-    if path.lower().endswith((".jsonl", ".json")):
-        return Table(path, "")
+    if path.lower().endswith(".jsonl"):
+        return Table(path, "") if _names_columns(line, config) else None
     is_plain = path.lower().endswith(".txt")
     for delimiter in _DELIMITERS:
         cells = next(csv.reader([line], delimiter=delimiter), [])
@@ -107,6 +107,17 @@ def look(path, config):
         if columns:
             return Table(path, delimiter, columns, is_quoted=is_quoted)
     return None
+
+
+def _names_columns(line, config):
+    """Whether a line of JSON has keys for an image and its captions, or is no JSON."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return True  # a malformed line, to be counted
+    keys = [name.lower() for name in row] if isinstance(row, dict) else []
+    image = find_column(keys, IMAGE, config.image_column)
+    return bool(image and caption_columns(keys, config.caption_column))
 
 
 def _columns_without_names(cells):
@@ -163,16 +174,16 @@ def _json_rows(part):
 
 
 def _plain_rows(table, part):
+    _, start, *_ = part
+    is_header = table.has_header and start == 0
     for number, line in text.lines(*part):
-        if table.has_header and number == 1:
+        if is_header:
+            is_header = False
             continue
         cells = line.split(table.delimiter, len(table.columns) - 1)
-        if len(cells) < len(table.columns):
-            yield number, line[:60]
-        elif table.delimiter == "|":
-            yield number, dict(zip(table.columns, (cell.strip() for cell in cells)))
-        else:
-            yield number, dict(zip(table.columns, cells))
+        if table.delimiter == "|":
+            cells = [cell.strip() for cell in cells]
+        yield number, dict(zip(table.columns, cells)) if len(cells) > 1 else line[:60]
 
 
 def _quoted_rows(table):
@@ -196,22 +207,22 @@ def _quoted_rows(table):
                 is_header = is_header and not cells
                 continue
             _check_quotes(table, row, cells)
-            if len(cells) == len(table.columns):
+            if len(cells) <= len(table.columns):
                 yield number, dict(zip(table.columns, map(_value, cells)))
             else:
-                yield number, _wrong_cells(table, cells)
+                yield number, _too_many(table, cells)
     except csv.Error as error:
         raise UserError(
             f"{table.path}: not CSV at line {number + 1} ({error}); is a quote not closed?"
         ) from error
 
 
-def _wrong_cells(table, cells):
-    """What to say of a row with too many or too few cells."""
-    found = f"{len(cells)} cells in {len(table.columns)} columns"
-    if len(cells) > len(table.columns):
-        found += f" (a caption with a {table.delimiter!r} needs quotes)"
-    return f"{found}: {cells}"
+def _too_many(table, cells):
+    """What to say of a row with more cells than columns."""
+    return (
+        f"{len(cells)} cells in {len(table.columns)} columns "
+        f"(a caption with a {table.delimiter!r} needs quotes): {cells}"
+    )
 
 
 def _check_quotes(table, row, cells):
@@ -244,11 +255,11 @@ def _check_quotes(table, row, cells):
 
 
 def _looks_like_row(table, line, cells):
-    """Whether a line within a row names an image as that row does, and has as many cells."""
+    """Whether a line within a row has cells, and names an image as that row does."""
     parts = line.split(table.delimiter)
-    if len(parts) < len(table.columns):
-        return False
     place = table.columns.index(table.image)
+    if len(parts) < max(2, place + 1):
+        return False
     own = cells[place] if place < len(cells) else ""
     found = parts[place].strip('" \r\n')
     if is_picture(numbered(own)[0]):

@@ -15,10 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from keras_sat.config import Shares
+from keras_sat.data.prepared import open_prepared
+from keras_sat.data.reading import read_records
 from keras_sat.utils.errors import UserError
 from pipeline import prepare
 from pipeline.preparation import staging
 from pipeline.preparation.beam_runner import beam_options
+from pipeline.preparation.prepare import prepare as run_prepare
 from pipeline.sources import registry
 from pipeline.sources.base import split_by_hash
 from pipeline.sources.streams import StreamSource
@@ -100,6 +103,7 @@ def numbered_names(folder):
 def any_name(folder):
     corpora.write(folder / "my_dogs.csv", table())
     corpora.write(folder / "notes.txt", "Nothing to see.\n")
+    corpora.write(folder / "log.jsonl", '{"step": 1}\n')
     pictures(folder / "train")
 
 
@@ -218,7 +222,6 @@ def parquet_with_paths(folder):
     pictures(folder / "images")
 
 
-BY_HASH = None
 # (how it is made, its reader, whether it says the splits, what the first line names)
 CONVENTIONS = [
     (kaggle_flickr8k, "kaggle", False, "captions.txt (commas, columns image, caption) and Images/"),
@@ -380,3 +383,25 @@ def test_a_path_without_a_dataset_is_looked_at(tmp_path, capsys):
         prepare.main(["--source", source, "--output", str(tmp_path / "data")])
     assert ended.value.code == 2
     assert f"error: {source}: no such folder" in capsys.readouterr().err
+
+
+def test_a_stream_becomes_a_data_set(tmp_path, capsys):
+    """From Parquet to records, with the kind in the first line of output and then the account."""
+    (tmp_path / "corpus").mkdir()
+    parquet_with_bytes(tmp_path / "corpus")
+    config = small_prepare(dataset="auto", source=str(tmp_path / "corpus"))
+    run_prepare(config, tmp_path / "data")
+    lines = capsys.readouterr().out.splitlines()
+    assert "Parquet with pictures and captions: 3 .parquet files" in lines[0]
+    assert lines[1:3] == [
+        "pictures: 4 read, 4 kept, 0 left out",
+        "captions: 8 read, 8 kept, 0 left out",
+    ]
+    data = open_prepared(tmp_path / "data")
+    assert data.manifest["dataset"] == "parquet"
+    for name, seed in SEEDS.items():
+        records = list(read_records(data, split_of(name)))
+        assert corpora.picture(seed) in [record.encoded for record in records]
+        assert tuple(CAPTIONS[name]) in [record.captions for record in records]
+    run_prepare(config, tmp_path / "data")
+    assert "already prepared" in capsys.readouterr().out

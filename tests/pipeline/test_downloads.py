@@ -3,6 +3,7 @@
 import builtins
 import json
 
+import numpy as np
 import pytest
 
 from keras_sat.utils.errors import UserError
@@ -39,7 +40,7 @@ def test_tensorflow_datasets(tmp_path, monkeypatch):
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self):
-            text = tfds.features.Sequence({"id": tfds.features.Scalar("int64"), "text": "string"})
+            text = tfds.features.Sequence({"id": np.int64, "text": tfds.features.Text()})
             features = {"image": tfds.features.Image(), "captions": text}
             return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 

@@ -61,6 +61,27 @@ def test_a_workers_error_is_one_line_without_beams_notes(tmp_path):
     assert "while running" not in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_short_row_that_is_taken_in_is_found_too(tmp_path):
+    """The rows lack the last column, which may be left out."""
+    corpora.write(
+        tmp_path / "captions.csv",
+        'image,caption,split\n0.jpg,"A dog .\n1.jpg,A cat .\n2.jpg,"Up .\n',
+    )
+    with pytest.raises(UserError, match=r"line 2: .* line 3 looks like a row of its own"):
+        read("folder", tmp_path)
+
+
+def test_rows_may_lack_the_split_and_follow_empty_lines(tmp_path):
+    corpora.write(tmp_path / "0.jpg", corpora.picture(0))
+    for name, content in (
+        ("captions.csv", "\n\nimage,caption,split\n0.jpg,A dog .\n"),
+        ("captions.txt", "\n\nimage\tcaption\n0.jpg\tA dog .\n"),
+    ):
+        corpora.write(tmp_path / name, content)
+        found, _ = read("folder", tmp_path / name)
+        assert {id: record.captions for id, (_, record) in found.items()} == {"0.jpg": ("A dog .",)}
+
+
 def test_a_quoted_caption_may_span_lines(tmp_path):
     table(tmp_path, ['0.jpg,"A dog, and', 'a ""cat"", red ."', "1.jpg,Two dogs ."])
     found, _ = read("folder", tmp_path)
