@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from keras_sat.text.encoding import encoding_fault
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
 from keras_sat.utils.json_files import loads
@@ -54,6 +55,9 @@ def read_results(path):
             raise UserError(f"{path}: entry {place} is {json.dumps(result)[:80]}; {_FORM}")
         image = str(result["image_id"])
         caption = result["caption"]
+        fault = encoding_fault(image + caption)
+        if fault:
+            raise UserError(f"{path}: entry {place}: {fault}")
         if captions.setdefault(image, caption) != caption:
             raise UserError(f"{path}: image {image} has two captions; keep one of them")
     return captions

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from keras_sat.utils.errors import UserError, nearest
+from keras_sat.utils.errors import UserError, explain, nearest
 from keras_sat.utils.progress import progress_bar
 from pipeline.preparation import artifacts
 
@@ -22,6 +22,7 @@ from pipeline.preparation import artifacts
 # another one keeps the CNN busy.
 _DEFAULTS = ("--direct_num_workers=0",)
 _DIED = re.compile(r"Worker subprocess exited with return code (-?\d+)")
+_WHILE_RUNNING = re.compile(r" \[while running '[^']*'\]")  # Beam adds it to messages
 _PERIOD = 2  # seconds between two updates of the progress bar
 
 
@@ -56,14 +57,21 @@ def run_job(build, options, description, folder=None, total=None):
         total: the number of images to expect, or None if it is not known yet.
 
     Raises:
-        UserError: a worker process was killed.
+        UserError: a worker raised it, without Beam's note on the step it ran in; or a worker
+            process was killed.
     """
     # The local runner is named because DirectRunner may choose Prism, which downloads a binary.
     runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
     with _ChunkProgress(description, folder, total), _worker_deaths():
-        pipeline.run().wait_until_finish()
+        try:
+            pipeline.run().wait_until_finish()
+        except Exception as error:
+            line = explain(error)
+            if line is None:
+                raise
+            raise UserError(_WHILE_RUNNING.sub("", line)) from error
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from keras_sat.utils.errors import UserError, memory_advice
 from keras_sat.utils.files import write_text
 from keras_sat.utils.json_files import read_json
 from pipeline.preparation import beam_runner, chain
-from pipeline.sources.registry import open_source
+from pipeline.sources.registry import open_source, with_reader
 
 _OBJECT = {"type": "object"}
 
@@ -37,6 +37,7 @@ def prepare(config, output, beam_flags=()):
     """
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
+    config = with_reader(config)
     source = open_source(config)
     wanted = _wanted(source, config)
     if not output.exists():
