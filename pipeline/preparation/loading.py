@@ -73,7 +73,7 @@ class LoadChunk(beam.DoFn):
             try:
                 loaded = self._load(item)
                 records.append(serialize(loaded.record))
-            except (UserError, OSError, tf.errors.OpError, UnicodeEncodeError) as error:
+            except (UserError, OSError, UnicodeEncodeError) as error:
                 sidecar["failures"].append(failure(item.id, _reason(error, item)))
                 sidecar["dropped"] += len(item.captions)
             else:
@@ -175,11 +175,6 @@ def _reason(error, item):
     """An exception as `reason: detail`."""
     if isinstance(error, FileNotFoundError):
         return f"{MISSING}: {error.filename or error}"
-    if isinstance(error, tf.errors.OpError):
-        # One line of TensorFlow's message is about the picture. The lines above it are the call
-        # stack, what follows it is about the graph.
-        about_picture = error.message.partition("[[{{node")[0]
-        return f"not decodable: {about_picture.strip().splitlines()[-1]}"
     if isinstance(error, UnicodeEncodeError):
         return f"picture's name {encoding_fault(item.id + item.path)}"
     if isinstance(error, UserError):
