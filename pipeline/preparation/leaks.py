@@ -82,7 +82,7 @@ def _file(folder):
 
 
 def _read(path):
-    return [Leak(*values) for values in artifacts.read_json(path)]
+    return [Leak(*values) for values in artifacts.read_json(path)["leaks"]]
 
 
 def _contents_of(chunk):
@@ -107,7 +107,7 @@ def _equal(content, places):
 
 
 def _write(found, path):
-    artifacts.write_json(path, sorted(found, key=_place))
+    artifacts.write_json(path, {"leaks": sorted(found, key=_place)})
 
 
 def _place(leak):
