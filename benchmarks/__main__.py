@@ -20,7 +20,7 @@ from keras_sat.utils.errors import UserError, command
 from keras_sat.utils.files import write_text
 
 PYTORCH = "a Python loop over steps in PyTorch"
-ALONE = "PyTorch, an image at a time"
+ALONE = "PyTorch, one image at a time"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _saved(what):
 COMPARISONS = {  # {a module and its arguments: the rows that its result makes}
     ("training", "--grid=14", "--batch=32"): [
         Row("training, 14×14, batch 32", PYTORCH, _training_rate("by length"), "≥ 3"),
-        Row("… five captions an image", PYTORCH, _training_rate("five an image"), "≥ 4"),
+        Row("… five captions per image", PYTORCH, _training_rate("five per image"), "≥ 4"),
     ],
     ("training", "--grid=7", "--batch=128"): [
         Row("training, 7×7, batch 128", PYTORCH, _training_rate("by length"), "≥ 2.5"),
@@ -96,11 +96,11 @@ COMPARISONS = {  # {a module and its arguments: the rows that its result makes}
         ),
     ],
     ("areas_joint_softmax", "--each=5"): [
-        Row("joint softmax, five captions an image", "written out", _saved("seconds"), "≥ 10"),
+        Row("joint softmax, five captions per image", "written out", _saved("seconds"), "≥ 10"),
         Row("… its memory", "written out", _saved("bytes"), "≥ 10"),
     ],
     ("areas_joint_softmax", "--each=1"): [
-        Row("joint softmax, one caption an image", "written out", _saved("seconds"), "≥ 10"),
+        Row("joint softmax, one caption per image", "written out", _saved("seconds"), "≥ 10"),
         Row("… its memory", "written out", _saved("bytes"), "≥ 10"),
     ],
     ("decoding",): [

@@ -4,7 +4,7 @@
         --flops 5e13 --bandwidth 1.5e12 --network 1e11 --calls 1.2e-3
 
 It is computed from the sizes alone. Multiplications and additions of matrix products are counted,
-two operations a pair; tests/benchmarks/test_costs.py compares them with the forward pass, product
+two operations per pair; tests/benchmarks/test_costs.py compares them with the forward pass, product
 by product.
 Of everything else, only what grows with regions × steps or words × steps matters, as traffic.
 """
@@ -183,9 +183,9 @@ def step_seconds(system, sizes, flops, bandwidth, network, calls, devices=1):
     Args:
         system: its name.
         sizes: a `Sizes`.
-        flops: operations a second of a device.
-        bandwidth: bytes a second of a device's memory.
-        network: bytes a second between devices.
+        flops: operations per second of a device.
+        bandwidth: bytes per second of a device's memory.
+        network: bytes per second between devices.
         calls: seconds that it takes to start the operations of one word, however small they are.
         devices: how many there are.
     """

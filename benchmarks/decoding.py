@@ -1,4 +1,4 @@
-"""How many images a second does beam search caption, beside a Python loop over single images?
+"""How many images per second does beam search caption, beside a Python loop over single images?
 
     pip install ".[bench]"
     python -m benchmarks.decoding --beam 3
@@ -89,7 +89,7 @@ def main():
     rates = {name: images[name] / min(seconds[name]) for name in sides}
     for name, rate in rates.items():
         ratio = rate / rates["PyTorch, one at a time"]
-        print(f"{name:>24}: {rate:7.1f} images a second, {ratio:5.1f} ×")
+        print(f"{name:>24}: {rate:7.1f} images per second, {ratio:5.1f} ×")
     print(json.dumps({"settings": vars(args), "images_a_second": rates}))
 
 

@@ -41,7 +41,7 @@ def prepared(folder, images):
 
 
 def reading_and_training(data, batch, steps):
-    """Captions a second of the batches alone, and of as many training steps."""
+    """Captions per second of the batches alone, and of as many training steps."""
     vocabulary = Vocabulary.load(data.folder / "vocabulary.txt")
     settings = config.Data(batch_size=batch)
 
@@ -121,7 +121,7 @@ def main():
     epoch = EPOCH / learned
     share = scored / epoch
     later = started - imported
-    print(f"reading {read:.0f} captions a second, training {learned:.1f}: {read / learned:.1f} ×")
+    print(f"reading {read:.0f} captions per second, training {learned:.1f}: {read / learned:.1f} ×")
     print(f"scoring {SCORED} captions {scored:.2f} s, an epoch {epoch:.0f} s: {share:.1%}")
     print(f"first step after {started:.1f} s, import tensorflow {imported:.1f} s: + {later:.1f} s")
     found = {

@@ -97,8 +97,8 @@ def machine():
     """The machine's rates.
 
     Returns:
-        {"flops": operations a second, "bandwidth": bytes a second, SYSTEM: seconds that the calls
-        of a training step take for one word, "SYSTEM beam": those of a step of beam search}.
+        {"flops": operations per second, "bandwidth": bytes per second, SYSTEM: seconds that the
+        calls of a training step take for one word, "SYSTEM beam": those of a step of beam search}.
     """
     a = tf.fill([LARGE], 1.0)
     b = tf.fill([LARGE], 2.0)
@@ -174,7 +174,7 @@ def plot(found):
             expected = [point["predicted"] for point in chosen]
             axes.plot(values, measured, "o", color=colour, label=f"{system}, measured")
             axes.plot(values, expected, color=colour, label=f"{system}, predicted")
-        unit = "seconds a batch" if name == "beam" else "seconds a step"
+        unit = "seconds per batch" if name == "beam" else "seconds per step"
         axes.set(xscale="log", yscale="log", xlabel=name, ylabel=unit)
         axes.set_xticks(values, values, minor=False)
         axes.set_xticks([], minor=True)

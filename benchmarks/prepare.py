@@ -1,8 +1,8 @@
 """python -m benchmarks.prepare --images 500 --config configs/xu_flickr8k_soft.yaml --set source=DIR
 
-Images a second of the whole preparation beside the bare rate of decoding + CNN, in one run: a loop
-over one half of the pictures, the job over all of them, the loop over the other half. The loop is
-as fast as such a loop gets: tf.data reads and decodes on all cores ahead of the CNN. The time to
+Images per second of the whole preparation beside the bare rate of decoding + CNN, in one run: a
+loop over one half of the pictures, the job over all of them, the loop over the other half. The loop
+is as fast as such a loop gets: tf.data reads and decodes on all cores ahead of the CNN. The time to
 load the CNN is not counted in the loop, but is counted in the job.
 """
 

@@ -12,7 +12,8 @@ from keras_sat.pictures.decode import decode_image
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import beam_runner, example_gen, statistics_gen, transform
 from pipeline.preparation.artifacts import finished_chunks
-from pipeline.sources.base import Source, open_source, stable_hash
+from pipeline.sources.base import Source, stable_hash
+from pipeline.sources.registry import open_source
 
 
 class Sample(Source):
@@ -121,10 +122,12 @@ def measure(config, images):
         encoder = f"{folder}/encoder.keras"
         loop.encoder.save(encoder)
         watch.run("loop", loop, items[:half])
-        watch.run("ExampleGen", example_gen.run, sample, config, examples, options)
-        chunks = finished_chunks(examples)
+        watch.run("ExampleGen", example_gen.generate_examples, sample, config, examples, options)
+        chunks = {}
+        for path, sidecar in finished_chunks(examples).items():
+            chunks[path] = {"images": sidecar["images"], "leaked": []}
         counts = f"{folder}/counts.json"
-        watch.run("StatisticsGen", statistics_gen.run, list(chunks), counts, options)
+        watch.run("StatisticsGen", statistics_gen.count_values, chunks, counts, options)
         encoders = {"features": encoder}
         watch.run("features", transform.add_features, chunks, encoders, config, features, options)
         chunks = finished_chunks(features)

@@ -18,9 +18,9 @@ import grpc
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  its ops are in the SavedModel
 
+from keras_sat.pictures.reading import list_pictures, read_picture
 from serving import load_test
 from serving.client import messages
-from serving.client.pictures import list_pictures, read_picture
 from serving.process import ServerProcess
 from serving.server.batching import MODEL_FILE, Batching
 

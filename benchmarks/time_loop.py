@@ -243,7 +243,7 @@ def main():
     for form, rate in rates.items():
         ratio = rate / rates["scan"]
         print(
-            f"{form:>16}: {rate:6.1f} captions a second, {ratio:.2f} ×, "
+            f"{form:>16}: {rate:6.1f} captions per second, {ratio:.2f} ×, "
             f"first round {first[form]:5.1f} s"
         )
     found = {"captions_a_second": rates, "first_round_seconds": first}

@@ -1,4 +1,4 @@
-"""How many captions a second does a training step learn from, beside a Python loop over time steps?
+"""How many captions per second does a training step process, beside a Python loop over steps?
 
     pip install ".[bench]"
     python -m benchmarks.training --grid 14 --batch 32
@@ -12,7 +12,7 @@ order. The batches are every eighth of many, so that they are as evenly filled a
 epoch. Both sides must compute the same loss. They take turns, and the fastest round of each
 counts.
 
-Beside the rates stands the share of the floating-point limit: the operations a second that the
+Beside the rates stands the share of the floating-point limit: the operations per second that the
 model needs (benchmarks/costs.py), by those that a product of two 2048² matrices reaches in the
 same run.
 """
@@ -42,7 +42,7 @@ CAPTIONS_AN_IMAGE = 5
 
 
 def matmul_rate(size=2048):
-    """Floating-point operations a second of a square matrix product."""
+    """Floating-point operations per second of a square matrix product."""
     a = tf.random.stateless_normal([size, size], [1, 2])
     product = tf.function(lambda: tf.matmul(a, a))
     product()
@@ -164,7 +164,7 @@ def main():
     batches = {
         "PyTorch": unsorted,
         "keras_sat, by length": alone,
-        "keras_sat, five an image": shared,
+        "keras_sat, five per image": shared,
     }
 
     model = build(args.words, args.grid, args.depth, args.width)
@@ -191,14 +191,14 @@ def main():
     limit = matmul_rate()
     shares = {}
     for name, rate in rates.items():
-        sharing = each if name == "keras_sat, five an image" else 1
+        sharing = each if name == "keras_sat, five per image" else 1
         sizes = Sizes(
             args.grid**2, args.depth, args.words, args.width, lengths.mean(), sharing, args.batch
         )
         shares[name] = rate * soft(sizes).training(sizes) / limit
         ratio = rate / rates["PyTorch"]
         share = f"{shares[name]:4.0%} of the limit"
-        print(f"{name:>25}: {rate:7.1f} captions a second, {ratio:4.1f} ×, {share}")
+        print(f"{name:>25}: {rate:7.1f} captions per second, {ratio:4.1f} ×, {share}")
     found = {"captions_a_second": rates, "share_of_limit": shares, "matmul_gflops": limit / 1e9}
     print(json.dumps({"settings": vars(args), **found}))
 

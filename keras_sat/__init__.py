@@ -17,6 +17,8 @@ __version__ = "0.1.0"
 _MODULES = {
     "build_captioner": "keras_sat.models",
     "caption_files": "keras_sat.runs.captioning",
+    "list_pictures": "keras_sat.pictures.reading",
+    "load": "keras_sat.api.loading",
     "load_captioner": "keras_sat.runs.loading",
     "load_model": "keras_sat.runs.loading",
     "open_prepared": "keras_sat.data.prepared",

@@ -1,13 +1,17 @@
-"""python -m keras_sat.caption --run runs/scenes_soft picture.jpg other.png --overlay where.png
+"""python -m keras_sat.caption --run runs/scenes_soft picture.jpg photos/ --overlay where.png
 
-Captions image files with a trained run. --overlay also draws where the captioner looked, one panel
-per word; with several images each gets a file of its own (where-1.png, where-2.png, …).
+Captions pictures with a trained run: files, folders, patterns
+such as 'photos/**/*.jpg', http(s) URLs, and, for -, standard input. JPEG, PNG, GIF, BMP, WebP, TIFF
+and AVIF are read, and HEIC with the extra keras_sat[heic]; pictures of 16 bits per channel or in
+CMYK are converted to RGB of 8 bits. --overlay also draws where the captioner looked, one panel per
+word: to a file, numbered if there are several pictures, or to one file per picture in a folder.
 """
 
 import sys
-from pathlib import Path
 
 from keras_sat.cli.arguments import add_runs, command_parser, with_decoding
+from keras_sat.pictures.reading import list_pictures, unreadable
+from keras_sat.pictures.results import Result, overlay_files, show
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils.errors import command
 
@@ -16,28 +20,34 @@ from keras_sat.utils.errors import command
 def main(arguments=None):
     parser = command_parser("keras_sat.caption", __doc__)
     add_runs(parser, "several caption together, as an ensemble")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, GIF or BMP files")
-    parser.add_argument("--overlay", metavar="PNG", help="draw where the captioner looked")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a file, a folder, a pattern, a URL, or - for standard input",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    parser.add_argument(
+        "--overlay",
+        metavar="FILE|DIR",
+        help="draw where the captioner looked, as PNG, JPEG, WebP, TIFF, PDF or SVG",
+    )
     args = parser.parse_args(arguments)
+    names = list_pictures(args.images)
+    overlays = overlay_files(args.overlay, names) if args.overlay else {}
     run = with_decoding(open_runs(args.run), args)
+    faults = unreadable(names)
+    missing = [Result(name, problem=str(fault)) for name, fault in faults.items()]
+    failures = show(missing, as_json=args.json)
+    names = [name for name in names if name not in faults]
+    if names:
+        from keras_sat.api.trained import TrainedCaptioner
+        from keras_sat.cli.pictures import caption_results
 
-    from keras_sat.runs.captioning import caption_files
-    from keras_sat.visualize.attention import save_overlay
-
-    captioned, errors = caption_files(run, args.images, explain=bool(args.overlay))
-    for file in captioned:
-        print(f"{file.path}\t{file.captioned.caption}")
-        if args.overlay:
-            target = Path(args.overlay)
-            if len(args.images) > 1:
-                number = 1 + args.images.index(file.path)
-                target = target.with_stem(f"{target.stem}-{number}")
-            save_overlay(target, file.picture, file.captioned, file.facts)
-            print(target)
-    for error in errors[:-1]:
-        print(f"error: {error}", file=sys.stderr)
-    if errors:
-        raise errors[-1]
+        results = caption_results(TrainedCaptioner(run), names, overlays)
+        failures += show(results, as_json=args.json)
+    if failures:
+        sys.exit(2)
 
 
 if __name__ == "__main__":

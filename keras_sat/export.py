@@ -8,7 +8,8 @@ Several --run caption together, as an ensemble.
 import dataclasses
 
 from keras_sat.cli.arguments import add_runs, command_parser, with_decoding
-from keras_sat.exporting.versions import MAX_PIXELS, Batching
+from keras_sat.exporting.versions import Batching
+from keras_sat.pictures.formats import MAX_PIXELS
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils.errors import command
 

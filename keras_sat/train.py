@@ -4,10 +4,11 @@ Trains a captioner. Alone, on a fresh checkout, it prepares the built-in data se
 The same command again resumes an interrupted run.
 """
 
+import argparse
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.cli.arguments import add_settings, check_data, command_parser
+from keras_sat.cli.arguments import add_settings, add_trust, check_data, command_parser
 from keras_sat.cli.presets import choose
 from keras_sat.data.prepared import open_prepared
 from keras_sat.runs.prerequisites import check_prerequisites
@@ -32,7 +33,14 @@ def main(arguments=None):
     parser.add_argument(
         "--run", metavar="DIR", help="the run's folder (default: runs/ and the experiment's name)"
     )
+    parser.add_argument(
+        "--profile",
+        metavar="FIRST:LAST",
+        type=_updates,
+        help="the updates whose time TensorBoard's profiler records, such as 10:20",
+    )
     add_settings(parser, "such as train.epochs=10")
+    add_trust(parser)
     args = parser.parse_args(arguments)
     data = open_prepared(args.data) if args.data else None
     chosen = choose(args.model, args.config, data, args.set)
@@ -48,7 +56,19 @@ def main(arguments=None):
 
     if not data:
         prepare_built_in(chosen.experiment, args.config)
-    train(chosen.experiment, folder)
+    train(chosen.experiment, folder, profile=args.profile, trust_encoder=args.trust_encoder)
+
+
+def _updates(text):
+    """The pair (first, last) that --profile gives."""
+    first, _, last = text.partition(":")
+    try:
+        updates = (int(first), int(last))
+    except ValueError:
+        updates = (0, 0)
+    if not 0 < updates[0] <= updates[1]:
+        raise argparse.ArgumentTypeError(f"{text}: expected FIRST:LAST, such as 10:20")
+    return updates
 
 
 if __name__ == "__main__":

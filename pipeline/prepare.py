@@ -5,14 +5,19 @@ manifest.json, statistics.json, failures-*.jsonl and, last, COMPLETED. The same 
 interrupted job.
 """
 
+import dataclasses
+import re
+
 from keras_sat import config as configuration
 from keras_sat.cli.arguments import command_parser
 from keras_sat.utils.errors import command
 
 # The keys of `prepare` that have a flag of their own, and what the flag's help says.
 FLAGS = {
-    "dataset": "the corpus' format: scenes, flickr8k, flickr30k, coco, karpathy or folder",
-    "source": "the corpus' folder; for scenes, how many, such as train=3000,val=300,test=300",
+    "dataset": "the corpus' format; by default `auto`, which looks at --source",
+    "source": "the corpus' folder or file, or tfds:NAME or hf:NAME; for scenes, how many, such as "
+    "train=3000,val=300,test=300",
+    "images": "a second folder in which the pictures are looked for",
     "encoder.name": "the CNN: scenes_cnn or any of keras.applications",
     "encoder.layer": "the layer whose output is stored",
     "encoder.weights": "imagenet, none or a file",
@@ -22,6 +27,7 @@ FLAGS = {
 }
 # The settings that any corpus but scenes starts from.
 PHOTOGRAPHS = "photos_soft"
+COUNTS = re.compile(r"(train|val|test)=")  # the source of scenes
 NUMBERS = ("encoder.image_size", "seed")
 
 
@@ -48,6 +54,11 @@ def main(arguments=None):
     )
     add_flags(parser)
     parser.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="read pictures outside of --source and --images, if the corpus names them",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of `prepare`"
     )
     args, beam_flags = parser.parse_known_args(arguments)
@@ -56,15 +67,18 @@ def main(arguments=None):
         value = getattr(args, key)
         if value is not None:
             overrides.append((f"prepare.{key}", value))
+    if args.allow_outside:
+        overrides.append(("prepare.allow_outside", True))
     overrides += [f"prepare.{text}" for text in args.set]
-    start = args.config
-    if start is None and args.dataset not in (None, "scenes"):
-        start = PHOTOGRAPHS
-        print(f"settings: the `prepare` section of {start}", flush=True)
+    config = configuration.load(args.config, overrides).prepare
+    built_in = config.dataset == "scenes" and bool(COUNTS.match(config.source))
+    if args.config is None and args.dataset != "scenes" and not built_in:
+        print(f"settings: the `prepare` section of {PHOTOGRAPHS}", flush=True)
         if getattr(args, "encoder.name"):
-            # Its layer is the preset's CNN's.
-            overrides.insert(0, ("prepare.encoder", {}))
-    config = configuration.load(start, overrides).prepare
+            overrides.insert(0, ("prepare.encoder", {}))  # its layer is that of the preset's CNN
+        config = configuration.load(PHOTOGRAPHS, overrides).prepare
+    elif config.dataset == "scenes" and args.dataset is None and not built_in:
+        config = dataclasses.replace(config, dataset="auto")
 
     from pipeline.preparation.prepare import prepare
 

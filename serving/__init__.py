@@ -1,6 +1,6 @@
 """Serving: a local stand-in for TensorFlow Serving, a client and a load test.
 
-They need the SavedModel, but not keras_sat.
+The server needs the SavedModel, but not keras_sat.
 """
 
 import os

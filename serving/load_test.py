@@ -10,8 +10,9 @@ import asyncio
 import json
 from pathlib import Path
 
+from keras_sat.pictures.reading import list_pictures, read_picture
+from keras_sat.utils.errors import UserError
 from serving.client import connection
-from serving.client.pictures import list_pictures, read_picture
 
 
 def main(arguments=None):
@@ -22,9 +23,7 @@ def main(arguments=None):
     try:
         images = _read_images(args)
         server_options = connection.from_options(args)
-        if not images:
-            raise ValueError(f"{args.images[0]}: holds no pictures")
-    except ValueError as error:
+    except (UserError, ValueError) as error:
         parser.exit(2, f"error: {error}\n")
 
     from serving.client.load import load, plot, summary

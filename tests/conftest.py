@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import platform
 import re
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from keras_sat import config
+from keras_sat.utils.hashing import sha256_file
+from tests.support.manifests import rewrite_manifest
 from tests.support.settings import SMALL_MODEL, small_prepare
 
 MACHINE_FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -46,12 +47,14 @@ def pytest_sessionstart(session):
 LONGEST = ("test_workers.py", "test_trainer.py")
 # {how a test's name starts, from its folder on: its markers}. `make test-fast` leaves these out.
 MARKERS = {
+    "api": ["slow"],
     "cli": ["slow", "process"],
     "decoding/test_search.py::test_consensus_is_the_agreement": ["slow"],
     "decoding/test_search.py::test_samples_follow_the_distribution": ["slow"],
     "encoder/test_cnn.py::test_the_same_cnn_for_larger_pictures": ["slow"],
     "encoder/test_scenes_cnn.py": ["slow", "process"],
     "evaluation/test_meteor.py": ["java"],
+    "evaluation/test_penn_treebank.py": ["java"],
     "evaluation/test_scorers.py": ["java"],
     "exporting": ["slow", "process"],
     "layers/test_interaction.py::test_no_tensor_of_steps": ["slow"],
@@ -117,9 +120,15 @@ def files_data(data, tmp_path_factory):
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in records[first:last]:
                 writer.write(record)
-        shards.append({"name": path.name, "bytes": path.stat().st_size, "images": last - first})
-    manifest = data.manifest | {"splits": data.manifest["splits"] | {"train": shards}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+        shards.append(
+            {
+                "name": path.name,
+                "bytes": path.stat().st_size,
+                "images": last - first,
+                "sha256": sha256_file(path),
+            }
+        )
+    rewrite_manifest(folder, splits=data.manifest["splits"] | {"train": shards})
     return open_prepared(folder)
 
 

@@ -25,7 +25,7 @@ def command_parser(module, doc, **kwargs):
 
 
 def add_runs(parser, several, required=True):
-    """Adds --run, --beam and --set.
+    """Adds --run, and what `add_decoding` adds.
 
     Args:
         parser: an argparse.ArgumentParser.
@@ -44,9 +44,19 @@ def add_runs(parser, several, required=True):
 
 
 def add_decoding(parser):
-    """Adds --beam and --set, from which `with_decoding` makes decoding settings."""
+    """Adds --beam, --set and --trust-encoder, for `with_decoding`."""
+    add_trust(parser)
     parser.add_argument("--beam", type=int, metavar="K", help="hypotheses per image (1: greedy)")
     add_settings(parser, "such as decoding.length_penalty=0.7")
+
+
+def add_trust(parser):
+    """Adds --trust-encoder."""
+    parser.add_argument(
+        "--trust-encoder",
+        action="store_true",
+        help="load an encoder that could run any code, see docs/security.md",
+    )
 
 
 def add_settings(parser, text):
@@ -55,12 +65,13 @@ def add_settings(parser, text):
 
 
 def with_decoding(run, args):
-    """The `Run` or `RunEnsemble` with the decoding settings of the arguments of `add_decoding`."""
+    """The `Run` or `RunEnsemble` as the arguments of `add_decoding` want it."""
     overrides = list(args.set)
     if args.beam is not None:
         overrides.append(("decoding.beam", args.beam))
     experiment = configuration.with_decoding(run.experiment, overrides)
-    return dataclasses.replace(run, experiment=experiment)
+    run = dataclasses.replace(run, experiment=experiment)
+    return run.trusting() if args.trust_encoder else run
 
 
 def add_experiments(parser):

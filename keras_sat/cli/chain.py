@@ -5,7 +5,6 @@ lineage.json in the run's folder says what came from what.
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,19 @@ from keras_sat.evaluation.scorers import METRICS
 from keras_sat.runs.run import open_run
 from keras_sat.training.train import train
 from keras_sat.utils.files import write_text
+from keras_sat.utils.hashing import fingerprint, sha256_file
+from keras_sat.utils.json_files import read_json
 from pipeline.blessing import evaluator, infra_validator, pusher, verdicts
 from pipeline.preparation.prepare import prepare
+
+_LINEAGE = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "required": ["inputs", "outputs"],
+        "properties": {"inputs": {"type": "object"}, "outputs": {"type": "object"}},
+    },
+}
 
 
 class Step(NamedTuple):
@@ -96,7 +106,9 @@ def run_chain(experiment, folder, metrics=METRICS, beam_flags=()):
     prepare(experiment.prepare, experiment.data.path, beam_flags)
     data = open_prepared(experiment.data.path)
     path = folder / "lineage.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = (
+        read_json(path, _LINEAGE, "remove it, and all steps run again") if path.exists() else {}
+    )
     # Steps that this call does not reach keep their entries: their outputs still come from there.
     lineage = before | _data_lineage(data)
     chain = Chain(experiment, folder, metrics, data, lineage)
@@ -211,15 +223,13 @@ def _data_lineage(data):
         "vocabulary": manifest["vocabulary"]["fingerprint"],
         "encoder": manifest["encoder"]["weights"],
     }
-    shards = {}
-    for each in manifest["splits"].values():
-        shards |= {shard["name"]: shard["sha256"] for shard in each}
+    shards = {shard["name"]: shard["sha256"] for shard in data.all_shards()}
     lineage["Transform"] = {"inputs": examples | encoder, "outputs": shards}
     return lineage
 
 
 def _hash(value):
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return fingerprint(json.dumps(value, sort_keys=True))
 
 
 def _hashes(paths):
@@ -227,5 +237,5 @@ def _hashes(paths):
     hashes = {}
     for path in paths:
         if path.exists():
-            hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            hashes[path.name] = sha256_file(path)
     return hashes

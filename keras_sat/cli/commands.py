@@ -23,9 +23,13 @@ COMMANDS = {
     "caption": Command("keras_sat.caption", "caption pictures, and show where the model looks"),
     "compare": Command("keras_sat.compare", "train several experiments and compare their scores"),
     "reproduce": Command("keras_sat.reproduce", "train experiments and record their scores"),
-    "regions": Command("keras_sat.regions", "measure whether words look at what they name"),
+    "regions": Command("keras_sat.regions", "measure quality against the number of regions"),
     "run": Command("pipeline.run", "the whole chain, from a corpus to a served model"),
     "export": Command("keras_sat.export", "make a SavedModel of a run, for TensorFlow Serving"),
+    "pack": Command("keras_sat.pack", "put a run into one file"),
+    "verify": Command(
+        "keras_sat.verify", "check that no file of a data set, run or export changed"
+    ),
     "serve": Command("serving.server.__main__", "answer requests by gRPC"),
     "client": Command("serving.client.__main__", "ask a server for captions"),
 }

@@ -13,6 +13,7 @@ from keras_sat.evaluation.scorers import default_metrics
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.runs.prerequisites import check_other_runs, needed_runs
 from keras_sat.training.train import train
+from keras_sat.utils.claim import claimed
 from keras_sat.utils.errors import UserError
 from keras_sat.visualize.curves import save_curves
 from pipeline.preparation.prepare import prepare
@@ -148,7 +149,15 @@ def reproduce(experiments, runs, results, split="test", suffix="", ensemble=Fals
 
     Returns:
         The table of everything recorded of this split, Markdown.
+
+    Raises:
+        UserError: as `train_all`; another process records in the folder.
     """
+    with claimed(results, "reproduction"):
+        return _reproduce(experiments, runs, results, split, suffix, ensemble)
+
+
+def _reproduce(experiments, runs, results, split, suffix, ensemble):
     records.read(results, split)  # a record that cannot be read is better found now
 
     def record(run):

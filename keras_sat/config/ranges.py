@@ -10,7 +10,7 @@ from typing import Annotated
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers from `low` to `high`; `number in range` tells whether one is allowed.
+    """The finite numbers from `low` to `high`; `number in range` tells whether one is allowed.
 
     Args:
         low: the least number.
@@ -27,7 +27,7 @@ class Range:
     def __contains__(self, number):
         above = number > self.low if self.open_low else number >= self.low
         below = number < self.high if self.open_high else number <= self.high
-        return above and below  # both are false for NaN
+        return above and below and number != math.inf  # above and below are false for NaN
 
 
 NOT_NEGATIVE = Range()

@@ -6,6 +6,7 @@ types of their fields say which values are allowed (see `ranges.py`). Every func
 """
 
 import dataclasses
+import reprlib
 import types
 import typing
 from pathlib import Path
@@ -35,7 +36,7 @@ def apply(values, overrides):
             raise UserError(
                 f"--set {override}: expected section.key=value, such as train.epochs=10"
             )
-        _set(values, key.strip().split("."), _parse_yaml(text, f"--set {override}"))
+        _set(values, key.strip().split("."), parse_yaml(text, f"--set {override}"))
     return values
 
 
@@ -44,7 +45,7 @@ def _read_yaml(path, seen=()):
     if path.resolve() in seen:
         raise UserError(f"{path}: its `base:` leads back to itself")
     try:
-        values = _parse_yaml(path.read_text(encoding="utf-8"), path)
+        values = parse_yaml(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read ({reason})") from error
@@ -57,14 +58,32 @@ def _read_yaml(path, seen=()):
     base = values.pop("base", None)
     if base is None:
         return values
+    if not isinstance(base, str) or "\0" in base:
+        raise UserError(f"{path}: base: expected the name of another file, got {_shown(base)}")
     return _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
 
 
-def _parse_yaml(text, where):
+def parse_yaml(text, where):
+    """The value of YAML text.
+
+    Raises:
+        UserError: it is not YAML; the message names `where`.
+    """
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    # Beside YAMLError, PyYAML raises ValueError, KeyError, RecursionError, … for odd values.
+    except Exception as error:
         raise UserError(f"{where}: not YAML: {error}") from error
+
+
+def _shown(value):
+    """The start of a value, for a message: YAML's aliases make huge values of small files."""
+    return _REPR.repr(value)
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = 200
+_REPR.maxother = 200
 
 
 def _merge(base, changes):
@@ -119,13 +138,13 @@ def _convert(hint, value, source, key):
     if origin is Literal:
         if value not in arguments:
             raise UserError(
-                f"{source}: {key}: expected one of {', '.join(arguments)}, got {value!r}"
+                f"{source}: {key}: expected one of {', '.join(arguments)}, got {_shown(value)}"
             )
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise UserError(
-                f"{source}: {key}: expected a list such as [runs/a, runs/b], got {value!r}"
+                f"{source}: {key}: expected a list such as [runs/a, runs/b], got {_shown(value)}"
             )
         return tuple(_convert(arguments[0], each, source, key) for each in value)
     if origin in (types.UnionType, typing.Union):  # X | None
@@ -141,9 +160,9 @@ def _plain_value(expected, value, allowed, source, key):
     if expected is float:
         value = _as_float(value)
     if type(value) is not expected:
-        raise UserError(f"{source}: {key}: expected {expected.__name__}, got {value!r}")
+        raise UserError(f"{source}: {key}: expected {expected.__name__}, got {_shown(value)}")
     if expected in (int, float) and value not in allowed:
-        raise UserError(f"{source}: {key}: {value} is out of range")
+        raise UserError(f"{source}: {key}: {_shown(value)} is out of range")
     return value
 
 
@@ -152,6 +171,6 @@ def _as_float(value):
     if isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     return value

@@ -87,13 +87,36 @@ class Proposals:
     image_size: PositiveInt | None = None
 
 
+Dataset = Literal[
+    "scenes",
+    "auto",
+    "flickr8k",
+    "flickr30k",
+    "karpathy",
+    "kaggle",
+    "coco",
+    "json",
+    "imagefolder",
+    "folder",
+    "webdataset",
+    "parquet",
+    "sidecars",
+    "tfds",
+    "hf",
+]
+
+
 @dataclass(frozen=True)
 class Prepare:
     """What `pipeline.prepare` builds: a corpus, its vocabulary and its features.
 
     Attributes:
-        dataset: the kind of corpus.
+        dataset: the kind of corpus; `auto` finds it by looking at the source.
         source: the folder of the corpus. For `scenes`, the number of pictures to draw per split.
+        images: a second folder in which the pictures are looked for.
+        allow_outside: whether the corpus may name files outside of these two folders.
+        image_column: the column or key that holds the picture, where its name is unusual.
+        caption_column: the column or key that holds the caption, where its name is unusual.
         encoder: the CNN that computes the features.
         proposals: the object proposals to store.
         keep_pictures: whether records keep the encoded picture. Fine-tuning the CNN and
@@ -111,8 +134,10 @@ class Prepare:
         shard_megabytes: the approximate size of a shard of the data set.
         shares: the fractions of the splits, for a corpus that names none.
         max_pixels: pictures with more pixels are refused.
+        max_megabytes: pictures with larger files are refused.
         max_words: captions with more words are left out.
-        max_failures: the greatest fraction of unusable images; above it the job stops.
+        max_failures: the greatest fraction of unusable pictures, and of unusable captions; above it
+            the job stops.
         schema: a reviewed schema, as a YAML file; anomalies against it stop the job. By default
             the schema is inferred, and forbids leaks between splits and missing pictures.
         allow_anomalies: whether the job continues in spite of anomalies.
@@ -122,8 +147,12 @@ class Prepare:
     # The keys that decide whether the job continues, but do not change what it makes.
     CHECKS = ("max_failures", "schema", "allow_anomalies")
 
-    dataset: Literal["scenes", "flickr8k", "flickr30k", "coco", "karpathy", "folder"] = "scenes"
+    dataset: Dataset = "scenes"
     source: str = "train=3000,val=300,test=300"
+    images: str | None = None
+    allow_outside: bool = False
+    image_column: str | None = None
+    caption_column: str | None = None
     encoder: Encoder = field(default_factory=Encoder)
     proposals: Proposals = field(default_factory=Proposals)
     keep_pictures: bool = True
@@ -136,6 +165,7 @@ class Prepare:
     shard_megabytes: PositiveInt = 128
     shares: Shares = field(default_factory=Shares)
     max_pixels: PositiveInt = 50_000_000
+    max_megabytes: PositiveInt = 256
     max_words: int = 100
     max_failures: float = 0.05
     schema: str | None = None

@@ -17,7 +17,7 @@ _DEFAULT_GRAPH_SEED = 87654321  # TensorFlow's, of a graph that has none
 class FitEpoch:
     """The epoch that `Captioner.fit` is in, by which `batches` orders the training captions.
 
-    `fit` sets it before Keras asks for an epoch's first batch. So a `fit` that goes on in the
+    `fit` sets it before Keras asks for an epoch's first batch. So a `fit` that continues in the
     middle, by `initial_epoch` or by BackupAndRestore, gets the batches of the epoch that it is in.
 
     Attributes:

@@ -3,8 +3,11 @@
 This is the one place that knows the keys.
 """
 
+import re
+
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from keras_sat.data.record import Phrase, Record
 
@@ -92,6 +95,28 @@ def deserialize(serialized):
     )
 
 
+# The id's key in protobuf's encoding, and after three bytes the id's length.
+_ID = re.compile(re.escape(SOURCE_ID.encode()) + rb"\x12.\x0a.\x0a([\x01-\x7f])", re.DOTALL)
+
+
+def source_id(serialized):
+    """The image's id in a record's bytes, which may be damaged elsewhere; None if there is none."""
+    found = _ID.search(serialized)
+    if found is None:
+        return None
+    end = found.end() + found.group(1)[0]
+    return serialized[found.end() : end].decode(errors="replace")
+
+
+def is_whole(serialized):
+    """Whether a record's bytes are a `tf.train.Example` with an image's id."""
+    try:
+        found = tf.train.Example.FromString(serialized).features.feature
+        return len(found[SOURCE_ID].bytes_list.value) == 1
+    except DecodeError:
+        return False
+
+
 def _stored_phrases(found):
     captions = found[OBJECT_CAPTIONS].int64_list.value
     spans = np.reshape(found[OBJECT_SPANS].int64_list.value, [-1, 2]).astype(int).tolist()
@@ -135,25 +160,33 @@ def parse(serialized, shapes, quantisation):
         A dictionary. "source_id": string []. "captions": string [M]. For each feature map of `MAPS`
         among the inputs {"values": uint8 or float16 [h, w, D]} and for `uint8` also "minimum" and
         "scale", float32 [h·w]; those of crops have a further dimension in front. "pixels": string
-        [], the encoded picture. "boxes": float32 [most, 4], padded with zeros.
+        [], the encoded picture. "boxes": float32 [most, 4], padded with zeros. In the graph, a
+        number that is not finite is an `InvalidArgumentError`; `keras_sat.data.reading.reading`
+        names its image.
     """
     found = tf.io.parse_single_example(serialized, _parsing_spec(shapes, quantisation))
     parsed = {"source_id": found[SOURCE_ID], "captions": tf.sparse.to_dense(found[CAPTIONS])}
     for name, prefix in MAPS.items():
         if name in shapes:
             values = tf.io.decode_raw(found[f"{prefix}/values"], tf.as_dtype(quantisation))
+            if quantisation == "float16":
+                values = _finite(values)
             parsed[name] = {"values": tf.reshape(values, shapes[name])}
             if quantisation == "uint8":
-                parsed[name]["minimum"] = found[f"{prefix}/minimum"]
-                parsed[name]["scale"] = found[f"{prefix}/scale"]
+                parsed[name]["minimum"] = _finite(found[f"{prefix}/minimum"])
+                parsed[name]["scale"] = _finite(found[f"{prefix}/scale"])
     if "pixels" in shapes:
         parsed["pixels"] = found[ENCODED]
     if "boxes" in shapes:
-        boxes = tf.reshape(tf.sparse.to_dense(found[PROPOSED_BOXES]), [-1, 4])
+        boxes = tf.reshape(_finite(tf.sparse.to_dense(found[PROPOSED_BOXES])), [-1, 4])
         missing = shapes["boxes"][0] - tf.shape(boxes)[0]
         padded = tf.pad(boxes, [[0, missing], [0, 0]])
         parsed["boxes"] = tf.ensure_shape(padded, shapes["boxes"])
     return parsed
+
+
+def _finite(values):
+    return tf.debugging.check_numerics(values, "the record")
 
 
 def _parsing_spec(shapes, quantisation):

@@ -29,7 +29,16 @@ _no_autograph = tf.autograph.experimental.do_not_convert
 
 @_no_autograph
 def training_batches(
-    data, config, vocabulary, seed, epoch, split="train", shares=1, inputs=("features",), part=WHOLE
+    data,
+    config,
+    vocabulary,
+    seed,
+    epoch,
+    split="train",
+    shares=1,
+    inputs=("features",),
+    part=WHOLE,
+    named=False,
 ):
     """One epoch of batches for `Captioner.train_step`.
 
@@ -50,6 +59,7 @@ def training_batches(
             fail on a share without rows.
         inputs: names of the inputs that the model and its teachers take.
         part: a `Part`; the batches hold its rows.
+        named: whether the batches also hold "source_id", string [B].
     Returns:
         A tf.data.Dataset of {each input, "captions": int32 [B, N, T], "row": int32 [B]}.
     Raises:
@@ -57,7 +67,7 @@ def training_batches(
             many workers.
     """
     seeds = order_seeds(seed, epoch).numpy().tolist()
-    batches = ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part)
+    batches = ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part, named)
     first_row = part.index * part.rows(_rows_per_batch(data, config, split))
     return batches.map(lambda batch: filled_up(batch, shares, first_row)).prefetch(2)
 
@@ -67,7 +77,7 @@ def order_seeds(seed, epoch):
     return tf.random.stateless_uniform([5], [seed, epoch], maxval=1 << 30, dtype=tf.int32)
 
 
-def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=WHOLE):
+def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=WHOLE, named=False):
     """The batches of `training_batches` without "row", not filled up and not prefetched.
 
     Args:
@@ -79,6 +89,7 @@ def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=W
         split: see `training_batches`.
         inputs: see `training_batches`.
         part: see `training_batches`.
+        named: see `training_batches`.
     """
     shard_seed, image_seed, caption_seed, batch_seed, view_seed = seeds
     shapes = _input_shapes(data, inputs)
@@ -95,6 +106,8 @@ def ordered_batches(data, config, vocabulary, seed, seeds, split, inputs, part=W
         rows = images.flat_map(_caption_rows).shuffle(config.shuffle_captions, caption_seed)
     else:
         rows = images.map(lambda image: image | {"captions": longest_first(image["captions"])})
+    if not named:
+        rows = rows.map(lambda row: _without("source_id", row))
     # At the end of an epoch the buckets are emptied one after the other. Unshuffled, the last
     # updates would come from longer and longer captions, after which the model forgets to end its
     # own.
@@ -252,7 +265,6 @@ def _bucket(length, width):
 
 def _bucketed(rows, config, rows_per_batch):
     """Batches of rows whose captions have about the same length, padded to the longest."""
-    rows = rows.map(lambda row: _without("source_id", row))
     boundaries = list(range(1 + config.bucket_width, config.max_length + 1, config.bucket_width))
     padded_shapes = tf.nest.map_structure(lambda spec: spec.shape, rows.element_spec)
     padded_shapes["captions"] = [None, None]

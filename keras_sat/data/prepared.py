@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_sat import config as configuration
+from keras_sat.data import schemas
 from keras_sat.data.record import FORMAT_VERSION
+from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.json_files import read_json
 
 COMPLETED = "COMPLETED"
+AGAIN = "prepare the data set again"  # the way out of damage
 
 # {input: what a data set without it lacks, and the way out}
 _LACKING = {
@@ -47,7 +51,8 @@ class PreparedData:
 
         Settings that are newer than the data set have their defaults.
         """
-        return configuration.from_values({"prepare": self.manifest["settings"]}).prepare
+        values = {"prepare": self.manifest["settings"]}
+        return configuration.from_values(values, f"{self.folder}/manifest.json").prepare
 
     @property
     def feature_shape(self):
@@ -107,15 +112,21 @@ class PreparedData:
         for shard in self.manifest["splits"][split]:
             path = self.folder / shard["name"]
             if not path.exists():
-                raise UserError(f"{path}: the shard is missing; prepare the data set again")
+                raise UserError(f"{path}: the shard is missing; {AGAIN}")
             size = path.stat().st_size
             if size != shard["bytes"]:
                 raise UserError(
-                    f"{path}: the shard has {size} bytes instead of {shard['bytes']}; "
-                    "prepare the data set again"
+                    f"{path}: the shard has {size} bytes instead of {shard['bytes']}; {AGAIN}"
                 )
             paths.append(str(path))
         return paths
+
+    def all_shards(self):
+        """The manifest's entries of all shards: [{"name", "images", "bytes", "sha256"}]."""
+        found = []
+        for shards in self.manifest["splits"].values():
+            found += shards
+        return found
 
     def _split_fault(self, split):
         """What is wrong with asking for a split that does not exist, and the way out."""
@@ -140,14 +151,15 @@ class PreparedData:
 
 
 def open_prepared(folder):
-    """Opens a prepared data set.
+    """Opens a prepared data set, and holds the files that describe it against their hashes.
 
     Args:
         folder: its path.
     Returns:
         A `PreparedData`.
     Raises:
-        UserError: missing, unfinished or unreadable folder, or one of another format version.
+        UserError: missing, unfinished, damaged or unreadable folder, or one of another format
+            version.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -159,16 +171,39 @@ def open_prepared(folder):
         raise UserError(
             f"{folder}: not a finished data set (no {COMPLETED}); run its pipeline.prepare again"
         )
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        statistics = json.loads((folder / "statistics.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder}: cannot read its description ({error}); prepare the data set again"
-        ) from error
-    if manifest.get("format") != FORMAT_VERSION:
-        raise UserError(
-            f"{folder}: record format {manifest.get('format')}, expected {FORMAT_VERSION}; "
-            "prepare it again"
-        )
+    manifest = _read_manifest(folder / "manifest.json")
+    schema = schemas.statistics(manifest["splits"])
+    statistics = read_json(folder / "statistics.json", schema, AGAIN)
+    hashing.check_sum(folder, "statistics.json", AGAIN)
+    hashing.check_sum(folder, "vocabulary.txt", AGAIN)
+    for split, shards in manifest["splits"].items():
+        images = sum(shard["images"] for shard in shards)
+        if statistics[split]["images"] != images:
+            raise UserError(
+                f"{folder}/statistics.json: {split}.images: {statistics[split]['images']}, but the "
+                f"shards of manifest.json hold {images}; {AGAIN}"
+            )
     return PreparedData(folder, manifest, statistics)
+
+
+def _read_manifest(path):
+    # The format comes first: another one may have other keys.
+    version = read_json(path, {"type": "object"}, AGAIN).get("format")
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format: {version!r}, but this version reads {FORMAT_VERSION}; {AGAIN}"
+        )
+    manifest = read_json(path, schemas.MANIFEST, AGAIN)
+    found = manifest_fingerprint(manifest)
+    if found != manifest["fingerprint"]:
+        raise UserError(
+            f"{path}: has changed since it was written (fingerprint {found}, "
+            f"recorded {manifest['fingerprint']}); {AGAIN}"
+        )
+    return manifest
+
+
+def manifest_fingerprint(manifest):
+    """The fingerprint that a manifest should record of itself, from all its other keys."""
+    others = {key: value for key, value in manifest.items() if key != "fingerprint"}
+    return hashing.fingerprint(json.dumps(others, sort_keys=True))

@@ -1,10 +1,13 @@
 """A prepared data set's records and captions, image by image."""
 
 import contextlib
+import re
 
+import numpy as np
 import tensorflow as tf
 
 from keras_sat.data import examples
+from keras_sat.data.prepared import AGAIN
 from keras_sat.utils.errors import UserError
 
 
@@ -39,16 +42,17 @@ def read_captions(data, split):
 
 @contextlib.contextmanager
 def reading(data, *splits):
-    """A context for code that reads these splits: an error from a corrupt shard names the shard.
+    """A context for code that reads these splits: an error names the record, or its image.
 
     Raises:
-        UserError: a shard is corrupt.
+        UserError: a shard is corrupt, or a record holds numbers that are not finite.
     """
     try:
         yield
-    except tf.errors.DataLossError:
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         for split in splits:
             check_shards(data.shards(split))
+            check_finite(data.shards(split))
         raise
 
 
@@ -56,14 +60,68 @@ def check_shards(paths):
     """Reads shards to the end.
 
     Raises:
-        UserError: naming the first shard that is corrupt.
+        UserError: naming the first record that is corrupt.
     """
     for path in paths:
-        try:
-            for _ in tf.data.TFRecordDataset(path):
-                pass
-        except tf.errors.DataLossError as error:
-            raise UserError(
-                f"{path}: corrupt shard ({error.message.splitlines()[0]}); "
-                "prepare the data set again"
-            ) from error
+        fault = shard_fault(path)
+        if fault:
+            raise UserError(f"{fault}; {AGAIN}")
+
+
+def shard_fault(path, images=None):
+    """What is wrong with a shard: one line that names the record and its image, or None.
+
+    Args:
+        path: the shard's file.
+        images: how many it should hold; None for any number.
+    """
+    number = 0
+    previous = None
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            number += 1
+            if not examples.is_whole(record):
+                return f"{path}: record {number} is corrupt: no image"
+            previous = examples.source_id(record)
+    except tf.errors.DataLossError as error:
+        offset = re.search(r"record at (\d+)", error.message)
+        image = _image_at(path, int(offset.group(1))) if offset else None
+        named = f"image {image}" if image else f"the image after {previous or 'the start'}"
+        return f"{path}: record {number + 1} is corrupt: {named}"
+    if images is not None and number != images:
+        return f"{path}: holds {number} images instead of {images}"
+    return None
+
+
+_HEADER = 12  # bytes of a TFRecord before its data: length, checksum of the length
+
+
+def _image_at(path, offset):
+    """The id of the image in the record at an offset of a shard, None if it cannot be read."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        header = file.read(_HEADER)
+        length = int.from_bytes(header[:8], "little")
+        rest = file.read()
+    return examples.source_id(rest[:length])
+
+
+def check_finite(paths):
+    """Checks that all numbers in the records of shards are finite.
+
+    Raises:
+        UserError: naming the first record where one is not.
+    """
+    for path in paths:
+        for number, serialized in enumerate(tf.data.TFRecordDataset(path)):
+            record = examples.deserialize(serialized.numpy())
+            for name in (*examples.MAPS, "proposals"):
+                if not _all_finite(getattr(record, name) or ()):
+                    raise UserError(
+                        f"{path}: record {number}, image {record.source_id}: its {name} hold "
+                        f"numbers that are not finite; {AGAIN}"
+                    )
+
+
+def _all_finite(arrays):
+    return all(each is None or np.all(np.isfinite(each)) for each in arrays)

@@ -20,6 +20,8 @@ class Captioned:
         score: its log-probability.
         attention: float32 [words, L].
         boxes: float32 [L, 4], the regions.
+        captions: the captions that were asked for, the best first.
+        scores: their log-probabilities.
     """
 
     source_id: str
@@ -27,6 +29,8 @@ class Captioned:
     score: float
     attention: np.ndarray
     boxes: np.ndarray
+    captions: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
 
     @property
     def words(self):
@@ -71,16 +75,27 @@ def to_captions(ids, generated, vocabulary):
     Returns:
         A list of `Captioned`.
     """
-    captions = vocabulary.decode(generated["captions"][:, 0]).numpy()
-    log_probs = generated["log_probs"][:, 0].numpy()
+    texts = np.char.decode(vocabulary.decode(generated["captions"]).numpy().astype(bytes), "utf-8")
+    log_probs = generated["log_probs"].numpy()  # [B, best], as texts
     attention = generated["attention"].numpy()  # [B, T, L]
     boxes = generated["boxes"].numpy()
     captioned = []
     for row, source_id in enumerate(ids):
-        caption = captions[row].decode()
-        words = len(caption.split())
+        exist = log_probs[row] > -np.inf  # there may be fewer than were asked for
+        exist[0] = True
+        captions = tuple(texts[row][exist].tolist())
+        scores = tuple(log_probs[row][exist].tolist())
+        words = len(captions[0].split())
         captioned.append(
-            Captioned(source_id, caption, float(log_probs[row]), attention[row, :words], boxes[row])
+            Captioned(
+                source_id,
+                captions[0],
+                scores[0],
+                attention[row, :words],
+                boxes[row],
+                captions,
+                scores,
+            )
         )
     return captioned
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 # Importing scenes_cnn also registers its layers, which `load_encoder` needs.
 from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
+from keras_sat.encoder.trust import check_trusted
 from keras_sat.utils.errors import UserError, nearest
 
 
@@ -27,6 +28,8 @@ class Preprocessing(keras.layers.Layer):
 
     def __init__(self, module, **kwargs):
         super().__init__(**kwargs)
+        if not module.isidentifier():
+            raise ValueError(f"no module of keras.applications: {module!r}")
         self.module = module
         self._preprocess = importlib.import_module(f"keras.applications.{module}").preprocess_input
 
@@ -53,7 +56,7 @@ def build_encoder(config, seed=1, layer=None):
 
     Args:
         config: a `config.Encoder`.
-        seed: int, decides the initial weights of `scenes_cnn`.
+        seed: int, decides the initial weights where none are read.
         layer: the layer whose output is the feature map, in place of `config.layer`.
     Returns:
         A keras.Model from pixels [B, size, size, 3] (0–255) to the feature map [B, h, w, D].
@@ -64,7 +67,7 @@ def build_encoder(config, seed=1, layer=None):
         cnn = _scenes_cnn(config, seed)
         preprocessing = keras.layers.Activation("linear")  # the CNN holds its own
     else:
-        cnn, preprocessing = _application(config)
+        cnn, preprocessing = _application(config, seed)
     layer = layer or config.layer or cnn.layers[-1].name
     names = [each.name for each in cnn.layers]
     if layer not in names:
@@ -99,7 +102,7 @@ def _scenes_cnn(config, seed):
     return cnn
 
 
-def _application(config):
+def _application(config, seed):
     """(CNN of keras.applications, its preprocessing layer)."""
     if config.key not in _applications():
         known = nearest(config.key, _applications())
@@ -108,6 +111,9 @@ def _application(config):
     weights = None if config.weights == "none" else config.weights
     # A layer without a name of its own is then `add_11` in every process, not only in a fresh one.
     keras.backend.reset_uids()
+    if weights is None:
+        # keras.applications take no seed: their initializers draw from the process' generators.
+        keras.utils.set_random_seed(seed % (1 << 32))
     try:
         cnn = constructor(
             include_top=False, weights=weights, input_shape=(config.pixels, config.pixels, 3)
@@ -200,15 +206,21 @@ def unfreeze(encoder, from_layer, batch_norm):
             )
 
 
-def load_encoder(path):
+def load_encoder(path, trusted=False):
     """Reads the `encoder.keras` of a prepared data set or a run.
 
+    Args:
+        path: the file's.
+        trusted: whether it may run code of its own, see `keras_sat.encoder.trust`.
     Raises:
-        UserError: it cannot be loaded.
+        UserError: it cannot be loaded, or is not trusted.
     """
+    check_trusted(path, trusted)
     try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
+        return keras.models.load_model(path, compile=False, safe_mode=not trusted)
+    # A damaged file also raises KeyError, TypeError, BadZipFile, …
+    except Exception as error:
+        reason = str(error).split("\n", 1)[0]
         raise UserError(
-            f"{path}: cannot load the encoder ({error}); prepare the data again"
+            f"{path}: cannot load the encoder ({reason}); prepare the data again"
         ) from error

@@ -103,7 +103,7 @@ def _read(path):
         for name in ("decoding", "scores", "intervals"):
             if not isinstance(record[name], dict):
                 raise TypeError(f"{name} is no object")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path}: cannot be read ({error!r}); move it away, or record it again"
         ) from error

@@ -7,9 +7,11 @@ import math
 
 from keras_sat.evaluation import resampling
 from keras_sat.evaluation.scorers import LABELS
-from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
+from keras_sat.utils.json_files import read_json
 
+SCORES = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
+_EVALUATION = {"type": "object", "required": ["scores"], "properties": {"scores": SCORES}}
 ROWS = {
     **LABELS,
     "truth": "Attention in the noun's box, true captions",
@@ -23,12 +25,12 @@ ROWS = {
     "distinct": "Distinct captions",
     "seen_in_training": "Captions that training showed word for word",
     "words_used": "Distinct words used",
-    "length": "Words a caption",
-    "reference_length": "Words a reference",
+    "length": "Words per caption",
+    "reference_length": "Words per reference",
     "attention_entropy": "Entropy of the attention, nats",
     "attention_change": "Change of the attention from word to word (0–1)",
     "regions": "Regions",
-    "epoch_seconds": "Seconds an epoch",
+    "epoch_seconds": "Seconds per epoch",
 }
 _DECIMALS = {  # of what is not in percent
     "words_used": 0,
@@ -179,10 +181,9 @@ def read_scores(folder):
     for path in sorted(folder.glob("*.json")):
         if path.stem.endswith("_captions"):
             continue
-        try:
-            scores[path.stem] = json.loads(path.read_text(encoding="utf-8"))["scores"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); evaluate the run again") from error
+        read = read_json(path, _EVALUATION, "evaluate the run again")["scores"]
+        # A score is null where there was nothing to judge.
+        scores[path.stem] = {name: value for name, value in read.items() if value is not None}
     return scores
 
 

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from keras_sat.text.encoding import encoding_fault
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
+from keras_sat.utils.json_files import loads
 
 _FORM = 'expected [{"image_id": …, "caption": "…"}, …]'
 
@@ -38,7 +40,7 @@ def read_results(path):
         UserError: the file is unreadable, malformed or empty, or an image has two captions.
     """
     try:
-        results = json.loads(Path(path).read_text(encoding="utf-8"))
+        results = loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -53,6 +55,9 @@ def read_results(path):
             raise UserError(f"{path}: entry {place} is {json.dumps(result)[:80]}; {_FORM}")
         image = str(result["image_id"])
         caption = result["caption"]
+        fault = encoding_fault(image + caption)
+        if fault:
+            raise UserError(f"{path}: entry {place}: {fault}")
         if captions.setdefault(image, caption) != caption:
             raise UserError(f"{path}: image {image} has two captions; keep one of them")
     return captions
@@ -63,4 +68,5 @@ def _is_result(result):
         return False
     image = result.get("image_id")
     caption = result.get("caption")
-    return isinstance(image, str | int) and isinstance(caption, str)
+    is_id = isinstance(image, str | int) and not isinstance(image, bool)
+    return is_id and isinstance(caption, str)

@@ -9,8 +9,8 @@ from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.spice.spice import Spice
-from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
+from keras_sat.evaluation import penn_treebank
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.meteor import meteor
 from keras_sat.evaluation.resampling import Score, mean_score
@@ -63,8 +63,8 @@ def score(captions, references, metrics=METRICS, tokenise=True):
     references = {image: list(references[image]) for image in ids}
     captions = {image: [captions[image]] for image in ids}
     if tokenise:
-        references = _penn_treebank(references)
-        captions = _penn_treebank(captions)
+        references = penn_treebank.tokenise(references)
+        captions = penn_treebank.tokenise(captions)
     scores = {}
     for metric in metrics:
         scores |= _SCORERS[metric](references, captions)
@@ -104,16 +104,6 @@ def spice_is_there():
     library = resources.files("pycocoevalcap") / "spice" / "lib"
     names = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
     return all((library / name).is_file() for name in names)
-
-
-def _penn_treebank(captions):
-    """{image id: [caption, …]}, tokenised."""
-    java_on_path()
-    lines = {}
-    for image, texts in captions.items():
-        # The tokeniser reads one caption per line: no kind of line break may be left in it.
-        lines[image] = [{"caption": " ".join(text.split())} for text in texts]
-    return PTBTokenizer().tokenize(lines)
 
 
 # ---- The scorers. Each takes tokenised references {image id: [caption, …]} and captions

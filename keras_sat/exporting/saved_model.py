@@ -9,9 +9,12 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from keras_sat.exporting import model_card
 from keras_sat.exporting.signatures import ServedCaptioner
-from keras_sat.exporting.versions import MAX_PIXELS, Batching, next_version
+from keras_sat.exporting.versions import Batching, next_version
+from keras_sat.pictures.formats import MAX_PIXELS
 from keras_sat.runs.loading import load_vocabulary
+from keras_sat.utils.claim import claimed
 from keras_sat.utils.files import atomic
+from keras_sat.utils.hashing import write_sums
 
 
 def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
@@ -28,10 +31,16 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
         The new version's folder, which appears whole or not at all.
 
     Raises:
-        UserError: no checkpoint yet, or files of the run that do not fit together.
+        UserError: no checkpoint yet, or files of the run that do not fit together; another process
+            exports to the folder.
     """
     output = Path(output)
     batching = batching or Batching()
+    with claimed(output, "export"):  # another one would take the same number
+        return _export(run, output, batching, max_pixels, version)
+
+
+def _export(run, output, batching, max_pixels, version):
     folder = output / str(version or next_version(output))
     served = {
         "name": output.resolve().name,
@@ -53,6 +62,7 @@ def export(run, output, batching=None, max_pixels=MAX_PIXELS, version=None):
         text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
         (new / "model_card.json").write_text(text, encoding="utf-8")
         (new / "model_card.md").write_text(model_card.to_markdown(card), encoding="utf-8")
+        write_sums(new)
     return folder
 
 

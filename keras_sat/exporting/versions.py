@@ -8,8 +8,6 @@ from pathlib import Path
 
 from keras_sat.utils.errors import UserError
 
-MAX_PIXELS = 50_000_000  # of a picture that an exported model decodes
-
 
 @dataclass(frozen=True)
 class Batching:

@@ -80,6 +80,10 @@ class TrainStep:
         seed: int, of all noise.
         accumulate: number of parts in which a batch is processed before its one update.
         weight_decay: λ of ½ λ |θ|² in the loss.
+
+    Attributes:
+        diverged: int64, the number of updates since the loss or the weights were first not finite,
+            that update included; 0 while they are.
     """
 
     def __init__(self, model, optimizer, objective=None, seed=0, accumulate=1, weight_decay=0.0):
@@ -91,6 +95,11 @@ class TrainStep:
         self._weight_decay = weight_decay
         names = [*METERS, *model.extra_meters] if self.objective.given else METERS
         self.meters = {name: _Meter(name) for name in names}
+        self.diverged = tf.Variable(
+            tf.zeros([], tf.int64),
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
 
     def update(self, inputs):
         """One update by a batch.
@@ -113,6 +122,7 @@ class TrainStep:
         self.optimizer.apply_gradients(zip(gradients, model.trainable_variables))
         if self.objective.given:
             model.after_update(observed, count)
+        self._watch()
         return self._results()
 
     def evaluate(self, inputs):
@@ -128,6 +138,18 @@ class TrainStep:
         terms, outputs = self._model.loss_terms(inputs, count)
         self._measure(inputs["captions"], terms, outputs, count, _replicas())
         return self._results()
+
+    def _watch(self):
+        """Updates `diverged`, in the graph: the device is not waited for.
+
+        The weights after the update are looked at, since a finite loss may have an infinite update.
+        One infinite weight makes their norm infinite.
+        """
+        squares = tf.add_n([tf.nn.l2_loss(each) for each in self._model.trainable_variables])
+        sound = tf.math.is_finite(squares) & tf.math.is_finite(self.meters["loss"].total)
+        self.diverged.assign(
+            tf.where(sound & (self.diverged == 0), tf.zeros_like(self.diverged), self.diverged + 1)
+        )
 
     def _results(self):
         return {name: meter.result() for name, meter in self.meters.items()}

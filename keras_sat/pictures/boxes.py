@@ -4,13 +4,11 @@ A box is ymin, xmin, ymax, xmax, each a fraction of the picture. Free of TensorF
 batches of tensors is in `box_tensors`.
 """
 
-import hashlib
-import json
-from pathlib import Path
-
 import numpy as np
 
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import sha256_file
+from keras_sat.utils.json_files import loads
 
 # The side of the encoder's centre crop as a share of the picture's shorter side: VGG's habit, 224
 # of 256 pixels.
@@ -114,13 +112,17 @@ def read_boxes_file(path, most):
 def _read_line(line, where):
     """(id, boxes float32 [n, 4], scores float32 [n]) of a line."""
     try:
-        row = json.loads(line)
+        row = loads(line)
+        if isinstance(row["id"], bool) or not isinstance(row["id"], str | int):
+            raise TypeError("id")
         name = str(row["id"])
         count = len(row["boxes"])
         boxes = np.asarray(row["boxes"], np.float32).reshape(count, 4)
         falling = 1 / np.arange(1, 1 + count)
         scores = np.asarray(row.get("scores", falling), np.float32).reshape(count)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not np.isfinite(scores).all():
+            raise ValueError("scores")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         expected = (
             '{"id": "…", "boxes": [[ymin, xmin, ymax, xmax], …]}, '
             'optionally with "scores", one per box'
@@ -149,7 +151,7 @@ def fingerprint(path):
         UserError: it cannot be read.
     """
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return sha256_file(path)
     except OSError as error:
         raise _unreadable(path, error) from error
 

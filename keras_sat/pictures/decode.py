@@ -4,6 +4,7 @@ Preparation, captioning and the served graph all decode with these functions, so
 same pixels.
 """
 
+import contextlib
 import functools
 
 import tensorflow as tf
@@ -18,8 +19,30 @@ from keras_sat.pictures.headers import (
     picture_fault,
     picture_format,
 )
+from keras_sat.utils.errors import UserError
 
 OK = "OK"
+
+
+@contextlib.contextmanager
+def decoding_of(encoded, max_pixels):
+    """A context manager around everything that decodes one picture.
+
+    Args:
+        encoded: bytes.
+        max_pixels: the largest number of pixels that is decoded.
+    Raises:
+        UserError: the reason, as `decode_pictures` gives it; nothing is decoded if the header
+            already tells it.
+    """
+    try:
+        fault = picture_fault(encoded, max_pixels).numpy().decode()
+        if fault:
+            raise UserError(fault)
+        yield
+    except tf.errors.OpError as error:
+        reason = decoding_fault(picture_format(encoded)).numpy().decode()
+        raise UserError(reason) from error
 
 
 def decode_pictures(encoded, sizes, resize, max_pixels):

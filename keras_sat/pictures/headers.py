@@ -6,22 +6,9 @@ because a file of a few kilobytes can claim 16,000 × 16,000 pixels or hold a th
 
 import tensorflow as tf
 
-_READABLE = ["JPEG", "PNG", "GIF", "BMP"]
-_FORMATS = f"{', '.join(_READABLE[:-1])} or {_READABLE[-1]}"
-_MAGIC = (  # format, offset in the file, bytes there
-    ("JPEG", 0, b"\xff\xd8\xff"),
-    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
-    ("GIF", 0, b"GIF8"),
-    ("BMP", 0, b"BM"),
-    ("WebP", 8, b"WEBP"),
-    ("HEIC", 4, b"ftyphei"),
-    ("HEIC", 4, b"ftyphev"),
-    ("HEIC", 4, b"ftypmif1"),
-    ("HEIC", 4, b"ftypmsf1"),
-    ("AVIF", 4, b"ftypavif"),
-    ("TIFF", 0, b"II*\0"),
-    ("TIFF", 0, b"MM\0*"),
-)
+from keras_sat.pictures.formats import DECODED, EMPTY, MAGIC, UNDECODABLE, enumerated
+
+_FORMATS = enumerated(DECODED)
 # The longest side that a JPEG or GIF can have. A PNG can have a longer one, and resizing it takes
 # memory in proportion to its width.
 _MAX_SIDE = 65_535
@@ -59,10 +46,10 @@ def picture_fault(encoded, max_pixels):
     length = tf.strings.as_string(tf.strings.length(encoded))
     # (condition, the parts of its message); the first condition that holds decides.
     faults = (
-        (encoded == "", ["empty file: 0 bytes"]),
+        (encoded == "", [EMPTY]),
         (kind == "", ["not a picture: ", length, f" bytes that are no {_FORMATS}"]),
         (
-            tf.reduce_all(kind != _READABLE),
+            tf.reduce_all(kind != DECODED),
             ["not supported: ", kind, f"; convert it to {_FORMATS}"],
         ),
         (tf.minimum(height, width) < 1, [decoding_fault(kind)]),
@@ -92,7 +79,7 @@ def picture_format(encoded):
     """
     head = tf.strings.join([tf.strings.substr(encoded, 0, 16), bytes(16)])
     kind = tf.zeros_like(encoded)
-    for name, offset, magic in _MAGIC:
+    for name, offset, magic in MAGIC:
         kind = tf.where(tf.strings.substr(head, offset, len(magic)) == magic, name, kind)
     return kind
 
@@ -103,7 +90,7 @@ def decoding_fault(kind):
     Args:
         kind: string tensor of `picture_format`.
     """
-    return tf.strings.join(["not decodable: a damaged, cut off or unusual ", kind])
+    return tf.strings.join([UNDECODABLE, kind])
 
 
 class FileBytes:

@@ -1,6 +1,6 @@
 """Several runs that caption together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,19 @@ class RunEnsemble:
         experiment: the first run's, whose decoding settings count.
         facts: the `Facts` that the runs share; inputs are those of all of them.
         members: the `Run`s.
+        trust_encoder: as for a `Run`.
     """
 
     folder: Path
     experiment: Experiment
     facts: Facts
     members: tuple[Run, ...]
+    trust_encoder: bool = False
+
+    def trusting(self):
+        """As `Run.trusting`."""
+        members = tuple(run.trusting() for run in self.members)
+        return replace(self, members=members, trust_encoder=True)
 
     def data(self, folder=None):
         """As `Run.data`; the default is the data set of the run that reads the most inputs."""

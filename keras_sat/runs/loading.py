@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_sat import config as configuration
 from keras_sat.data.quantisation import dequantise, quantise
-from keras_sat.encoder.cnn import enlarged, load_encoder, unfreeze
+from keras_sat.encoder.cnn import enlarged, load_encoder, unfreeze, weights_fingerprint
 from keras_sat.encoder.inputs import PICTURES
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
@@ -17,6 +17,7 @@ from keras_sat.models.flipped import Flipped
 from keras_sat.runs.checkpoints import read_progress
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import check_sum
 
 
 def load_vocabulary(run):
@@ -36,14 +37,41 @@ def load_vocabulary(run):
 
 
 @functools.lru_cache(maxsize=8)  # loading takes seconds
-def _encoder(path, modified):
-    return load_encoder(path)
+def _encoder(folder, weights, trusted, modified):
+    return _checked_encoder(folder, weights, trusted)
+
+
+def _checked_encoder(folder, weights, trusted):
+    """Loads the encoder in a folder, if it is the recorded one.
+
+    Args:
+        folder: of a run or data set.
+        weights: the recorded fingerprint of its weights.
+        trusted: see `load_encoder`.
+    """
+    path = folder / "encoder.keras"
+    way_out = "restore the encoder that the features were made with"
+    check_sum(folder, path.name, way_out)
+    encoder = load_encoder(path, trusted)
+    found = weights_fingerprint(encoder)
+    if found != weights:
+        raise UserError(
+            f"{path}: its weights have the fingerprint {found}, but {weights} is recorded; "
+            f"{way_out}"
+        )
+    return encoder
 
 
 def run_encoder(run):
-    """The CNN with which the features of a run or ensemble were made."""
-    path = run.members[0].folder / "encoder.keras"
-    return _encoder(path, path.stat().st_mtime_ns if path.exists() else None)
+    """The CNN with which the features of a run or ensemble were made.
+
+    Raises:
+        UserError: encoder.keras is another one, cannot be loaded, or would have to be trusted.
+    """
+    folder = run.members[0].folder
+    path = folder / "encoder.keras"
+    modified = path.stat().st_mtime_ns if path.exists() else None
+    return _encoder(folder, run.facts.encoder["weights"], run.trust_encoder, modified)
 
 
 def build_model(run):
@@ -55,7 +83,8 @@ def build_model(run):
     finetune = run.experiment.finetune
     cnn = None
     if finetune.from_layer:
-        cnn = load_encoder(run.folder / "encoder.keras")  # a copy of its own: it will be changed
+        # A copy of its own: it will be changed.
+        cnn = _checked_encoder(run.folder, run.facts.encoder["weights"], run.trust_encoder)
         unfreeze(cnn, finetune.from_layer, finetune.batch_norm)
     return build_captioner(
         run.experiment.model,
@@ -181,6 +210,7 @@ def describe(run):
         "commit": best.commit,
         "best_epoch": best.best_epoch,
         "teachers": best.teachers,
+        "changes": best.changes,
         "data": {**settings["data"], "fingerprint": run.facts.data},
     }
     for key in ("seed", "init_from", "model", "finetune", "train"):

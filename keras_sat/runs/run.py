@@ -1,23 +1,31 @@
 """A run's folder.
 
-It holds config.yaml, vocabulary.txt, run.json, encoder.keras, checkpoints/, logs/, metrics.jsonl
-and evaluation/. This module deals with files and facts only, without TensorFlow.
-`keras_sat.runs.loading` makes models of them.
+It holds config.yaml, vocabulary.txt, run.json, encoder.keras, SHA256SUMS of these three,
+checkpoints/, logs/, metrics.jsonl and evaluation/. This module deals with files and facts only,
+without TensorFlow. `keras_sat.runs.loading` makes models of them.
 """
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_sat import config as configuration
-from keras_sat.data.prepared import open_prepared
+from keras_sat.data import schemas
+from keras_sat.data.prepared import AGAIN, open_prepared
+from keras_sat.encoder import trust
+from keras_sat.runs.checkpoint_files import newest
+from keras_sat.runs.packed import unpacked
+from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic, write_text
+from keras_sat.utils.json_files import read_json, read_json_lines
+
+_RESTORE = "restore it, or train the run anew"  # the way out of damage
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Facts:
         proposals: the manifest's section, None where the model reads no boxes.
         encoder: the manifest's section.
         data: the data set's fingerprint.
+        trusted_encoder: whether the encoder was accepted only because the user said
+            --trust-encoder. It is a record and no permission: a run may come from elsewhere.
     """
 
     inputs: dict
@@ -39,9 +49,10 @@ class Facts:
     proposals: dict | None
     encoder: dict
     data: str
+    trusted_encoder: bool = False
 
     @classmethod
-    def of(cls, data, experiment):
+    def of(cls, data, experiment, trusted_encoder=False):
         """The facts of an experiment on a `PreparedData`.
 
         Raises:
@@ -59,6 +70,7 @@ class Facts:
             proposals=data.manifest["proposals"] if "boxes" in names else None,
             encoder=encoder,
             data=data.manifest["fingerprint"],
+            trusted_encoder=trusted_encoder,
         )
 
 
@@ -70,11 +82,17 @@ class Run:
         folder: the run's, a Path.
         experiment: the `keras_sat.config.Experiment` in its config.yaml.
         facts: the `Facts` in its run.json.
+        trust_encoder: whether its encoder may run code of its own, see `keras_sat.encoder.trust`.
     """
 
     folder: Path
     experiment: configuration.Experiment
     facts: Facts
+    trust_encoder: bool = False
+
+    def trusting(self):
+        """The run with an encoder that may run code of its own."""
+        return dataclasses.replace(self, trust_encoder=True)
 
     @property
     def members(self):
@@ -96,7 +114,7 @@ class Run:
         for what, value in vars(Facts.of(data, self.experiment)).items():
             # The same corpus prepared again is compatible, and so is another corpus that was
             # prepared with this vocabulary and CNN.
-            if what != "data" and value != own[what]:
+            if what not in ("data", "trusted_encoder") and value != own[what]:
                 raise UserError(
                     f"{data.folder}: its {what} ({value}) does not match that of {self.folder} "
                     f"({own[what]}); use the data set that the run was trained on, or train anew"
@@ -112,13 +130,10 @@ class Run:
         Raises:
             UserError: there is none yet.
         """
-        folder = self.folder / "checkpoints" / which
-        state = folder / "checkpoint"  # TensorFlow's note of the newest one
-        text = state.read_text(encoding="utf-8") if state.exists() else ""
-        found = re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE)
-        if found is None:
+        path = newest(self.folder / "checkpoints" / which)
+        if path is None:
             raise UserError(f"{self.folder}: has no {which} checkpoint yet; train it first")
-        return str(folder / Path(found.group(1)).name)
+        return str(path)
 
     def fingerprint(self):
         """The fingerprint of the best checkpoint's files, 16 hexadecimal digits.
@@ -138,20 +153,14 @@ class Run:
         Raises:
             UserError: it cannot be read.
         """
-        path = self.folder / "metrics.jsonl"
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({error}); the run is damaged, train it anew"
-            ) from error
+        return read_json_lines(self.folder / "metrics.jsonl", schemas.EPOCH, _RESTORE)
 
 
 def open_run(folder):
     """Opens a run.
 
     Args:
-        folder: of the run.
+        folder: of the run, or the file of a packed run.
 
     Returns:
         The `Run`.
@@ -160,45 +169,72 @@ def open_run(folder):
         UserError: there is no run, or its files cannot be read.
     """
     folder = Path(folder)
+    if folder.is_file():
+        folder = unpacked(folder)
     if not (folder / "config.yaml").exists():
-        raise UserError(
-            f"{folder}: no run there (no config.yaml); train one: "
-            f"python -m keras_sat.train --run {folder}"
-        )
-    try:
-        facts = Facts(**json.loads((folder / "run.json").read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{folder}/run.json: cannot be read ({error})") from error
+        way_out = _similar_run(folder) or f"train one: python -m keras_sat.train --run {folder}"
+        raise UserError(f"{folder}: no run there (no config.yaml); {way_out}")
+    values = read_json(folder / "run.json", schemas.FACTS, _RESTORE)
+    for name in ("run.json", "vocabulary.txt"):
+        hashing.check_sum(folder, name, _RESTORE)
+    known = [field.name for field in dataclasses.fields(Facts)]
+    facts = Facts(**{key: value for key, value in values.items() if key in known})
     return Run(folder, configuration.load(folder / "config.yaml"), facts)
 
 
+def _similar_run(folder):
+    """A question about the run that may have been meant; empty if none is like it."""
+    candidates = list(folder.parent.glob("*/config.yaml"))
+    for pattern in ("runs/*/config.yaml", "*/runs/*/config.yaml"):
+        candidates += Path().glob(pattern)
+    by_name = {path.parent.name: path.parent for path in reversed(candidates)}
+    found = difflib.get_close_matches(folder.name, by_name, n=1, cutoff=0.7)
+    return f"did you mean {by_name[found[0]]}?" if found else ""
+
+
 # A run that holds nothing else ended before its first checkpoint.
-_BEFORE_TRAINING = {"config.yaml", "run.json", "vocabulary.txt", "encoder.keras", "logs"}
+_BEFORE_TRAINING = {
+    "config.yaml",
+    "run.json",
+    "vocabulary.txt",
+    "encoder.keras",
+    hashing.SUMS,
+    "logs",
+}
 
 
-def create_run(folder, experiment, data):
+def create_run(folder, experiment, data, trust_encoder=False):
     """Creates the run's folder, or opens it again to be resumed.
 
     Args:
         folder: of the run.
         experiment: a `keras_sat.config.Experiment`.
         data: the `PreparedData` to train on.
+        trust_encoder: whether its encoder may run code of its own.
 
     Returns:
         The `Run`.
 
     Raises:
         UserError: the folder holds a run with other settings or data, or something else; TensorFlow
-            cannot save in a folder of that name.
+            cannot save in a folder of that name; the data set's encoder has changed or would have
+            to be trusted.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise UserError(
+            f"{folder}: is a file; a packed run cannot be trained further, but another run can "
+            f"start from it: --set init_from={folder} --run ELSEWHERE"
+        )
     if set(str(folder.resolve())) & set("*?["):
         raise UserError(
             f"{folder}: TensorFlow takes * ? [ in a checkpoint's path for a pattern; "
             "choose another --run"
         )
     experiment = dataclasses.replace(experiment, prepare=data.preparation)
-    facts = Facts.of(data, experiment)
+    encoder = data.folder / "encoder.keras"
+    trust.check_trusted(encoder, trust_encoder)
+    facts = Facts.of(data, experiment, trusted_encoder=trust.foreign(encoder) is not None)
     data.check_inputs(experiment.data.stored_views(facts.inputs))
     # Without this check, a missing input of decoding would be found only after training.
     data.check_inputs(experiment.decoding.extra_inputs(facts.inputs))
@@ -206,16 +242,20 @@ def create_run(folder, experiment, data):
     if "config.yaml" in found and found <= _BEFORE_TRAINING:
         shutil.rmtree(folder)  # a setting that made it fail may have been corrected
     elif "config.yaml" in found:
-        return _reopen(folder, experiment, facts)
+        run = _reopen(folder, experiment, facts)
+        return run.trusting() if trust_encoder else run
     elif found:
         raise UserError(f"{folder}: exists and is no run; choose another --run")
+    hashing.check_sum(data.folder, "encoder.keras", AGAIN)
     with atomic(folder) as new:
         new.mkdir()
         shutil.copy(data.folder / "vocabulary.txt", new)
-        _link(data.folder / "encoder.keras", new / "encoder.keras")
+        _link(encoder, new / "encoder.keras")
         write_text(new / "run.json", json.dumps(dataclasses.asdict(facts), indent=2) + "\n")
+        # Before config.yaml, which may change when the run is resumed.
+        hashing.write_sums(new)
         write_text(new / "config.yaml", configuration.to_yaml(experiment))
-    return Run(folder, experiment, facts)
+    return Run(folder, experiment, facts, trust_encoder)
 
 
 # A run is resumed with other values of these: they do not alter what has been trained already.
@@ -224,14 +264,18 @@ _MAY_CHANGE = (
     "train.max_minutes",
     "train.checkpoint_minutes",
     "train.patience",
+    # What trained before them is in the checkpoint's `Progress.changes`.
+    "train.learning_rate",
+    "train.clip_norm",
+    "train.accumulate",
 )
 _SECTIONS_THAT_MAY_CHANGE = ("prepare.", "decoding.", "push.")
 
 
 def _reopen(folder, experiment, facts):
     run = open_run(folder)
-    before = _flat(configuration.as_dict(run.experiment))
-    for key, value in _flat(configuration.as_dict(experiment)).items():
+    before = flat(configuration.as_dict(run.experiment))
+    for key, value in flat(configuration.as_dict(experiment)).items():
         if key in _MAY_CHANGE or key.startswith(_SECTIONS_THAT_MAY_CHANGE):
             continue
         if value != before.get(key):
@@ -241,7 +285,7 @@ def _reopen(folder, experiment, facts):
             )
     recorded = vars(run.facts)
     for key, value in vars(facts).items():
-        if value != recorded[key]:
+        if key != "trusted_encoder" and value != recorded[key]:
             raise UserError(f"{folder}: was started on other data ({key}); choose another --run")
     epochs_change = experiment.train.epochs != run.experiment.train.epochs
     if experiment.train.schedule == "cosine" and epochs_change:
@@ -253,15 +297,15 @@ def _reopen(folder, experiment, facts):
     return Run(folder, experiment, facts)
 
 
-def _flat(values, prefix=""):
+def flat(values, prefix=""):
     """Nested dictionaries as {"section.key": value}."""
-    flat = {}
+    found = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found
 
 
 def _link(source, target):

@@ -1,6 +1,5 @@
 """The words that a captioner knows, and their ids."""
 
-import hashlib
 from pathlib import Path
 
 import tensorflow as tf
@@ -8,6 +7,7 @@ import tensorflow as tf
 from keras_sat.text.ids import END, PAD, SPECIALS, START, UNKNOWN
 from keras_sat.text.tokeniser import LEFT, RIGHT, join, split
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import fingerprint
 
 
 def min_count_for(captions):
@@ -81,7 +81,7 @@ class Vocabulary:
     @property
     def fingerprint(self):
         """16 hexadecimal digits, equal for two vocabularies only if every id is the same word."""
-        return hashlib.sha256(self.to_text().encode()).hexdigest()[:16]
+        return fingerprint(self.to_text())
 
     @property
     def mirrored(self):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_sat.encoder.cnn import build_encoder
 from keras_sat.runs.run import open_run
+from keras_sat.runs.soundness import check_sound
 from keras_sat.utils.errors import UserError
 
 
@@ -53,6 +54,7 @@ def _load_weights(model, run, other):
             f"({other.facts.encoder['name']}) than {run.folder}"
         )
     path = other.checkpoint()
+    check_sound(path)
     with tempfile.TemporaryDirectory() as folder:
         here = _shapes(tf.train.Checkpoint(model=model).write(f"{folder}/model"))
     for name, shape in _shapes(path).items():

@@ -15,18 +15,20 @@ import tensorflow as tf
 
 from keras_sat.data import input_pipeline
 from keras_sat.data.reading import reading
+from keras_sat.data.shard_check import ShardCheck
 from keras_sat.data.sharding import WHOLE, Part, dealt, not_empty
 from keras_sat.runs.checkpoints import Checkpoints, Progress
 from keras_sat.runs.loading import build_model, load_vocabulary
-from keras_sat.runs.run import open_run
+from keras_sat.training import resuming
+from keras_sat.training.divergence import diverged, no_gain, unique_ids
 from keras_sat.training.initialisation import initialise
 from keras_sat.training.objectives import build_objective
 from keras_sat.training.optimizers import averaged, build_optimizer
-from keras_sat.training.tensorboard import TensorBoard
+from keras_sat.training.profile import Profile
+from keras_sat.training.tensorboard import EVERY, TensorBoard
 from keras_sat.training.validation import Validation
 from keras_sat.training.workers import Workers
-from keras_sat.utils.errors import UserError
-from keras_sat.utils.files import write_text
+from keras_sat.utils.errors import UserError, memory_advice
 from keras_sat.utils.progress import progress_bar
 from keras_sat.utils.version import code_version
 
@@ -44,9 +46,10 @@ class Trainer:
         run: a `Run`.
         data: its `PreparedData`.
         workers: `Workers` (default: this process, on all its GPUs).
+        profile: (first, last) of the updates to profile, see `Profile`; None for none.
     """
 
-    def __init__(self, run, data, workers=None):
+    def __init__(self, run, data, workers=None, profile=None):
         self.run = run
         self.data = data
         self.experiment = run.experiment
@@ -79,6 +82,7 @@ class Trainer:
             self._dropped = tempfile.TemporaryDirectory()
             self._output = Path(self._dropped.name)
         self.checkpoints = Checkpoints(self._output / "checkpoints", self.model, self.progress)
+        self._profile = Profile(self._output / "logs", profile)
         self._interrupted = False
 
     @property
@@ -100,27 +104,33 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the checkpoint is written.
-            UserError: a corrupt shard; a loss that is not a number; another number of workers than
-                that among which the files were distributed; teachers that do not fit this run or
-                have changed.
+            UserError: a corrupt or changed shard; a loss or weights that are not finite; another
+                number of workers than that among which the files were distributed; teachers that do
+                not fit this run or have changed; checkpoints of which none is sound.
         """
-        if not self.checkpoints.restore(self.run.folder / "checkpoints"):
-            initialise(self.model, self.run)
-        self.progress.commit = code_version()
-        self.workers.wait()  # until no worker reads the files that the chief will replace
-        self._truncate_metrics()
+        self._resume()
         if self._finished():
             return self.progress
-        self._record_workers()
-        self._record_teachers()
-        with self._signals(), reading(self.data, "train", "val"):
+        resuming.check_workers(self.run, self.progress, self.workers.count)
+        resuming.check_teachers(self.run, self.progress)
+        advice = (
+            f"raise train.accumulate (now {self.config.accumulate}), with which a run also "
+            f"resumes, or lower data.batch_size (now {self.experiment.data.batch_size}) "
+            "in a new run"
+        )
+        self._shard_check = ShardCheck(self.data, ("train", "val"))
+        checking = self._shard_check.running()
+        sound = reading(self.data, "train", "val")
+        with self._signals(), memory_advice(advice), sound, checking:
             with self.strategy.scope():
                 self.objective.prepare(self.data, self.vocabulary)
             self._train_step = self._compiled_step()
             self._validation = Validation(
                 self.model, self.data, self.vocabulary, self.experiment, self.strategy
             )
-            self._board = TensorBoard(self._output / "logs", self._validation.pictures)
+            self._board = TensorBoard(
+                self._output / "logs", self.experiment, self._validation.pictures
+            )
             while not self._finished():
                 self._epoch()
                 if self.workers.any(self._interrupted):
@@ -144,27 +154,45 @@ class Trainer:
             raise KeyboardInterrupt
         self._interrupted = True
 
-    def _record_workers(self):
-        before = self.progress.workers
-        now = self.workers.count
-        if self._by_files and before not in (0, now):
-            raise UserError(
-                f"{self.run.folder}: data.sharding=files dealt the files out to {before} workers, "
-                f"and now there are {now}; resume with {before}, or train a new run"
-            )
-        self.progress.workers = now
+    def _resume(self):
+        """Restores the last sound checkpoint, or gives a new run its first weights.
 
-    def _record_teachers(self):
-        before = self.progress.teachers
-        now = [open_run(folder).fingerprint() for folder in self.config.teachers]
-        if before not in ([], now):
-            raise UserError(
-                f"{self.run.folder}: its teachers have changed since it was started; "
-                "restore their weights, or train a new run"
-            )
-        self.progress.teachers = now
+        Raises:
+            UserError: as `Checkpoints.restore`; the best checkpoint is damaged, and no epoch is
+                left that could replace it.
+        """
+        restored = self.checkpoints.restore(self.run.folder / "checkpoints")
+        if restored.path is None:
+            initialise(self.model, self.run)
+        self.progress.commit = code_version()
+        self.workers.wait()  # until no worker reads the files that the chief will replace
+        if self.workers.chief:
+            resuming.tell_what_was_lost(self.run, restored, self.progress)
+            resuming.cut_metrics(self.run.folder / "metrics.jsonl", self.progress.epoch)
+        if restored.best:
+            resuming.forget_best(self.progress)
+            if self._finished():
+                raise UserError(
+                    f"{restored.best}, and training is finished; restore the file, or train "
+                    f"further with --set train.epochs={self.progress.epoch + 1}"
+                )
+        resuming.adopt_settings(self.run, self.progress, self.optimizer, self.steps_per_epoch)
 
     # Batches and steps
+
+    def _read(self, devices=1, part=WHOLE, named=False):
+        """The batches of the next epoch; the arguments are those of `training_batches`."""
+        return input_pipeline.training_batches(
+            self.data,
+            self.experiment.data,
+            self.vocabulary,
+            self.experiment.seed,
+            self.progress.epoch,
+            shares=devices * self.config.accumulate,
+            inputs=(*self.model.input_shapes, *self.objective.inputs),
+            part=part,
+            named=named,
+        )
 
     def _batches(self, skip=0):
         """The batches of the next epoch, distributed to the devices.
@@ -174,17 +202,7 @@ class Trainer:
         """
 
         def read(devices, part=WHOLE):
-            batches = input_pipeline.training_batches(
-                self.data,
-                self.experiment.data,
-                self.vocabulary,
-                self.experiment.seed,
-                self.progress.epoch,
-                shares=devices * self.config.accumulate,
-                inputs=(*self.model.input_shapes, *self.objective.inputs),
-                part=part,
-            )
-            return batches.skip(skip)
+            return self._read(devices, part).skip(skip)
 
         def read_own_files(context):
             devices = context.num_replicas_in_sync // context.num_input_pipelines
@@ -236,20 +254,29 @@ class Trainer:
             disable=not self.workers.chief,
         ) as bar:
             for batch in self._batches(skip=progress.batch):
+                self._profile.before_update()
                 metrics = self._train_step(batch)
+                self._profile.after_update()
                 progress.batch += 1
+                if progress.batch % EVERY == 0:
+                    step = int(self.optimizer.iterations.numpy())
+                    self._board.write_steps(step, self.model.metrics)
                 if progress.batch % 10 == 0:  # reading a metric waits for the device
                     shown = self.objective.shown
                     bar.set_postfix({shown: f"{float(metrics[shown]):.3f}"}, refresh=False)
+                    self._check_finite()
                 bar.update(self._captions_done() - bar.n)
                 due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
                 if self.workers.any(self._interrupted or due):
-                    self._results()  # raises before anything bad is saved
+                    self._check_finite()
+                    self._shard_check.raise_if_damaged()
                     self._add_time()
                     saved = time.monotonic()
                     self.checkpoints.save_last()
                     if self.workers.any(self._interrupted):
                         raise KeyboardInterrupt
+        self._profile.stop()
+        self._check_finite()
         self._end_of_epoch(self._results(), training_seconds=time.monotonic() - started)
 
     @property
@@ -266,25 +293,43 @@ class Trainer:
         return min(self._captions, done)
 
     def _results(self):
-        """The epoch's metrics so far, {name: float}.
-
-        Raises:
-            UserError: one of them is not a finite number, which must not be saved.
-        """
+        """The epoch's metrics so far, {name: float}."""
         # From the metrics and not from the last step: a run that was stopped at the epoch's end
         # resumes with no step left.
-        results = {metric.name: float(metric.result()) for metric in self.model.metrics}
-        for name, value in results.items():
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{self.run.folder}: the {name} is {value} in epoch {self.progress.epoch + 1}; "
-                    "lower train.learning_rate or train.clip_norm (the last checkpoint is from "
-                    "before)"
-                )
-        return results
+        return {metric.name: float(metric.result()) for metric in self.model.metrics}
+
+    def _check_finite(self):
+        """Checks that the loss and the weights are finite.
+
+        Raises:
+            UserError: they are not. It names the batch from which on they are not.
+        """
+        updates = int(self.model.training_step.diverged.numpy())
+        if not updates:
+            return
+        index = self.progress.batch - updates
+        step = int(self.optimizer.iterations.numpy()) - updates + 1
+        place = f"in epoch {self.progress.epoch + 1}, batch {index + 1} (update {step})"
+        images = self._images_of_batch(index)
+        raise diverged(self.run, place, images, self.checkpoints.progress_of_last())
+
+    def _images_of_batch(self, index):
+        """The source ids of a batch of this epoch; none if it consists of several workers' files.
+
+        Args:
+            index: the batch's, counted from 0.
+        """
+        if self._by_files and self.workers.several:
+            return []
+        (batch,) = self._read(named=True).skip(index).take(1)
+        return unique_ids(batch)
 
     def _end_of_epoch(self, results, training_seconds):
         progress = self.progress
+        self._shard_check.raise_if_damaged(wait=True)
+        if not self.checkpoints.any:
+            # Neither a best checkpoint nor metrics are ever there without one to resume from.
+            self.checkpoints.save_last()
         with averaged(self.optimizer, self.model.trainable_variables):
             scores, captioned = self._validation()
             progress.epoch += 1
@@ -292,6 +337,8 @@ class Trainer:
             gain = self._record_score(scores[self.config.select_by])
             if gain:
                 self.checkpoints.save_best()
+            if not math.isfinite(scores["loss"]) and self.workers.chief:
+                print(no_gain(progress.epoch, self._validation.without_likelihood()), flush=True)
         if not gain:
             self._decay_on_plateau()
         self.model.reset_metrics()
@@ -307,7 +354,7 @@ class Trainer:
         }
         with open(self._output / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._board.write(line, captioned)
+        self._board.write_epoch(line, captioned)
         self.checkpoints.save_last()
         if self.workers.chief:
             self._report(line, gain)
@@ -331,7 +378,8 @@ class Trainer:
         progress = self.progress
         if self.config.select_by == "loss":
             score = -score
-        if progress.best is not None and score <= progress.best:
+        lower = progress.best is not None and score <= progress.best
+        if lower or not math.isfinite(score):
             progress.waited += 1
             return False
         progress.best = score
@@ -343,14 +391,3 @@ class Trainer:
         now = time.monotonic()
         self.progress.seconds += now - self._clock
         self._clock = now
-
-    def _truncate_metrics(self):
-        """Drops the lines of epochs that the checkpoint does not include.
-
-        These epochs will be run again.
-        """
-        path = self._output / "metrics.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            # There is one line per epoch. An incomplete line can only come after these.
-            write_text(path, "".join(lines[: self.progress.epoch]))

@@ -8,6 +8,7 @@ from keras_sat.decoding.captioned import caption_split, normalised_references
 from keras_sat.decoding.search import caption_function
 from keras_sat.encoder.inputs import shown_picture
 from keras_sat.evaluation.scorers import score
+from keras_sat.training.divergence import without_likelihood
 
 
 class Validation:
@@ -68,17 +69,25 @@ class Validation:
         values = {name: each.value for name, each in scores.items()}
         return values | self._likelihood(), captioned
 
-    def _batches(self):
-        batches = input_pipeline.training_batches(
+    def without_likelihood(self):
+        """The source ids of the images whose captions have no finite likelihood."""
+        return without_likelihood(self._model, self._read(named=True))
+
+    def _read(self, shares=1, named=False):
+        return input_pipeline.training_batches(
             self._data,
             self._experiment.data,
             self._vocabulary,
             seed=0,
             epoch=0,
             split="val",
-            shares=self._strategy.num_replicas_in_sync,
+            shares=shares,
             inputs=tuple(self._model.input_shapes),
+            named=named,
         )
+
+    def _batches(self):
+        batches = self._read(self._strategy.num_replicas_in_sync)
         return self._strategy.experimental_distribute_dataset(batches)
 
     def _likelihood(self):

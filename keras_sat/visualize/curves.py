@@ -8,7 +8,6 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_sat.utils.files import atomic
 
-
 _OTHERS = "0.82"  # light grey
 
 

@@ -18,8 +18,9 @@ from keras_sat.data.reading import read_records
 from keras_sat.encoder.inputs import shown_picture
 from keras_sat.evaluation.report import ROWS, formatted
 from keras_sat.utils.files import write_text
-from keras_sat.visualize.attention import BOXES, grid_of, notes
+from keras_sat.visualize.attention import BOXES, notes
 from keras_sat.visualize.comparison import QUALITY
+from keras_sat.visualize.heat import grid_of
 
 EACH = 12  # images of a kind: best, worst, random
 

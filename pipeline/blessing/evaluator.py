@@ -1,13 +1,30 @@
 """Evaluator: scores a trained run and blesses it if its scores suffice."""
 
 import dataclasses
-import json
 
 from keras_sat.evaluation.evaluate import evaluate
-from keras_sat.evaluation.report import read_scores
+from keras_sat.evaluation.report import SCORES, read_scores
 from keras_sat.exporting.versions import versions
-from keras_sat.utils.errors import UserError
+from keras_sat.utils.json_files import read_json
 from pipeline.blessing import verdicts
+
+_CARD = {
+    "type": "object",
+    "required": ["version", "runs", "decoding", "scores"],
+    "properties": {
+        "runs": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["checkpoint", "data"],
+                "properties": {"data": {"type": "object", "required": ["fingerprint"]}},
+            },
+        },
+        "decoding": {"type": "object"},
+        "scores": {"type": "object", "additionalProperties": SCORES},
+    },
+}
 
 
 def split_of(data):
@@ -94,17 +111,15 @@ def last_version(run):
     folder = verdicts.model_folder(run)
     for version in versions(folder):
         path = folder / str(version) / "model_card.json"
-        try:
-            card = json.loads(path.read_text(encoding="utf-8"))
-            model = {
-                "checkpoints": [each["checkpoint"] for each in card["runs"]],
-                "decoding": card["decoding"],
-            }
-        except (OSError, ValueError, LookupError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({error}), so that nothing can be compared; "
-                "push.must_not_lose=null skips the comparison"
-            ) from error
+        card = read_json(
+            path,
+            _CARD,
+            "so nothing can be compared with it; push.must_not_lose=null skips the comparison",
+        )
+        model = {
+            "checkpoints": [each["checkpoint"] for each in card["runs"]],
+            "decoding": card["decoding"],
+        }
         if model != verdicts.model_of(run):
             return card
     return None

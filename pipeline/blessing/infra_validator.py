@@ -1,6 +1,5 @@
 """InfraValidator: exports a trained run, serves the export and compares its answers."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -54,7 +53,7 @@ def outputs(run):
     path = verdicts.path_of(run, "infra_validator")
     if not path.exists():
         return []
-    version = str(json.loads(path.read_text(encoding="utf-8"))["version"])
+    version = str(verdicts.read(run, "infra_validator")["version"])
     folder = verdicts.model_folder(run) / version
     if not folder.exists():
         folder = verdicts.staging_folder(run) / version

@@ -9,9 +9,20 @@ from pathlib import Path
 
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
+from keras_sat.utils.json_files import read_json
 
 BLESSED = "BLESSED"
 NOT_BLESSED = "NOT_BLESSED"
+_VERDICT = {
+    "type": "object",
+    "required": ["verdict", "reasons", "model"],
+    "properties": {
+        "verdict": {"enum": [BLESSED, NOT_BLESSED]},
+        "reasons": {"type": "array", "items": {"type": "string"}},
+        "model": {"type": "object"},
+        "version": {"type": "integer", "minimum": 1},
+    },
+}
 
 
 def path_of(run, component):
@@ -61,7 +72,7 @@ def blessed(run, component):
         UserError: NOT_BLESSED, or there is no verdict on this model.
     """
     path = path_of(run, component)
-    verdict = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    verdict = read(run, component)
     if verdict.get("model") != model_of(run):
         raise UserError(
             f"{path}: no verdict on this model; "
@@ -69,6 +80,19 @@ def blessed(run, component):
         )
     _check(verdict, path, component)
     return verdict
+
+
+def read(run, component):
+    """The verdict in a component's file; empty if there is none.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = path_of(run, component)
+    if not path.exists():
+        return {}
+    way_out = f"python -m pipeline.{component} --run {run.folder} gives a new one"
+    return read_json(path, _VERDICT, way_out)
 
 
 def _check(verdict, path, component):

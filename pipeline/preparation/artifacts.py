@@ -11,6 +11,8 @@ import uuid
 
 import tensorflow as tf
 
+from keras_sat.utils.json_files import parse_json
+
 _BLOCK = 1 << 20  # bytes that are read at once
 
 
@@ -41,8 +43,14 @@ def write_json(path, value):
 
 
 def read_json(path):
+    """The value of a JSON file that an earlier step or run of the job has written.
+
+    Raises:
+        UserError: it is damaged.
+    """
     with tf.io.gfile.GFile(path) as file:
-        return json.loads(file.read())
+        text = file.read()
+    return parse_json(text, {"type": "object"}, path, "remove its folder and start the job again")
 
 
 def write_chunk(path, serialized, sidecar):

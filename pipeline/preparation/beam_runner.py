@@ -1,6 +1,9 @@
 """Running a Beam job: its runner, its options and a progress bar."""
 
 import argparse
+import contextlib
+import re
+import signal
 import threading
 
 import apache_beam as beam
@@ -11,13 +14,15 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from keras_sat.utils.errors import UserError, nearest
+from keras_sat.utils.errors import UserError, explain, nearest
 from keras_sat.utils.progress import progress_bar
 from pipeline.preparation import artifacts
 
 # One worker per core, as threads of this process: while one worker reads, decodes and writes,
 # another one keeps the CNN busy.
 _DEFAULTS = ("--direct_num_workers=0",)
+_DIED = re.compile(r"Worker subprocess exited with return code (-?\d+)")
+_WHILE_RUNNING = re.compile(r" \[while running '[^']*'\]")  # Beam adds it to messages
 _PERIOD = 2  # seconds between two updates of the progress bar
 
 
@@ -50,13 +55,61 @@ def run_job(build, options, description, folder=None, total=None):
         folder: where the job's chunks appear; the bar counts the images of the finished ones.
             Without a folder there is no bar.
         total: the number of images to expect, or None if it is not known yet.
+
+    Raises:
+        UserError: a worker raised it, without Beam's note on the step it ran in; or a worker
+            process was killed.
     """
     # The local runner is named because DirectRunner may choose Prism, which downloads a binary.
     runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline)
-    with _ChunkProgress(description, folder, total):
-        pipeline.run().wait_until_finish()
+    with _ChunkProgress(description, folder, total), _worker_deaths():
+        try:
+            pipeline.run().wait_until_finish()
+        except Exception as error:
+            line = explain(error)
+            if line is None:
+                raise
+            raise UserError(_WHILE_RUNNING.sub("", line)) from error
+
+
+@contextlib.contextmanager
+def _worker_deaths():
+    """Within the block the death of a worker process is an error.
+
+    Beam's local runner waits for a dead worker for ever. Its thread that started the worker fails,
+    though, and a signal then ends the main thread's waiting.
+
+    Raises:
+        UserError: a worker process died.
+    """
+    codes = []
+    before = threading.excepthook
+
+    def notice(failure):
+        found = re.search(
+            r"Worker subprocess exited with return code (-?\d+)", str(failure.exc_value)
+        )
+        if not found:
+            before(failure)
+        elif not codes:
+            codes.append(int(found.group(1)))
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.excepthook = notice
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if not codes:
+            raise
+        raise UserError(
+            f"a worker process ended with exit code {codes[0]}; if the system killed it because "
+            "memory ran out, run the job with fewer workers, --direct_num_workers=1, "
+            "or lower --set chunk_images=N; the same command resumes it"
+        ) from interrupt
+    finally:
+        threading.excepthook = before
 
 
 class _ChunkProgress:

@@ -11,30 +11,38 @@ import tensorflow as tf
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder
 from keras_sat.text.vocabulary import Vocabulary, min_count_for
+from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
 from pipeline.preparation import (
+    account,
     example_gen,
     example_validator,
+    leaks,
     manifest,
     schema_gen,
+    staging,
     statistics_gen,
     statistics_page,
     transform,
 )
 from pipeline.preparation.artifacts import (
     finished_chunks,
+    name_of,
     read_json,
     split_of,
     write_json,
     write_text,
 )
+from pipeline.sources.streams import StreamSource
 
 
 class Examples(NamedTuple):
     """The checked chunks, and all that is known of the data set before the CNN runs.
 
     Attributes:
-        chunks: {chunk file: sidecar} of the chunks that hold images.
+        chunks: {chunk file: {"images", "leaked": ids of images to leave out}} of the chunks that
+            hold images.
+        account: the `account.Account`.
         failures: {split: [failure]} of ExampleGen.
         reasons: {split: {reason: count}} of these failures.
         counts: {split: {kind: {value: count}}} of StatisticsGen.
@@ -46,6 +54,7 @@ class Examples(NamedTuple):
     """
 
     chunks: dict
+    account: account.Account
     failures: dict
     reasons: dict
     counts: dict
@@ -62,7 +71,7 @@ def build_data_set(source, config, wanted, work, output, options):
     What an earlier, interrupted run left in the work folder is not computed again.
 
     Args:
-        source: a `pipeline.sources.base.Source`.
+        source: a `pipeline.sources.base.Corpus`.
         config: a `keras_sat.config.Prepare`.
         wanted: what the manifest must say of source and settings.
         work: the work folder, a `Path`.
@@ -82,7 +91,8 @@ def build_data_set(source, config, wanted, work, output, options):
     try:
         examples = _read(source, config, str(examples_folder), work, options)
     except UserError:
-        example_gen.forget_failures(str(examples_folder), str(features_folder))
+        known = leaks.known(str(examples_folder))
+        example_gen.forget_failures(str(examples_folder), str(features_folder), known)
         raise
     start = time.monotonic()
     before = _images(features_folder)
@@ -91,42 +101,79 @@ def build_data_set(source, config, wanted, work, output, options):
     featured = finished_chunks(str(features_folder))
     shard_bytes = config.shard_megabytes << 20
     shards = transform.write_shards(featured, str(final), shard_bytes, options)
+    _check_written(examples.account, shards)
     description = manifest.describe(
         config, wanted, encoder, examples.vocabulary, list(featured.values()), shards
     )
     _write(final, config, examples, description, rate)
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
+    hashing.write_sums(final)
     write_text(str(final / COMPLETED), description["fingerprint"] + "\n")
     final.rename(output)
     shutil.rmtree(work)
     print(f"{output}: {manifest.in_one_line(description)}")
 
 
+def _check_written(account, shards):
+    """Checks that the shards hold all pictures that are kept.
+
+    Raises:
+        UserError: they do not.
+    """
+    images = 0
+    for each in shards.values():
+        images += sum(shard["images"] for shard in each)
+    if images != account.pictures.kept:
+        raise UserError(
+            f"{images} pictures were written, but {account.pictures.kept} are kept: did something "
+            "change the work folder? Remove it and run the same command again"
+        )
+
+
 def _read(source, config, folder, work, options):
     """Reads the source into checked chunks in `folder`, and returns the `Examples`."""
     reviewed = schema_gen.load(config.schema) if config.schema else None
+    if isinstance(source, StreamSource):
+        staged = work / "staged"
+        staged.mkdir(exist_ok=True)
+        source = staging.stage(source, config, str(staged), options)
     example_gen.generate_examples(source, config, folder, options)
+    leaked, equal = leaks.find(folder, options)
+    found = example_gen.account_of(folder, leaked)
+    print(found)
+    found.check_limit(config.source, config.max_failures)
     chunks = {}
     failures = {}
     for path, sidecar in finished_chunks(folder).items():
-        failures.setdefault(split_of(path), []).extend(sidecar["failures"])
-        if sidecar["images"]:
-            chunks[path] = sidecar
+        noted = failures.setdefault(split_of(path), [])
+        noted += sidecar["failures"]
+        ids = []
+        for leak in leaked.get(name_of(path), []):
+            ids.append(leak.id)
+            noted.append(leak.failure)
+        noted += equal.get(name_of(path), [])
+        images = sidecar["images"] - len(ids)
+        if images:
+            chunks[path] = {"images": images, "leaked": ids}
     counts_file = str(work / "counts.json")
-    statistics_gen.count_values(list(chunks), counts_file, options)
+    statistics_gen.count_values(chunks, counts_file, options)
     counts = read_json(counts_file)
     if "train" not in counts:
         raise UserError(f"{config.source}: no training split, so no vocabulary")
     min_count = config.min_count or _min_count(counts)
     vocabulary = Vocabulary.from_counts(counts["train"]["words"], min_count, config.max_size)
     statistics = statistics_gen.summarise(counts, vocabulary)
+    captions = sum(each["captions"] for each in statistics.values())
+    if captions != found.captions.kept:
+        raise UserError(f"{captions} captions were counted, but {found.captions.kept} are kept")
     reasons = statistics_gen.count_failures(failures)
-    schema = reviewed or schema_gen.infer(statistics)
+    schema = reviewed or schema_gen.infer(statistics, source.published)
     anomalies = example_validator.validate(statistics, reasons, schema)
     write_json(str(work / "anomalies.json"), anomalies)
     example_validator.check(anomalies, work / "anomalies.json", config.allow_anomalies)
     return Examples(
         chunks=chunks,
+        account=found,
         failures=failures,
         reasons=reasons,
         counts=counts,
@@ -192,6 +239,7 @@ def _write(folder, config, examples, description, rate):
     statistics = {
         **examples.statistics,
         "failures": examples.reasons,
+        "account": examples.account.as_dict(),
         "images_a_second": round(rate, 2),
     }
     config = dataclasses.replace(config, min_count=examples.min_count)

@@ -1,8 +1,6 @@
 """manifest.json: what a prepared data set was made from and what it holds."""
 
-import hashlib
-import json
-
+from keras_sat.data.prepared import manifest_fingerprint
 from keras_sat.encoder.cnn import weights_fingerprint
 from keras_sat.utils.errors import UserError
 
@@ -50,8 +48,7 @@ def describe(config, wanted, encoder, vocabulary, sidecars, shards):
         "splits": shards,
         "bytes_an_image": round(size / images),
     }
-    text = json.dumps(manifest, sort_keys=True)
-    manifest["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    manifest["fingerprint"] = manifest_fingerprint(manifest)
     return manifest
 
 
@@ -91,5 +88,5 @@ def in_one_line(manifest):
         f"{', '.join(counts)} images, {manifest['vocabulary']['size']} words, "
         f"features {shape} as {encoder['quantisation']} "
         f"(relative error {encoder['relative_error']:.2%}), "
-        f"{manifest['bytes_an_image']:,} bytes an image"
+        f"{manifest['bytes_an_image']:,} bytes per image"
     )

@@ -1,8 +1,6 @@
-"""Preparing a data set: settings, lock and work folder around the chain of components."""
+"""Preparing a data set: settings, claim and work folder around the chain of components."""
 
-import contextlib
 import dataclasses
-import fcntl
 import json
 import shutil
 from pathlib import Path
@@ -12,10 +10,14 @@ from keras_sat.data.prepared import COMPLETED
 from keras_sat.data.record import FORMAT_VERSION
 from keras_sat.pictures import proposals
 from keras_sat.pictures.boxes import fingerprint
-from keras_sat.utils.errors import UserError
+from keras_sat.utils.claim import check_unread, claimed
+from keras_sat.utils.errors import UserError, memory_advice
 from keras_sat.utils.files import write_text
+from keras_sat.utils.json_files import read_json
 from pipeline.preparation import beam_runner, chain
-from pipeline.sources.registry import open_source
+from pipeline.sources.registry import open_source, with_reader
+
+_OBJECT = {"type": "object"}
 
 
 def prepare(config, output, beam_flags=()):
@@ -31,21 +33,25 @@ def prepare(config, output, beam_flags=()):
 
     Raises:
         UserError: the output exists but was made with other settings, another process is making
-            it, or the source is unusable.
+            it or reads it, or the source is unusable.
     """
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
+    config = with_reader(config)
     source = open_source(config)
     wanted = _wanted(source, config)
-    with locked(output):
-        if output.exists():
-            _check_same(output, wanted)
-            # What is left of a job that was killed when all was done.
-            shutil.rmtree(_partial(output), ignore_errors=True)
-        else:
-            proposals.check(config.proposals)
-            work = _work_folder(output, wanted)
-            chain.build_data_set(source, config, wanted, work, output, options)
+    if not output.exists():
+        with claimed(output, "preparation"):
+            check_unread(output)  # it may have been removed while it is read
+            if not output.exists():  # else it was just finished
+                proposals.check(config.proposals)
+                work = _work_folder(output, wanted)
+                with memory_advice(_memory_advice(config)):
+                    chain.build_data_set(source, config, wanted, work, output, options)
+                return
+    _check_same(output, wanted)
+    # What is left of a job that was killed when all was done.
+    shutil.rmtree(_partial(output), ignore_errors=True)
 
 
 def _wanted(source, config):
@@ -68,24 +74,11 @@ def _settings(config):
     return {key: value for key, value in settings.items() if key not in config.CHECKS}
 
 
-@contextlib.contextmanager
-def locked(output):
-    """Keeps other processes from making the same data set.
-
-    The operating system releases the lock when the process ends, however it ends.
-
-    Raises:
-        UserError: another process holds the lock.
-    """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output.parent / f".{output.name}.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"{output}: is being prepared by another process; wait for it"
-            ) from error
-        yield
+def _memory_advice(config):
+    return (
+        "run it with fewer workers, --direct_num_workers=1, or lower --set chunk_images=N "
+        f"(now {config.chunk_images}), with which it starts anew"
+    )
 
 
 def _partial(output):
@@ -96,7 +89,7 @@ def _work_folder(output, wanted):
     """The work folder, with what an earlier run with the same settings left there."""
     work = _partial(output)
     note = work / "wanted.json"
-    same = note.exists() and json.loads(note.read_text()) == wanted
+    same = note.exists() and read_json(note, _OBJECT, f"remove {work}") == wanted
     if work.exists() and not same:
         print(f"{work}: is from other settings; starting anew")
         shutil.rmtree(work)
@@ -116,7 +109,9 @@ def _check_same(output, wanted):
         raise UserError(
             f"{output}: exists but is no finished data set; choose another --output or remove it"
         )
-    manifest = json.loads((output / "manifest.json").read_text())
+    manifest = read_json(
+        output / "manifest.json", _OBJECT, "choose another --output or remove the data set"
+    )
     if "settings" in manifest:
         # Settings that are newer than the data set have their defaults.
         values = {"prepare": manifest["settings"]}

@@ -8,9 +8,8 @@ import collections
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from keras_sat.data.examples import deserialize
 from keras_sat.text.tokeniser import split as split_words
-from pipeline.preparation import artifacts, beam_runner
+from pipeline.preparation import artifacts, beam_runner, leaks
 from pipeline.sources.base import SPLITS
 
 # The statistics that the summary gives as [least, most].
@@ -25,7 +24,7 @@ def count_values(chunks, path, options):
     `sizes` (images by height x width).
 
     Args:
-        chunks: the chunks' files.
+        chunks: {chunk file: {"leaked": ids of images to leave out}}.
         path: the JSON file to write.
         options: Beam's options.
     """
@@ -33,9 +32,9 @@ def count_values(chunks, path, options):
     def build(pipeline):
         (
             pipeline
-            | beam.Create(chunks)
+            | beam.Create([(path, chunk["leaked"]) for path, chunk in chunks.items()])
             | beam.Reshuffle()
-            | "CountChunk" >> beam.FlatMap(_count_chunk)
+            | "CountChunk" >> beam.FlatMapTuple(_count_chunk)
             | "Add" >> beam.CombinePerKey(sum)
             | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
             | "Write" >> beam.Map(_write, path)
@@ -44,10 +43,10 @@ def count_values(chunks, path, options):
     beam_runner.run_job(build, options, "counting")
 
 
-def _count_chunk(chunk):
+def _count_chunk(chunk, leaked):
     """The items ((split, kind, value), count) of one chunk."""
     split = artifacts.split_of(chunk)
-    records = [deserialize(serialized) for serialized in artifacts.read_records(chunk)]
+    records = list(leaks.read_kept(chunk, leaked))
     texts = []
     for record in records:
         texts += record.captions

@@ -78,10 +78,10 @@ def _plots(statistics, counts, min_count):
     figure = Figure(figsize=(11, 7), layout="constrained")
     lengths, captions, words, sizes = figure.subplots(2, 2).flat
     for split, found in statistics.items():
-        words_a_caption = {int(n) - 1: count for n, count in found["lengths"].items()}  # no END
-        captions_an_image = {int(n): count for n, count in found["captions_each"].items()}
-        _plot_shares(lengths, words_a_caption, split)
-        _plot_shares(captions, captions_an_image, split)
+        words_per_caption = {int(n) - 1: count for n, count in found["lengths"].items()}  # no END
+        captions_per_image = {int(n): count for n, count in found["captions_each"].items()}
+        _plot_shares(lengths, words_per_caption, split)
+        _plot_shares(captions, captions_per_image, split)
         ranked = sorted(counts[split]["words"].values(), reverse=True)
         words.loglog(range(1, len(ranked) + 1), ranked, label=split)
         heights_widths = [size.split("x") for size in found["sizes"]]
@@ -90,8 +90,8 @@ def _plots(statistics, counts, min_count):
         sizes.scatter(widths, heights, s=8, label=split)
     words.axhline(min_count, color="grey", linestyle=":", label="min_count")
     for axis, title, x, y in (
-        (lengths, "Words a caption", "words", "share of captions"),
-        (captions, "Captions an image", "captions", "share of images"),
+        (lengths, "Words per caption", "words", "share of captions"),
+        (captions, "Captions per image", "captions", "share of images"),
         (words, "Occurrences of words", "rank", "occurrences"),
         (sizes, "Sizes of pictures", "width in pixels", "height in pixels"),
     ):

@@ -12,11 +12,11 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
 from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
-from keras_sat.data.examples import deserialize, serialize
+from keras_sat.data.examples import serialize
 from keras_sat.data.quantisation import dequantise, quantise
 from keras_sat.encoder import scenes_cnn  # noqa: F401  registers its layers for the workers
 from keras_sat.encoder.inputs import PICTURES, picture_inputs, random_crop
-from pipeline.preparation import artifacts, beam_runner
+from pipeline.preparation import artifacts, beam_runner, leaks
 from pipeline.sources.base import SPLITS
 
 _CNN_BATCH = 32
@@ -46,7 +46,7 @@ def add_features(chunks, encoders, config, folder, options):
     "squared_norm"}}}. The errors are those of the quantisation.
 
     Args:
-        chunks: {chunk file: sidecar}.
+        chunks: {chunk file: {"images", "leaked": ids of images to leave out}}.
         encoders: {"features": the saved encoder's path}, and "region_features" if the proposals ask
             for a larger picture.
         config: a `keras_sat.config.Prepare`.
@@ -54,8 +54,11 @@ def add_features(chunks, encoders, config, folder, options):
         options: Beam's options.
     """
     done = {artifacts.name_of(path) for path in artifacts.finished_chunks(folder)}
-    waiting = [path for path in chunks if artifacts.name_of(path) not in done]
-    images = sum(sidecar["images"] for sidecar in chunks.values())
+    waiting = []
+    for path, chunk in chunks.items():
+        if artifacts.name_of(path) not in done:
+            waiting.append((path, chunk["leaked"]))
+    images = sum(chunk["images"] for chunk in chunks.values())
 
     def build(pipeline):
         pictures = (
@@ -77,15 +80,22 @@ def add_features(chunks, encoders, config, folder, options):
     beam_runner.run_job(build, options, "features", folder, images)
 
 
-def _decode(path, config, encoders):
-    """The `Chunk` of a file, with the records' proposals and the pictures of each encoder."""
+def _decode(element, config, encoders):
+    """The `Chunk` of a file, with the records' proposals and the pictures of each encoder.
+
+    Args:
+        element: (the chunk's file, the ids of images to leave out).
+        config: a `keras_sat.config.Prepare`.
+        encoders: as in `add_features`.
+    """
+    path, leaked = element
     encoder = {"image_size": config.encoder.pixels, "resize": config.encoder.resize}
     names = [PICTURES[name] for name in encoders]
     regions = None
     if config.proposals.method != "none":
         regions = dataclasses.asdict(config.proposals)
         names += ["boxes", "scores"]
-    records = [deserialize(serialized) for serialized in artifacts.read_records(path)]
+    records = list(leaks.read_kept(path, leaked))
     inputs = []
     for index, record in enumerate(records):
         found = picture_inputs(record.encoded, names, encoder, regions, record.proposals)

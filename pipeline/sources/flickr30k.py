@@ -14,9 +14,10 @@ from apache_beam.io.filesystems import FileSystems
 from keras_sat.data.record import Phrase
 from keras_sat.text.tokeniser import split as split_words
 from keras_sat.utils.errors import UserError
-from pipeline.sources import files
-from pipeline.sources.base import SPLITS, UNSPLIT, Item, split_by_hash
+from pipeline.sources import files, text
+from pipeline.sources.base import SPLITS, Item, bad_line, split_by_hash
 from pipeline.sources.flickr8k import token_item
+from pipeline.sources.paths import exists
 
 FOLDERS = ("flickr30k_images/flickr30k_images", "flickr30k_images", "flickr30k-images", "images")
 CAPTIONS = ("results_20130124.token", "results.csv", "flickr30k_images/results.csv")
@@ -33,9 +34,16 @@ class Flickr30kSource(files.FileSource):
     the splits. Without them, a hash of the id decides the split.
     """
 
+    title = "Flickr30k"
+
+    @staticmethod
+    def sees(seen, config):
+        return next((name for name in CAPTIONS if seen.has(name)), "")
+
     def __init__(self, config):
+        super().__init__(config)
         self._shares = config.shares
-        self._pictures = files.first_of(config.source, FOLDERS, "folder of pictures")
+        self._pictures = self.folder_of_pictures(FOLDERS)
         self._captions = files.first_of(config.source, CAPTIONS, "captions")
         self._entities = None
         self._lists = {}
@@ -45,23 +53,23 @@ class Flickr30kSource(files.FileSource):
             self._entities = first.removesuffix("/Annotations")
             names = {split: f"{split}.txt" for split in SPLITS}
             self._lists = files.existing(self._entities, names)
-        self.listings = (self._captions, *self._lists.values())
+        self.read_from(self._captions, *self._lists.values())
 
     def partitions(self):
         return files.partitions(self._lists, self._captions)
 
     def list_items(self, partition):
         kind, part = partition
-        for offset, line in files.lines(*part):
+        for number, line in text.lines(*part):
             if kind != "captions":
                 name = line.strip() + ".jpg"
                 yield Item(name, kind, self._path(name))
             elif not line.startswith("image_name|"):  # the csv's header
-                yield self._caption_item(line, offset, part[0])
+                yield self._caption_item(line, number, part[0])
 
-    def _caption_item(self, line, offset, file):
+    def _caption_item(self, line, number, file):
         parse = csv_item if self._captions.endswith(".csv") else token_item
-        item = parse(line, offset, file, self._path)
+        item = parse(line, number, file, self._path)
         if self._lists or item.fault:
             return item
         return dataclasses.replace(item, split=split_by_hash(item.id, self._shares))
@@ -72,23 +80,24 @@ class Flickr30kSource(files.FileSource):
         if not self._entities:
             return record
         path = FileSystems.join(self._entities, f"Sentences/{name}.txt")
-        if not files.exists(path):
+        if not exists(path):
             return record
-        sentences = [parse_sentence(line) for _, line in files.lines(path)]
-        xml = files.read(FileSystems.join(self._entities, "Annotations", f"{name}.xml"))
+        self.roots.check(path)
+        sentences = [parse_sentence(line) for _, line in text.lines(path)]
+        xml = self.roots.read(FileSystems.join(self._entities, "Annotations", f"{name}.xml"))
         boxes = read_boxes(xml, name)
         captions = []
         phrases = []
-        for index, (text, spans) in enumerate(sentences):
-            captions.append(text)
-            phrases += _phrases(index, text, spans, boxes)
+        for index, (sentence, spans) in enumerate(sentences):
+            captions.append(sentence)
+            phrases += _phrases(index, sentence, spans, boxes)
         return dataclasses.replace(record, captions=tuple(captions), phrases=tuple(phrases))
 
     def _path(self, name):
         return FileSystems.join(self._pictures, name)
 
 
-def csv_item(line, offset, file, path_of):
+def csv_item(line, line_number, file, path_of):
     """The item of a line `IMAGE.jpg| N| caption`; the arguments are those of `token_item`."""
     image, _, rest = line.partition("|")
     number, _, caption = rest.partition("|")
@@ -96,8 +105,8 @@ def csv_item(line, offset, file, path_of):
     number = number.strip()
     caption = caption.strip()
     if not number.isdecimal():
-        fault = f"malformed line: {line[:60]!r}, expected IMAGE.jpg| N| caption"
-        return Item(f"{file}@{offset}", UNSPLIT, fault=fault)
+        why = f"{line[:60]!r}, expected IMAGE.jpg| N| caption"
+        return bad_line(f"{file}:{line_number}", line, why)
     return Item(image, path=path_of(image), captions=(caption,), order=(int(number),))
 
 
@@ -111,16 +120,16 @@ class Span(NamedTuple):
 
 def parse_sentence(line):
     """(text, [`Span` of each phrase]) of a sentence of Flickr30k Entities."""
-    text = ""
+    sentence = ""
     spans = []
     place = 0
     for found in _PHRASE.finditer(line):
         entity, phrase = found.groups()
-        text += line[place : found.start()]
-        spans.append(Span(len(text), len(text) + len(phrase), entity))
-        text += phrase
+        sentence += line[place : found.start()]
+        spans.append(Span(len(sentence), len(sentence) + len(phrase), entity))
+        sentence += phrase
         place = found.end()
-    return text + line[place:], spans
+    return sentence + line[place:], spans
 
 
 def read_boxes(xml, name):
@@ -158,7 +167,7 @@ def read_boxes(xml, name):
     return boxes
 
 
-def _phrases(index, text, spans, boxes):
+def _phrases(index, sentence, spans, boxes):
     """Yields the `Phrase`s of a sentence, one for each box.
 
     Places in characters become places in words, as keras_sat.text.vocabulary counts words. A phrase
@@ -167,7 +176,7 @@ def _phrases(index, text, spans, boxes):
     for span in spans:
         if span.entity not in boxes:
             continue
-        texts = [text[: span.start], text[span.start : span.end], text]
+        texts = [sentence[: span.start], sentence[span.start : span.end], sentence]
         before, within, all_words = split_words(texts).to_list()
         start = len(before)
         stop = start + len(within)

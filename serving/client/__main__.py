@@ -1,16 +1,18 @@
 """python -m serving.client picture.jpg folder/ --server localhost:8500
 
-Captions files, the pictures in folders, URLs such as https://example.org/picture.png, and, for -,
-standard input. Prints one line per image, or JSON with --json. --overlay also draws where the
-captioner looked. With several images, each gets a file of its own (where-1.png, where-2.png, …).
+Captions files, the pictures in folders, patterns such as 'photos/**/*.jpg', URLs such as
+https://example.org/picture.png, and, for -, standard input. Prints one line per image, or JSON with
+--json. --overlay also draws where the captioner looked. With several images, each gets a file of
+its own (where-1.png, where-2.png, …).
 """
 
 import argparse
-from pathlib import Path
 
+from keras_sat.pictures.reading import list_pictures
+from keras_sat.pictures.results import overlay_files, show
+from keras_sat.utils.errors import UserError
 from serving.client import connection
 from serving.client.boxes import read_boxes
-from serving.client.pictures import list_pictures
 
 
 def main(arguments=None):
@@ -19,12 +21,13 @@ def main(arguments=None):
     try:
         if min(args.batch, args.max_megabytes) < 1:
             raise ValueError("--batch and --max-megabytes must be 1 or more")
-        names = list(list_pictures(args.images))
+        names = list_pictures(args.images)
         boxes = read_boxes(args.boxes, names) if args.boxes else None
+        overlays = overlay_files(args.overlay, names) if args.overlay else None
         server_options = connection.from_options(args)
 
         from serving.client.captioning import caption_pictures
-        from serving.client.output import show
+        from serving.client.overlay import drawing
 
         results = caption_pictures(
             names,
@@ -32,12 +35,10 @@ def main(arguments=None):
             server_options,
             args.batch,
             args.max_megabytes,
-            attention=bool(args.overlay),
+            drawing(overlays) if overlays else None,
         )
-        overlay = Path(args.overlay) if args.overlay else None
-        numbered = len(args.images) > 1 or Path(args.images[0]).is_dir()
-        failures = show(results, args.json, overlay, numbered)
-    except ValueError as error:
+        failures = show(results, args.json)
+    except (UserError, ValueError) as error:
         parser.exit(2, f"error: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "interrupted\n")
@@ -52,12 +53,10 @@ def _parser():
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="a file, a folder, a URL, or - for standard input",
+        help="a file, a folder, a pattern, a URL, or - for standard input",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
-    parser.add_argument(
-        "--overlay", metavar="PNG", help="draw where the captioner looked (needs keras_sat)"
-    )
+    parser.add_argument("--overlay", metavar="FILE|DIR", help="draw where the captioner looked")
     parser.add_argument(
         "--boxes",
         metavar="JSONL",

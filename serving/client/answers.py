@@ -60,6 +60,14 @@ class ScoreAnswer(NamedTuple):
     status: str
 
 
+def fields(answer):
+    """An answer as a dictionary for JSON."""
+    found = {}
+    for name, value in answer._asdict().items():
+        found[name] = value.tolist() if isinstance(value, np.ndarray) else value
+    return found
+
+
 def caption_answer(row):
     """A `CaptionAnswer` of {output: array} of the signature `serving_default`."""
     return CaptionAnswer(

@@ -24,8 +24,11 @@ def read_boxes(path, names):
         for line in Path(path).read_text("utf-8").splitlines():
             if line.strip():
                 fields = json.loads(line)
-                found[fields["id"]] = np.array(fields["boxes"], np.float32).reshape(-1, 4)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+                boxes = np.array(fields["boxes"], np.float32).reshape(-1, 4)
+                if not ((boxes >= 0) & (boxes <= 1)).all():
+                    raise ValueError("coordinates go from 0 to 1")
+                found[fields["id"]] = boxes
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{path}: not one line per image with id and boxes: {error}") from error
     for name in names:
         if name not in found:

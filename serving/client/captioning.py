@@ -1,31 +1,15 @@
 """Captions the pictures that the command names, one request after the other."""
 
-from typing import NamedTuple
-
 import grpc
 
-from serving.client.answers import AttentionAnswer, CaptionAnswer
+from keras_sat.pictures.reading import read_picture, unreadable
+from keras_sat.pictures.results import Result
+from keras_sat.utils.errors import UserError
+from serving.client.answers import fields
 from serving.client.client import CaptionClient
-from serving.client.pictures import read_picture
 
 
-class Result(NamedTuple):
-    """What came of one picture.
-
-    Args:
-        name: the picture's, as the user gave it or as a folder lists it.
-        image: the picture's bytes, or None if it could not be read.
-        answer: the server's, or None if the picture could not be read.
-        problem: one line that says why there is no caption, empty if there is one.
-    """
-
-    name: str
-    image: bytes | None
-    answer: CaptionAnswer | AttentionAnswer | None
-    problem: str
-
-
-def caption_pictures(names, boxes, server_options, batch, megabytes, attention):
+def caption_pictures(names, boxes, server_options, batch, megabytes, draw=None):
     """Asks for the captions of pictures.
 
     Args:
@@ -34,23 +18,28 @@ def caption_pictures(names, boxes, server_options, batch, megabytes, attention):
         server_options: arguments of `CaptionClient` that name the server, {name: value}.
         batch: images per request.
         megabytes: the largest size of an image, and of a request.
-        attention: whether to ask for the attention as well.
+        draw: a function of `serving.client.overlay.drawing`, for which the attention is asked for
+            as well; None draws nothing.
 
     Yields:
-        A `Result` for each picture, as the answers arrive.
+        A `Result` for each picture, as the answers arrive; first those of files that do not exist.
 
     Raises:
         ValueError: the server does not answer; it names the server and says why.
     """
+    faults = unreadable(names)
+    for name, fault in faults.items():
+        yield Result(name, problem=str(fault))
+    names = [name for name in names if name not in faults]
     with CaptionClient(**server_options, batch=batch, megabytes=megabytes) as client:
-        ask = client.attend if attention else client.caption
+        ask = client.attend if draw else client.caption
         for first in range(0, len(names), batch):
             read = []
             for name in names[first : first + batch]:
                 try:
                     read.append((name, read_picture(name, megabytes << 20)))
-                except ValueError as error:
-                    yield Result(name, None, None, str(error))
+                except UserError as error:
+                    yield Result(name, problem=str(error))
             images = [image for _, image in read]
             chosen_boxes = None if boxes is None else [boxes[name] for name, _ in read]
             try:
@@ -59,5 +48,9 @@ def caption_pictures(names, boxes, server_options, batch, megabytes, attention):
                 address = server_options["server"]
                 raise ValueError(f"{address}: {error.code().name}: {error.details()}") from error
             for (name, image), answer in zip(read, answers):
-                problem = "" if answer.status == "OK" else f"{name}: {answer.status}"
-                yield Result(name, image, answer, problem)
+                if answer.status != "OK":
+                    yield Result(name, problem=f"{name}: {answer.status}")
+                    continue
+                if draw:
+                    draw(name, image, answer)
+                yield Result(name, answer.caption, fields=fields(answer))

@@ -109,7 +109,7 @@ def summary(outcomes, batch):
     return {
         "requests": len(outcomes),
         "by status": dict(collections.Counter(outcome.status for outcome in outcomes)),
-        "images a second": round(len(captioned) * batch / wall, 2),
+        "images per second": round(len(captioned) * batch / wall, 2),
         "latency p50, ms": _percentile(captioned, 50),
         "latency p95, ms": _percentile(captioned, 95),
         "latency p99, ms": _percentile(captioned, 99),

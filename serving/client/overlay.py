@@ -1,43 +1,40 @@
-"""Pictures of the attention. keras_sat draws them; the rest of the client does not need it."""
+"""Pictures of the attention. keras_sat.visualize draws them, and the rest works without it."""
 
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from keras_sat.pictures.formats import to_rgb
 
 
-def write_overlay(path, image, answer):
-    """Draws where the model looked for each word of a caption.
+def drawing(files):
+    """A function that draws where the model looked for each word of a caption.
 
     Args:
-        path: the PNG file to write.
-        image: the picture's bytes.
-        answer: its `AttentionAnswer`.
+        files: {name of a picture: the file to draw to, a Path}.
+
+    Returns:
+        A function of a picture's name, its bytes and its `AttentionAnswer`.
 
     Raises:
-        ValueError: keras_sat cannot be imported.
-    """
-    attention_overlay, to_png = drawing()
-    figure = attention_overlay(_pixels(image), answer.words, answer.attention, answer.boxes)
-    path.write_bytes(to_png(figure, dpi=100))
-
-
-def drawing():
-    """Returns keras_sat's functions `attention_overlay` and `to_png`.
-
-    Raises:
-        ValueError: keras_sat cannot be imported; it says why.
+        ValueError: what draws cannot be imported; it says why.
     """
     try:
-        from keras_sat.visualize.attention import attention_overlay, to_png
+        from keras_sat.visualize.attention import attention_overlay, save_figure
     except ImportError as error:
         raise ValueError(
-            f"--overlay: draws with keras_sat, which does not import here: {error}"
+            f"--overlay: draws with keras_sat.visualize, which does not import here: {error}"
         ) from error
-    return attention_overlay, to_png
+
+    def draw(name, image, answer):
+        pixels = _pixels(image)
+        figure = attention_overlay(pixels, answer.words, answer.attention, answer.boxes)
+        save_figure(files[name], figure)
+
+    return draw
 
 
 def _pixels(image):
     """Decodes a picture to uint8 [H, W, 3], turned upright as the captioner turns it."""
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(image)))
-    return np.asarray(upright.convert("RGB"))
+    return np.asarray(to_rgb(Image.open(io.BytesIO(image))))

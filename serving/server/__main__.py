@@ -8,10 +8,10 @@ SIGTERM lets requests end first. Plain text is for this machine alone, unless --
 
 import argparse
 import asyncio
-import logging
 from pathlib import Path
 
 from serving.server.batching import BatchingParameters
+from serving.server.log import log_to_standard_error
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -27,7 +27,7 @@ def main(arguments=None):
         parser.error(
             f"--host {args.host} without TLS: give --certificate and --key, or say --insecure"
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_to_standard_error()
     try:
         _check_base_path(args.model_base_path)
         batching = _read_batching(args.batching_parameters_file)
@@ -111,6 +111,12 @@ def _add_network_options(group):
         type=int,
         default=8501,
         help="of Prometheus metrics over HTTP (%(default)s)",
+    )
+    group.add_argument(
+        "--metrics-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="of the metrics, which go out in plain text and without a token (%(default)s)",
     )
     group.add_argument("--certificate", metavar="PEM", help="for TLS, with --key")
     group.add_argument("--key", metavar="PEM", help="for TLS, with --certificate")

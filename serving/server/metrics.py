@@ -6,7 +6,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
+    generate_latest,
 )
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -80,11 +80,6 @@ class Metrics:
         """Takes a function that returns how many images are in no batch yet."""
         self._waiting.set_function(waiting)
 
-    def serve(self, host, port):
-        """Serves the metrics over HTTP, at every path, from a thread.
-
-        Returns:
-            The HTTP server, which the caller shuts down.
-        """
-        server, _ = start_http_server(port, host, registry=self._registry)
-        return server
+    def page(self):
+        """The metrics in Prometheus' text format, as bytes."""
+        return generate_latest(self._registry)

@@ -17,6 +17,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from serving.server.batching import MODEL_FILE, BatchingParameters
 from serving.server.endpoint import Call, Endpoint
 from serving.server.errors import Refused, invalid
+from serving.server.integrity import check_files
 from serving.server.tensors import checked_rows, to_array
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
@@ -42,6 +43,7 @@ class Servable:
     """
 
     def __init__(self, name, version, folder, batching, max_bytes, metrics):
+        check_files(folder)
         self.name = name
         self.version = version
         self._max_bytes = max_bytes

@@ -1,7 +1,9 @@
 """Runs the server: models, gRPC services, health checks and metrics, until a signal."""
 
 import asyncio
+import contextlib
 import logging
+import resource
 import signal
 from pathlib import Path
 
@@ -18,11 +20,13 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from serving.server import reflection
 from serving.server.gate import Gate
 from serving.server.metrics import Metrics
+from serving.server.metrics_page import MetricsPage
 from serving.server.servable import Servable
 from serving.server.services import ModelService, PredictionService
 from serving.server.versions import ModelManager
 
 log = logging.getLogger(__name__)
+_HANDSHAKE_MS = 10_000  # that a new connection may take before it speaks HTTP/2
 
 
 async def serve(args, batching, token):
@@ -37,6 +41,7 @@ async def serve(args, batching, token):
         ValueError: one line: a model that has no version that answers, a wrong file, or an address
             that is taken.
     """
+    _allow_many_connections()
     metrics = Metrics()
     max_bytes = args.max_message_megabytes << 20
     models = _models(args, batching, metrics, max_bytes)
@@ -46,28 +51,40 @@ async def serve(args, batching, token):
 
     server = grpc.aio.server(
         interceptors=[Gate(metrics, token)],
-        options=[("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)],
+        options=[
+            ("grpc.max_receive_message_length", max_bytes),
+            ("grpc.so_reuseport", 0),
+            ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ],
         maximum_concurrent_rpcs=args.max_concurrent_requests,
     )
     health_service = _add_services(server, models)
     port = _bind(server, args)
-    metrics_server = _serve_metrics(metrics, args)
+    metrics_server = await _serve_metrics(metrics, args)
     await server.start()
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     watching = asyncio.create_task(_watch(models, health_service, args.poll_seconds))
-    metrics_port = metrics_server.server_port
-    log.info("serving on %s:%d, metrics on http://%s:%d", args.host, port, args.host, metrics_port)
+    metrics_port = metrics_server.sockets[0].getsockname()[1]
+    metrics_url = f"http://{args.metrics_host}:{metrics_port}"
+    log.info("serving on %s:%d, metrics on %s", args.host, port, metrics_url)
     await stop.wait()
 
     log.info("stopping: requests that have arrived have %g seconds to end", args.drain_seconds)
     watching.cancel()
     await health_service.enter_graceful_shutdown()
     await server.stop(args.drain_seconds)
-    metrics_server.shutdown()
+    metrics_server.close()
     await asyncio.to_thread(models.close)
+
+
+def _allow_many_connections():
+    """Takes as many files, and so connections, as the system allows; the default is often 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS names no number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _models(args, batching, metrics, max_bytes):
@@ -117,13 +134,14 @@ def _bind(server, args):
         ) from error
 
 
-def _serve_metrics(metrics, args):
+async def _serve_metrics(metrics, args):
     """Starts the HTTP server of the metrics, and returns it."""
     try:
-        return metrics.serve(args.host, args.metrics_port)
+        return await MetricsPage(metrics.page).serve(args.metrics_host, args.metrics_port)
     except OSError as error:
         raise ValueError(
-            f"{args.host}:{args.metrics_port}: {error.strerror}; say another --metrics-port"
+            f"{args.metrics_host}:{args.metrics_port}: {error.strerror}; "
+            "say another --metrics-host or --metrics-port"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """The commands as a user runs them: processes, exit codes, and one clear line per mistake."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -10,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from keras_sat import config
 from keras_sat.cli.commands import COMMANDS
@@ -20,6 +23,7 @@ from keras_sat.decoding.search import caption_function
 from keras_sat.evaluation.results_file import read_results, write_results
 from keras_sat.runs.loading import load_model
 from tests.support.commands import assert_one_line, call
+from tests.support.odd_pictures import encoded
 
 MODULES = (
     *(each.module for each in COMMANDS.values() if not each.module.startswith("serving")),
@@ -151,7 +155,7 @@ def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, 
         "keras_sat.evaluate", "--run", run.folder, "--results", results, "--gallery", *output
     )
     assert result.returncode == 0, result.stderr
-    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "Words a caption"):
+    for label in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "Words per caption"):
         cells = re.search(rf"^\| {label} \| (.*) \| (.*) \|$", result.stdout, re.MULTILINE).groups()
         assert all(re.fullmatch(r"\d+\.\d \(\d+\.\d to \d+\.\d\)", cell) for cell in cells), cells
     assert re.search(r"best possible over these regions \| \d+\.\d \(.*\) \|  \|", result.stdout), (
@@ -240,12 +244,60 @@ def test_caption_files_as_the_test_split(run, data, vocabulary, tmp_path):
         paths[-1].write_bytes(record.encoded)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    pictures = [*paths, broken, "--overlay", tmp_path / "where.png"]
+    pictures = [*paths, broken, "--overlay", tmp_path / "where.pdf"]
     result = call("keras_sat.caption", "--run", run.folder, *pictures)
-    assert_one_line(result, broken)
-    lines = dict(line.split("\t") for line in result.stdout.splitlines() if "\t" in line)
+    assert_one_line(result, broken, "not a picture: 10 bytes")
+    lines = dict(line.split("\t") for line in result.stdout.splitlines())
     assert lines == {str(path): expected[path.stem] for path in paths}
-    assert all((tmp_path / f"where-{n}.png").exists() for n in (1, 2, 3))
+    for number in (1, 2, 3):
+        assert (tmp_path / f"where-{number}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_caption_a_folder_and_standard_input_as_json(run, data, tmp_path):
+    [record] = read_records(data, "test", 1)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    image = Image.open(io.BytesIO(record.encoded))
+    for name, options in (("a.png", {}), ("b.webp", {"lossless": True}), ("c.tif", {})):
+        image.save(folder / name, **options)
+    cut = encoded("RGB", "JPEG", quality=95)[:-300]
+    (folder / "d.jpg").write_bytes(cut)
+    command = [sys.executable, "-W", "ignore", "-m", "keras_sat.caption", "--json"]
+    command += ["--run", run.folder, folder, "-", tmp_path / "nowhere.png"]
+    command += ["--overlay", tmp_path / "overlays"]
+    result = subprocess.run(
+        [str(each) for each in command], input=record.encoded, capture_output=True
+    )
+    assert result.returncode == 2 and b"Traceback" not in result.stderr, result.stderr.decode()
+    found = {}
+    for line in result.stdout.decode().splitlines():
+        described = json.loads(line)
+        found[Path(described["image"]).name] = described
+    assert list(found) == ["nowhere.png", "a.png", "b.webp", "c.tif", "d.jpg", "-"]
+    assert found["nowhere.png"]["status"].endswith("nowhere.png: No such file or directory")
+    assert "not decodable: a damaged, cut off or unusual JPEG" in found["d.jpg"]["status"]
+    for name in ("a.png", "b.webp", "c.tif", "-"):
+        assert found[name]["status"] == "OK"
+        assert found[name]["captions"] == found["a.png"]["captions"], "they hold the same pixels"
+        assert found[name]["scores"] == found["a.png"]["scores"]
+        assert Image.open(found[name]["overlay"]).format == "PNG"
+        assert np.shape(found[name]["attention"]) == (len(found[name]["words"]), 64)
+    errors = [line for line in result.stderr.decode().splitlines() if line.startswith("error:")]
+    assert len(errors) == 2
+
+
+def test_pictures_that_do_not_exist_are_named_before_tensorflow_is_loaded(run, tmp_path):
+    probe = PROBE.replace('["x", "--help"]', "sys.argv[1:]").replace("MODULE", "keras_sat.caption")
+    arguments = ["x", "--run", run.folder, tmp_path / "boat.jpg", tmp_path]
+    (tmp_path / "boot.jpg").write_bytes(b"")
+    result = subprocess.run(
+        [sys.executable, "-c", probe, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+    assert result.stderr.splitlines() == [
+        f"error: {tmp_path}/boat.jpg: No such file or directory; did you mean {tmp_path}/boot.jpg?",
+        f"error: {tmp_path}/boot.jpg: empty file: 0 bytes",
+    ]
 
 
 def test_wrong_pythons_are_refused_in_one_line(tmp_path):

@@ -188,12 +188,19 @@ def test_code_is_named_by_its_commit(tmp_path):
     assert code_version(code).endswith("-dirty")
 
 
-@pytest.mark.parametrize("folder, page", [("results", "README.md"), ("results/ablations", None)])
-def test_the_tables_are_those_of_the_recorded_results(folder, page, tmp_path):
+@pytest.mark.parametrize(
+    "folder, split, page",
+    [
+        ("results", "val", "docs/flickr8k.md"),
+        ("results", "test", "docs/flickr8k.md"),
+        ("results/ablations", "val", None),
+    ],
+)
+def test_the_tables_are_those_of_the_recorded_results(folder, split, page, tmp_path):
     root = config.CONFIGS.parent
-    recorded = records.read(root / folder, "val")
-    table = records.write_table(tmp_path, "val", recorded)
-    assert (root / folder / "table_val.md").read_text() == table + "\n"
+    recorded = records.read(root / folder, split)
+    table = records.write_table(tmp_path, split, recorded)
+    assert (root / folder / f"table_{split}.md").read_text() == table + "\n"
     assert page is None or table in (root / page).read_text()
     for each in recorded:
         assert len(read_results(root / folder / each["captions"])) == each["images"]

@@ -93,3 +93,14 @@ def test_mistakes_are_named(encoder, parts):
     with pytest.raises(UserError) as error:
         build_encoder(encoder)
     assert all(part in str(error.value) for part in parts), error.value
+
+
+def test_the_seed_decides_untrained_weights():
+    """As in two processes: what was drawn before does not matter."""
+    settings = Encoder("MobileNetV2", "block_6_expand_relu", "none", image_size=64)
+    fingerprints = []
+    for before, seed in ((1, 5), (2, 5), (3, 6)):
+        keras.utils.set_random_seed(before)
+        fingerprints.append(weights_fingerprint(build_encoder(settings, seed)))
+    first, again, other = fingerprints
+    assert first == again != other

@@ -1,10 +1,10 @@
-import json
 import shutil
 
 from keras_sat.data.prepared import open_prepared
 from keras_sat.data.reading import read_records
 from keras_sat.decoding.captioned import normalised
 from keras_sat.evaluation import diversity
+from tests.support.manifests import rewrite_manifest
 
 
 def test_facts_of_captions():
@@ -33,8 +33,6 @@ def test_data_without_a_training_split_is_evaluated_too(data, capsys):
     splits = {name: shards for name, shards in data.manifest["splits"].items() if name != "train"}
     folder = data.folder.parent / "without_train"
     shutil.copytree(data.folder, folder)
-    (folder / "manifest.json").write_text(
-        json.dumps({**data.manifest, "splits": splits, "fingerprint": "another"})
-    )
+    rewrite_manifest(folder, splits=splits)
     assert diversity.training_captions(open_prepared(folder)) == set()
     assert "has no split 'train'" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from keras_sat.evaluation import report
 from keras_sat.evaluation.evaluation import Evaluation
 from keras_sat.export import main
 from keras_sat.exporting.saved_model import export
+from keras_sat.exporting.verification import verify
 from keras_sat.exporting.versions import Batching
 from keras_sat.pictures.box_tensors import batch_in_crop, usable_boxes
 from keras_sat.pictures.boxes import cropped, pad_boxes
@@ -40,7 +42,9 @@ from keras_sat.runs.loading import (
 from keras_sat.runs.run import create_run
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import SUMS
 from serving.client.messages import model_spec, predict_request
+from serving.server.integrity import check_files
 from tests.support.commands import assert_one_line, call
 from tests.support.odd_pictures import TAKEN
 from tests.support.rounding import assert_close
@@ -344,6 +348,25 @@ def test_the_model_card_describes_the_model(runs, exported):
         *(f"allowed_batch_sizes: {size}" for size in (1, 2, 4, 6)),
     ]
     assert "Not evaluated" in (folder / "model_card.md").read_text()
+
+
+def test_a_changed_file_of_an_export_is_found(exported, tmp_path):
+    folder, _ = exported["soft"]
+    assert verify(folder) == ("exported version", [])
+    copy = shutil.copytree(folder, tmp_path / "model" / "1")
+    for name in ("variables/variables.data-00000-of-00001", "model_card.json"):
+        content = (copy / name).read_bytes()
+        (copy / name).write_bytes(content[:-2] + b"~~")
+        [fault] = verify(copy.parent)[1]
+        assert name in fault
+        with pytest.raises(ValueError, match=name):
+            check_files(copy)
+        (copy / name).write_bytes(content)
+    check_files(copy)
+    (copy / "assets" / "other.txt").write_text("")
+    assert verify(copy)[1] == [f"{copy}/assets/other.txt: was not exported; delete it"]
+    (copy / SUMS).unlink()
+    assert "export it again" in verify(copy)[1][0]
 
 
 def test_each_export_is_a_version_and_a_killed_one_is_none(runs, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Captioners as .keras files: a fresh process reads them, and goes on training them."""
+"""Captioners as .keras files: a fresh process reads them, and continues training them."""
 
 import json
 import subprocess

@@ -21,11 +21,12 @@ from keras_sat.encoder.inputs import random_crop
 from keras_sat.pictures.decode import decode_image
 from keras_sat.text.tokeniser import split
 from keras_sat.text.vocabulary import Vocabulary
+from keras_sat.utils.claim import claimed, reading
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic
 from pipeline.preparation import artifacts, manifest, transform
 from pipeline.preparation.beam_runner import beam_options
-from pipeline.preparation.prepare import locked, prepare
+from pipeline.preparation.prepare import prepare
 from tests.support.corpora import digests
 from tests.support.rounding import assert_close
 from tests.support.settings import small_prepare
@@ -230,8 +231,16 @@ def test_odd_folder_names(tmp_path):
 
 
 def test_two_processes_do_not_make_the_same_data_set(tmp_path):
-    with locked(tmp_path / "data"), pytest.raises(UserError, match="another process"):
+    others = claimed(tmp_path / "data", "preparation")
+    with others, pytest.raises(UserError, match="preparation since"):
         prepare(small_prepare(), tmp_path / "data")
+
+
+def test_what_a_training_reads_is_not_prepared_anew(tmp_path):
+    """Somebody removed the data set, and prepares another one in its place."""
+    with reading(tmp_path / "data", "training"), pytest.raises(UserError, match="training since"):
+        prepare(small_prepare(), tmp_path / "data")
+    assert not (tmp_path / ".data.partial").exists()
 
 
 def test_quantisation_that_changes_too_much_is_refused(tmp_path, monkeypatch):

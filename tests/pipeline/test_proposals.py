@@ -132,6 +132,7 @@ def test_an_image_that_the_file_lacks_is_a_failure(boxes_file, tmp_path):
         "id": "train-000000",
         "stage": "ExampleGen",
         "error": f"no boxes: not in {boxes_file}",
+        "left_out": "picture",
     }
     with pytest.raises(UserError, match=f"1 of 8 .*train-000000: no boxes: not in {boxes_file}"):
         prepare(from_file(boxes_file), tmp_path / "strict")

@@ -11,26 +11,15 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from keras_sat.config import Prepare, Shares
 from keras_sat.data.prepared import open_prepared
 from keras_sat.utils.errors import UserError
-from pipeline.preparation import example_gen
 from pipeline.preparation.prepare import prepare
-from pipeline.sources import files
+from pipeline.sources import text
 from pipeline.sources.base import split_by_hash
 from pipeline.sources.flickr8k import token_item
 from pipeline.sources.flickr30k import csv_item, read_boxes
 from pipeline.sources.registry import READERS, open_source
 from tests.support import corpora
+from tests.support.reading import read
 from tests.support.settings import small_prepare
-
-
-def read(dataset, folder, **settings):
-    """{id: (merged item, its record or None)} of a corpus, and the source."""
-    source = open_source(small_prepare(dataset=dataset, source=str(folder), **settings))
-    parts = {}
-    for partition in source.partitions():
-        for item in source.list_items(partition):
-            parts.setdefault(item.id, []).append(item)
-    items = [item for each in parts.values() for item in example_gen.merge(each)]
-    return {item.id: (item, None if item.fault else source.load(item)) for item in items}, source
 
 
 def splits(found):
@@ -39,13 +28,13 @@ def splits(found):
 
 def test_every_data_set_that_can_be_chosen_has_a_reader():
     choices = get_args(get_type_hints(Prepare)["dataset"])
-    assert set(choices) == set(READERS)
+    assert set(choices) == {*READERS, "auto"}
 
 
 def test_flickr8k(tmp_path, monkeypatch):
     names = corpora.flickr8k(tmp_path)
-    for size in (files._RANGE, 50):  # cut in the middle of lines, the lists too
-        monkeypatch.setattr(files, "_RANGE", size)
+    for size in (text._RANGE, 50):  # cut in the middle of lines, the lists too
+        monkeypatch.setattr(text, "_RANGE", size)
         found, source = read("flickr8k", tmp_path)
         assert splits(found) == {name: split for split, each in names.items() for name in each}
         for name, (_, record) in found.items():
@@ -386,13 +375,13 @@ def test_shares_of_the_hash_splits():
         (
             "karpathy",
             {"dataset_coco.json": "", "dataset_flickr8k.json": ""},
-            ["dataset_flickr8k.json, dataset_coco.json"],
+            ["dataset_coco.json, dataset_flickr8k.json"],
         ),
         ("folder", {"a.jpg": ""}, ["captions.csv or captions.jsonl or captions.txt"]),
         (
             "folder",
-            {"captions.csv": "a.jpg,A dog .\n"},
-            ["first line names the columns", "expected image,caption"],
+            {"captions.csv": "a,A dog .\n"},
+            ["first line names the columns image and caption"],
         ),
         (
             "folder",
@@ -402,8 +391,8 @@ def test_shares_of_the_hash_splits():
     ],
 )
 def test_mistakes_in_a_corpus_are_named(tmp_path, dataset, content, parts):
-    for name, text in content.items():
-        corpora.write(tmp_path / name, text)
+    for name, written in content.items():
+        corpora.write(tmp_path / name, written)
     with pytest.raises(UserError) as error:
         read(dataset, tmp_path)
     assert all(part in str(error.value) for part in parts), error.value

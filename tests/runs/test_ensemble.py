@@ -7,15 +7,24 @@ from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import write_text
 
+ENCODER = {
+    "name": "x",
+    "weights": "e" * 16,
+    "image_size": 64,
+    "resize": "squash",
+    "quantisation": "uint8",
+    "feature_shape": [2, 2, 5],
+}
 FACTS = {
     "inputs": {"features": [2, 2, 5]},
-    "vocabulary": "aaaa",
+    "vocabulary": "a" * 16,
     "vocabulary_size": 9,
-    "encoder": {"name": "x"},
+    "encoder": ENCODER,
     "proposals": None,
     "data": "cccc",
 }
-BOXES = {"inputs": {"features": [2, 2, 5], "boxes": [9, 4]}, "proposals": {"most": 9}}
+PROPOSALS = {"most": 9, "image_size": None, "feature_shape": None}
+BOXES = {"inputs": {"features": [2, 2, 5], "boxes": [9, 4]}, "proposals": PROPOSALS}
 
 
 def run(folder, **facts):
@@ -26,7 +35,7 @@ def run(folder, **facts):
 
 def test_runs_of_different_data_are_refused(tmp_path):
     first = run(tmp_path / "first")
-    for key, value in {"vocabulary": "bbbb", "encoder": {"name": "y"}}.items():
+    for key, value in {"vocabulary": "b" * 16, "encoder": ENCODER | {"name": "y"}}.items():
         with pytest.raises(
             UserError, match=rf"second_{key}: its {key} .*first.* one prepared data set"
         ):
@@ -37,5 +46,5 @@ def test_runs_of_different_data_are_refused(tmp_path):
 
 def test_an_ensemble_reads_what_any_of_its_runs_reads(tmp_path):
     both = open_runs([run(tmp_path / "grid"), run(tmp_path / "boxes", **BOXES)])
-    assert both.facts.inputs == BOXES["inputs"] and both.facts.proposals == {"most": 9}
+    assert both.facts.inputs == BOXES["inputs"] and both.facts.proposals == PROPOSALS
     assert both.folder == tmp_path / "grid+boxes"

@@ -4,6 +4,7 @@ import concurrent.futures
 import datetime
 import ipaddress
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import serving
+from keras_sat.utils.hashing import write_sums
 from serving.client.client import CaptionClient
 from serving.client.messages import PredictionServiceStub, model_spec, predict_request, rows
 from serving.server.__main__ import main
@@ -189,6 +191,10 @@ def test_mistakes_are_one_line(models, tmp_path, capsys):
     config = tmp_path / "config"
     config.write_text("model_config_lost {}")
     nowhere = tmp_path / "nowhere"
+    damaged = tmp_path / "damaged"
+    shutil.copytree(models / "captioner", damaged)
+    write_sums(damaged / "1")
+    (damaged / "1" / "batching_params.pbtxt").write_text("# changed")
     captioner = ["--model-base-path", models / "captioner", "--metrics-port", 0]
     no_pair = ["--certificate", file, "--key", file]
     with socket.socket() as taken:
@@ -202,6 +208,7 @@ def test_mistakes_are_one_line(models, tmp_path, capsys):
             (["--model-base-path", nowhere], ["nowhere", "keras_sat.export"]),
             (["--model-base-path", empty], ["empty", "number"]),
             (["--model-base-path", broken], ["broken", "version 3"]),
+            (["--model-base-path", damaged], ["damaged", "batching_params.pbtxt: has changed"]),
             (["--model-config-file", config], ["config", "model_config_lost"]),
             ([*captioner, "--batching-parameters-file", batching], ["batching", "max_batch_sise"]),
             ([*captioner, "--token-file", nowhere], ["nowhere"]),
@@ -209,6 +216,7 @@ def test_mistakes_are_one_line(models, tmp_path, capsys):
             ([*captioner, *no_pair, "--port", 0], ["file"]),
             ([*captioner, "--port", port], [str(port), "--port"]),
             ([*captioner, "--port", 0, "--metrics-port", port], [str(port), "--metrics-port"]),
+            ([*captioner, "--port", 0, "--metrics-host", "nowhere.invalid"], ["nowhere.invalid"]),
         ]
         for arguments, parts in mistakes:
             with pytest.raises(SystemExit) as end:

@@ -1,29 +1,33 @@
-"""The training loop: what it writes, and that a resumed run equals an uninterrupted one."""
+"""The training loop: what it writes, and when it ends.
+
+That a killed run ends as an undisturbed one is tested by tests/test_soak.py.
+"""
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from keras_sat import config
 from keras_sat.data.prepared import open_prepared
 from keras_sat.runs.loading import describe, load_model, load_vocabulary
 from keras_sat.runs.run import create_run, open_run
 from keras_sat.training.optimizers import averaged, build_optimizer, learning_rate
+from keras_sat.training.profile import Profile
+from keras_sat.training.tensorboard import TensorBoard
 from keras_sat.training.train import train
 from keras_sat.training.trainer import Trainer
 from keras_sat.training.validation import Validation
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import SUMS
 from pipeline.preparation.prepare import prepare
+from tests.support.manifests import rewrite_manifest
 from tests.support.rounding import assert_close
 from tests.support.settings import small_prepare
 
@@ -45,10 +49,57 @@ def test_a_run_holds_its_files_and_metrics(run, data):
 
 
 def test_tensorboard_shows_scalars_captions_and_attention(run):
+    logs = run.folder / "logs"
+    lines = metrics(run.folder)
+    tags = {}
+    for part in ("training", "validation"):
+        events = EventAccumulator(str(logs / part)).Reload()
+        tags[part] = set(events.Tags()["tensors"])
+        # One tag for both, so that one chart shows both; over updates, not epochs.
+        losses = [
+            (each.step, tf.make_ndarray(each.tensor_proto)) for each in events.Tensors("loss")
+        ]
+        name = {"training": "loss", "validation": "val_loss"}[part]
+        assert [step for step, _ in losses] == [line["step"] for line in lines]
+        assert_close([loss for _, loss in losses], [line[name] for line in lines], roundings=20)
+    assert {"cider", "captions"} <= tags["validation"] and "learning_rate" in tags["training"]
+    pictures = [tag for tag in tags["validation"] if tag.startswith("attention/")]
+    assert len(pictures) == run.experiment.train.pictures
+
+
+def test_tensorboard_shows_the_settings(run):
     events = EventAccumulator(str(run.folder / "logs")).Reload()
-    tags = set(events.Tags()["tensors"])
-    assert {"training/loss", "validation/cider", "captions"} <= tags
-    assert sum(tag.startswith("attention/") for tag in tags) == run.experiment.train.pictures
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    assert info.hparams["model.state_size"].number_value == run.experiment.model.state_size
+    assert info.hparams["model.name"].string_value == "soft"
+
+
+def test_steps_are_means_since_the_last_ones(tmp_path, experiment):
+    """Weighted by what they gathered, they add up to the mean of the epoch."""
+    board = TensorBoard(tmp_path / "logs", experiment, [])
+    meter = tf.keras.metrics.Mean("loss")
+    for step, values in enumerate([(1.0, 2.0), (4.0,), (), (3.0, 5.0, 7.0)]):
+        for value in values:
+            meter.update_state(value)
+        board.write_steps(step, [meter])
+    board.write_epoch({"step": 4, "loss": float(meter.result())}, [])
+    meter.reset_state()
+    meter.update_state(8.0)
+    board.write_steps(5, [meter])
+    board.write_epoch({"step": 5, "loss": 8.0}, [])
+    events = EventAccumulator(str(tmp_path / "logs" / "training")).Reload()
+    found = {each.step: tf.make_ndarray(each.tensor_proto) for each in events.Tensors("steps/loss")}
+    assert found == {0: 1.5, 1: 4.0, 3: 5.0, 5: 8.0}
+
+
+def test_the_profiler_records_the_updates_that_are_asked_for(tmp_path):
+    profile = Profile(tmp_path, (2, 3))
+    for update in range(1, 5):
+        profile.before_update()
+        assert profile._running == (update in (2, 3))
+        profile.after_update()
+    assert list(tmp_path.rglob("*.xplane.pb"))
 
 
 @pytest.mark.parametrize("when", ["at the last batch", "in validation"])
@@ -84,85 +135,6 @@ def test_a_run_stopped_at_the_end_of_an_epoch_resumes(when, data, changed, tmp_p
         "one graph for batches of every size"
     )
     assert [line["epoch"] for line in metrics(run.folder)] == [1, 2]
-
-
-HARD = config.Hard(embedding_size=12, state_size=16, attention_size=8, samples=2, reward_weight=1.0)
-CHILD = """
-import pathlib, sys, tensorflow as tf
-from keras_sat import config
-from keras_sat.training.train import train
-experiment = config.load(sys.argv[1], ["train.epochs=3"])
-train(experiment, pathlib.Path(sys.argv[2]))
-"""
-
-
-def start(experiment, folder, tmp_path):
-    path = tmp_path / "experiment.yaml"
-    path.write_text(config.to_yaml(experiment))
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", CHILD, str(path), str(folder)],
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def last_weights(folder):
-    reader = tf.train.load_checkpoint(
-        tf.train.latest_checkpoint(str(folder / "checkpoints" / "last"))
-    )
-    names = [
-        name
-        for name in reader.get_variable_to_shape_map()
-        if "PYTHON" not in name and "save_counter" not in name
-    ]
-    # Weights, the optimiser's moments and its step, the metrics' sums; everything but the clock.
-    return {name: reader.get_tensor(name) for name in names if ".ATTRIBUTES/VARIABLE_VALUE" in name}
-
-
-def without_clock(lines):
-    """Lines of metrics without those that measure time."""
-    return [{k: v for k, v in line.items() if "seconds" not in k} for line in lines]
-
-
-@pytest.mark.parametrize("objective", ["likelihood", "cider"])
-def test_a_killed_run_resumes_bit_for_bit(objective, changed, run, mirrored_data, tmp_path):
-    """Stopped by Ctrl-C within an epoch and later by kill -9, it ends as an uninterrupted run.
-
-    Hard attention has the most state to restore: its samples and its baseline. Weights are averaged
-    and images flipped.
-    """
-    settings = {
-        "deterministic": True,
-        "checkpoint_minutes": 0.0,
-        "average": 0.9,
-        "objective": objective,
-    }
-    if objective == "likelihood":
-        data = {"path": str(mirrored_data.folder), "mirror": True, "batch_size": 4}
-        experiment = dataclasses.replace(changed(data=data, train=settings), model=HARD)
-    else:
-        experiment = changed(data={"batching": "images", "batch_size": 20}, train=settings)
-        experiment = dataclasses.replace(experiment, init_from=str(run.folder))
-    assert start(experiment, tmp_path / "undisturbed", tmp_path).wait() == 0
-    path = tmp_path / "killed" / "checkpoints" / "last" / "checkpoint"
-    for stop in (signal.SIGINT, signal.SIGKILL):
-        child = start(experiment, tmp_path / "killed", tmp_path)
-        seen = os.path.getmtime(path) if path.exists() else 0
-        deadline = time.monotonic() + 120
-        while child.poll() is None and time.monotonic() < deadline:
-            if path.exists() and os.path.getmtime(path) > seen:
-                child.send_signal(stop)
-                break
-            time.sleep(0.02)
-        assert child.wait() != 0, "it should have been stopped before its end"
-    assert start(experiment, tmp_path / "killed", tmp_path).wait() == 0
-    expected = last_weights(tmp_path / "undisturbed")
-    found = last_weights(tmp_path / "killed")
-    assert set(expected) == set(found) and len(expected) > 20
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    assert without_clock(metrics(tmp_path / "undisturbed")) == without_clock(
-        metrics(tmp_path / "killed")
-    )
 
 
 def test_a_finished_run_is_unchanged_and_may_be_extended(run, changed, tmp_path):
@@ -291,6 +263,7 @@ def copied_run(run, tmp_path):
 
 
 def test_a_vocabulary_that_is_not_the_checkpoints_is_refused(copied_run):
+    (copied_run / SUMS).unlink()  # as a run of an earlier version
     words = (copied_run / "vocabulary.txt").read_text().split("\n")
     words[5], words[6] = words[6], words[5]
     (copied_run / "vocabulary.txt").unlink()  # it is a link into the data set
@@ -319,8 +292,8 @@ def test_features_of_another_encoder_are_refused(run, data_folder, tmp_path):
     The shapes agree, so captions would be nonsense.
     """
     folder = shutil.copytree(data_folder, tmp_path / "data")
-    manifest = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(manifest.replace(run.facts.encoder["weights"], "0" * 16))
+    encoder = json.loads((folder / "manifest.json").read_text())["encoder"]
+    rewrite_manifest(folder, encoder=encoder | {"weights": "0" * 16})
     with pytest.raises(UserError, match="encoder"):
         run.data(folder)
 
@@ -335,3 +308,23 @@ def test_data_of_another_vocabulary_are_refused(run, tmp_path):
     prepare(small_prepare(min_count=9), tmp_path / "other")
     with pytest.raises(UserError, match="other data"):
         create_run(run.folder, run.experiment, open_prepared(tmp_path / "other"))
+
+
+def test_changed_shards_stop_training_before_a_checkpoint(data_folder, changed, tmp_path):
+    """One byte is told with its record and image; other records of equal size by the hash."""
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    experiment = changed(data={"path": str(folder)}, train={"epochs": 1})
+    [shard] = open_prepared(folder).shards("train")
+    whole = Path(shard).read_bytes()
+    Path(shard).write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    with pytest.raises(UserError, match=r"record 40 is corrupt: image train-\d+; prepare"):
+        train(experiment, tmp_path / "flipped")
+    Path(shard).write_bytes(whole)
+    records = list(tf.data.TFRecordDataset(shard).as_numpy_iterator())
+    with tf.io.TFRecordWriter(shard) as writer:
+        for record in records[1:] + records[:1]:
+            writer.write(record)
+    with pytest.raises(UserError, match=rf"{shard}: has changed since it was written"):
+        train(experiment, tmp_path / "changed")
+    for name in ("flipped", "changed"):
+        assert not list((tmp_path / name / "checkpoints").rglob("*.index"))

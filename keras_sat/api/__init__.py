@@ -1,0 +1,1 @@
+"""The Python interface: `keras_sat.load` gives a captioner of pictures, which gives answers."""
