@@ -94,7 +94,7 @@ class TrainStep:
         self._accumulate = accumulate
         self._weight_decay = weight_decay
         names = [*METERS, *model.extra_meters] if self.objective.given else METERS
-        self.meters = {name: keras.metrics.Mean(name) for name in names}
+        self.meters = {name: _Meter(name) for name in names}
         self.diverged = tf.Variable(
             tf.zeros([], tf.int64),
             trainable=False,
@@ -234,6 +234,19 @@ class TrainStep:
             self.meters[name].update_state(total / tf.maximum(words, 1), words)
         size = tf.size(captions)
         self.meters["filled"].update_state(words / tf.cast(size, tf.float32), size)
+
+
+class _Meter(keras.metrics.Mean):
+    """A mean that a model's .keras file leaves out: `fit` starts its epochs at zero.
+
+    (On several devices Keras could not read it back. Checkpoints hold it.)
+    """
+
+    def save_own_variables(self, store):
+        pass
+
+    def load_own_variables(self, store):
+        pass
 
 
 def _replicas():
