@@ -30,15 +30,20 @@ def opencv():
 def tensorflow_datasets():
     """The package `tensorflow_datasets`.
 
+    It downloads with `importlib_resources`, which it does not install itself.
+
     Raises:
-        UserError: it is not installed.
+        UserError: one of them is not installed.
     """
     try:
+        import importlib_resources
         import tensorflow_datasets
+
+        _ = importlib_resources.files
     except ImportError as error:
         raise UserError(
-            "tfds:NAME needs tensorflow-datasets, which is not installed: "
-            "pip install tensorflow-datasets"
+            f"tfds:NAME needs {error.name}, which is not installed: "
+            "pip install tensorflow-datasets importlib_resources"
         ) from error
     return tensorflow_datasets
 

@@ -35,6 +35,7 @@ def read(source, staged, **settings):
 def test_tensorflow_datasets(tmp_path, monkeypatch):
     """Captions lie in a sequence, as those of coco_captions do."""
     tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("importlib_resources")
 
     class DogCaptions(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")
