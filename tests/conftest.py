@@ -44,7 +44,7 @@ def pytest_sessionstart(session):
         reporter.write_line(pytest_report_header())
 
 
-LONGEST = ("test_workers.py", "test_trainer.py")
+LONGEST = ("test_workers.py", "test_trainer.py", "test_soak.py")
 # {how a test's name starts, from its folder on: its markers}. `make test-fast` leaves these out.
 MARKERS = {
     "api": ["slow"],
@@ -64,9 +64,12 @@ MARKERS = {
     "models/test_hard.py": ["slow"],
     "models/test_saving.py": ["slow", "process"],
     "pipeline": ["slow"],
+    "pipeline/test_beam_runner.py": ["process"],
     "serving": ["process"],
+    "test_soak.py": ["slow", "process"],
     "training": ["slow"],
     "training/test_workers.py": ["process"],
+    "utils/test_claim.py": ["process"],
 }
 # {fixture: the marker of the tests that use it}.
 FIXTURE_MARKERS = {"data_folder": "slow", "boxes_data": "slow", "mirrored_data": "slow"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-_LONGEST = 600  # seconds that a test may take
+_LONGEST = 300  # seconds that a test may take
 
 
 class Guard(NamedTuple):

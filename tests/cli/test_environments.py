@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sat import export, train
+from keras_sat.runs.run import create_run
 from keras_sat.training.train import train as train_run
 from keras_sat.training.trainer import Trainer
 from keras_sat.utils.claim import claimed
@@ -97,7 +98,7 @@ def test_what_ran_out_of_memory_is_told(tmp_path):
         _ = 1 / 0
 
 
-def test_out_of_memory_while_training(run, changed, tmp_path, monkeypatch):
+def test_out_of_memory_while_training(run, data, changed, tmp_path, monkeypatch):
     folder = shutil.copytree(run.folder, tmp_path / "run")
     monkeypatch.setattr(Trainer, "_epoch", exhaust)
     with pytest.raises(
@@ -106,7 +107,7 @@ def test_out_of_memory_while_training(run, changed, tmp_path, monkeypatch):
         train_run(changed(train={"epochs": 3}), folder)
     monkeypatch.undo()
     resumed = changed(train={"epochs": 3, "accumulate": 2})
-    assert train_run(resumed, folder).experiment == resumed, "the advice can be followed"
+    assert create_run(folder, resumed, data).experiment == resumed, "the advice can be followed"
 
 
 def test_out_of_memory_while_preparing(tmp_path, monkeypatch):

@@ -127,7 +127,8 @@ def _values(folder, which):
     for name in reader.get_variable_to_shape_map():
         if name.startswith("progress"):
             progress = json.loads(reader.get_tensor(name))
-            values[name] = [str(value) for key, value in progress.items() if key != "seconds"]
+            del progress["seconds"], progress["commit"]  # the code may change during a long soak
+            values[name] = str(progress)
         elif not name.startswith(("save_counter", "_CHECKPOINTABLE")):
             values[name] = reader.get_tensor(name)
     return values
