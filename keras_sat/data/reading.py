@@ -1,7 +1,6 @@
 """A prepared data set's records and captions, image by image."""
 
 import contextlib
-import re
 
 import numpy as np
 import tensorflow as tf
@@ -76,6 +75,7 @@ def shard_fault(path, images=None):
         images: how many it should hold; None for any number.
     """
     number = 0
+    offset = 0
     previous = None
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -83,9 +83,9 @@ def shard_fault(path, images=None):
             if not examples.is_whole(record):
                 return f"{path}: record {number} is corrupt: no image"
             previous = examples.source_id(record)
-    except tf.errors.DataLossError as error:
-        offset = re.search(r"record at (\d+)", error.message)
-        image = _image_at(path, int(offset.group(1))) if offset else None
+            offset += _HEADER + len(record) + _FOOTER
+    except tf.errors.DataLossError:
+        image = _image_at(path, offset)
         named = f"image {image}" if image else f"the image after {previous or 'the start'}"
         return f"{path}: record {number + 1} is corrupt: {named}"
     if images is not None and number != images:
@@ -94,6 +94,7 @@ def shard_fault(path, images=None):
 
 
 _HEADER = 12  # bytes of a TFRecord before its data: length, checksum of the length
+_FOOTER = 4  # bytes behind it: checksum of the data
 
 
 def _image_at(path, offset):
