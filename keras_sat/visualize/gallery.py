@@ -186,7 +186,7 @@ def _card(captioned, references, scores, picture):
         rows.append(_SCORE.format(title=_title(name), label=_SCORES[name], value=value))
     return _CARD.format(
         caption=html.escape(captioned.caption),
-        picture=_jpeg(picture),
+        picture=embedded_jpeg(picture, _PIXELS),
         words=" ".join(words),
         references="".join(f"<li>{html.escape(text)}</li>" for text in references),
         scores="".join(rows),
@@ -194,10 +194,15 @@ def _card(captioned, references, scores, picture):
     )
 
 
-def _jpeg(picture):
-    """The attributes of an <img> that holds the picture."""
+def embedded_jpeg(picture, pixels):
+    """The attributes of an <img> that holds a picture.
+
+    Args:
+        picture: uint8 [H, W, 3].
+        pixels: its longer side, if it is larger.
+    """
     image = Image.fromarray(picture)
-    image.thumbnail((_PIXELS, _PIXELS))
+    image.thumbnail((pixels, pixels))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
     data = base64.b64encode(file.getvalue()).decode()

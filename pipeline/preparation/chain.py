@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.encoder.cnn import build_encoder, enlarged, load_encoder
+from keras_sat.encoder.inputs import shown_picture
 from keras_sat.text.vocabulary import Vocabulary, min_count_for
 from keras_sat.utils import hashing
 from keras_sat.utils.errors import UserError
@@ -34,6 +35,8 @@ from pipeline.preparation.artifacts import (
     write_text,
 )
 from pipeline.sources.streams import StreamSource
+
+_SAMPLES = 12  # on the page of statistics
 
 
 class Examples(NamedTuple):
@@ -226,6 +229,19 @@ def _images(folder):
     return sum(sidecar["images"] for sidecar in finished_chunks(str(folder)).values())
 
 
+def _samples(examples, encoder):
+    """[(`Record`, its picture)] of the first training images."""
+    samples = []
+    for path, chunk in sorted(examples.chunks.items()):
+        if split_of(path) != "train":
+            continue
+        for record in leaks.read_kept(path, chunk["leaked"]):
+            if len(samples) == _SAMPLES:
+                return samples
+            samples.append((record, shown_picture(record.encoded, encoder)))
+    return samples
+
+
 def _write(folder, config, examples, description, rate):
     """Writes all files of a data set that describe it.
 
@@ -243,7 +259,13 @@ def _write(folder, config, examples, description, rate):
         "images_a_second": round(rate, 2),
     }
     config = dataclasses.replace(config, min_count=examples.min_count)
-    page = statistics_page.page(config, examples.statistics, examples.reasons, examples.counts)
+    page = statistics_page.page(
+        config,
+        examples.statistics,
+        examples.reasons,
+        examples.counts,
+        _samples(examples, description["encoder"]),
+    )
     write_text(str(folder / "vocabulary.txt"), examples.vocabulary.to_text())
     write_json(str(folder / "manifest.json"), description)
     write_json(str(folder / "statistics.json"), statistics)

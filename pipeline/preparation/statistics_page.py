@@ -1,10 +1,10 @@
-"""statistics.html: the statistics of a data set as one self-contained page of plots."""
+"""statistics.html: a data set as one self-contained page: numbers, sample pictures, plots."""
 
 import base64
 import html
-import io
 
-from matplotlib.figure import Figure
+from keras_sat.visualize.gallery import embedded_jpeg
+from pipeline.preparation.statistics_plots import plots
 
 _ROWS = (
     "images",
@@ -19,14 +19,44 @@ _ROWS = (
     "height",
     "width",
 )
-_STYLE = (
-    "body{font:15px sans-serif;max-width:1100px;margin:2em auto}"
-    "td,th{padding:2px 14px;text-align:right}"
-    "td:first-child{text-align:left}img{width:100%}"
-)
+_PIXELS = 240  # the longer side of a sample picture
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+body {{ max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
+  font: 1rem/1.5 system-ui, sans-serif; }}
+h1 {{ font-size: 1.5rem; overflow-wrap: anywhere; }}
+.wide {{ overflow-x: auto; }}
+td, th {{ padding: .1rem .9rem; text-align: right; font-variant-numeric: tabular-nums; }}
+td:first-child {{ padding-left: 0; text-align: left; }}
+.plots {{ width: 100%; height: auto; background: #fff; }}
+.samples {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr));
+  gap: 1.5rem; margin: 0; padding: 0; list-style: none; }}
+.samples ul {{ margin: .3rem 0; padding-left: 1.1rem; font-size: .9rem; }}
+.samples small {{ overflow-wrap: anywhere; opacity: .7; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<div class="wide"><table>{statistics}</table></div>
+<h2>Left out</h2>
+<div class="wide"><table>{left_out}</table></div>
+<h2>Samples of the training split</h2>
+<ul class="samples">{samples}</ul>
+<h2>Distributions</h2>
+<img class="plots" alt="Plots of words, lengths of captions and sizes of pictures" src="{plots}">
+</body>
+</html>
+"""
+_SAMPLE = """<li><img alt="" {picture}><ul>{captions}</ul><small>{name}</small></li>"""
 
 
-def page(config, statistics, failures, counts):
+def page(config, statistics, failures, counts, samples):
     """The page as HTML text.
 
     Args:
@@ -34,16 +64,24 @@ def page(config, statistics, failures, counts):
         statistics: what `statistics_gen.summarise` returns.
         failures: what `statistics_gen.count_failures` returns.
         counts: what `statistics_gen.count_values` wrote.
+        samples: [(`Record`, its picture uint8 [H, W, 3])].
     """
-    title = html.escape(f"{config.dataset}: {config.source}")
-    left_out = _failure_rows(failures) or "<tr><td>nothing</td></tr>"
-    picture = base64.b64encode(_plots(statistics, counts, config.min_count)).decode()
-    return (
-        f"<!doctype html><meta charset=utf-8><title>{title}</title>"
-        f"<style>{_STYLE}</style><h1>{title}</h1>"
-        f"<table>{_statistics_rows(statistics)}</table><h2>Left out</h2>"
-        f"<table>{left_out}</table>"
-        f"<img alt=plots src='data:image/png;base64,{picture}'>\n"
+    png = base64.b64encode(plots(statistics, counts, config.min_count)).decode()
+    return _PAGE.format(
+        title=html.escape(f"{config.dataset}: {config.source}"),
+        statistics=_statistics_rows(statistics),
+        left_out=_failure_rows(failures) or "<tr><td>nothing</td></tr>",
+        samples="".join(_sample(record, picture) for record, picture in samples),
+        plots=f"data:image/png;base64,{png}",
+    )
+
+
+def _sample(record, picture):
+    captions = "".join(f"<li>{html.escape(caption)}</li>" for caption in record.captions)
+    return _SAMPLE.format(
+        picture=embedded_jpeg(picture, _PIXELS),
+        captions=captions,
+        name=html.escape(record.source_id),
     )
 
 
@@ -53,7 +91,8 @@ def _statistics_rows(statistics):
     rows = [f"<tr><th></th>{header}</tr>"]
     for key in _ROWS:
         cells = "".join(f"<td>{_text(found[key])}</td>" for found in statistics.values())
-        rows.append(f"<tr><td>{key.replace('_', ' ')}</td>{cells}</tr>")
+        name = key.replace("_an_", "_per_").replace("_a_", "_per_").replace("_", " ")
+        rows.append(f"<tr><td>{name}</td>{cells}</tr>")
     return "".join(rows)
 
 
@@ -69,44 +108,5 @@ def _failure_rows(failures):
 
 def _text(value):
     if isinstance(value, list):
-        return " – ".join(f"{each:,}" for each in value)
+        return " – ".join(f"{each:,}" for each in sorted(set(value)))
     return f"{value:.2%}" if isinstance(value, float) else f"{value:,}"
-
-
-def _plots(statistics, counts, min_count):
-    """PNG bytes. Equal numbers give equal bytes."""
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    lengths, captions, words, sizes = figure.subplots(2, 2).flat
-    for split, found in statistics.items():
-        words_per_caption = {int(n) - 1: count for n, count in found["lengths"].items()}  # no END
-        captions_per_image = {int(n): count for n, count in found["captions_each"].items()}
-        _plot_shares(lengths, words_per_caption, split)
-        _plot_shares(captions, captions_per_image, split)
-        ranked = sorted(counts[split]["words"].values(), reverse=True)
-        words.loglog(range(1, len(ranked) + 1), ranked, label=split)
-        heights_widths = [size.split("x") for size in found["sizes"]]
-        heights = [int(height) for height, _ in heights_widths]
-        widths = [int(width) for _, width in heights_widths]
-        sizes.scatter(widths, heights, s=8, label=split)
-    words.axhline(min_count, color="grey", linestyle=":", label="min_count")
-    for axis, title, x, y in (
-        (lengths, "Words per caption", "words", "share of captions"),
-        (captions, "Captions per image", "captions", "share of images"),
-        (words, "Occurrences of words", "rank", "occurrences"),
-        (sizes, "Sizes of pictures", "width in pixels", "height in pixels"),
-    ):
-        axis.set(title=title, xlabel=x, ylabel=y)
-        if axis is not words:
-            axis.set(xlim=(0, None), ylim=(0, None))
-        axis.legend()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return file.getvalue()
-
-
-def _plot_shares(axis, counts, label):
-    """Plots {number: count} as shares of the sum of the counts."""
-    total = sum(counts.values())
-    numbers = sorted(counts)
-    shares = [counts[number] / total for number in numbers]
-    axis.plot(numbers, shares, ".-", label=label)
