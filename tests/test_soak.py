@@ -9,7 +9,7 @@ PART = "hard,self-critical,preparation,best checkpoint: note"
 
 def test_nothing_is_lost_by_kills_and_damages(tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "tests.soak", "--output", str(tmp_path)]
-    command += ["--kills", "4", "--preparation-kills", "1", "--places", "2", "--only", PART]
+    command += ["--kills", "2", "--preparation-kills", "1", "--places", "2", "--only", PART]
     finished = subprocess.run(command, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stdout[-2000:] + finished.stderr[-2000:]
     table = finished.stdout[finished.stdout.index("| fault |") :].splitlines()

@@ -220,7 +220,12 @@ def _saved_encoder(path, build, *arguments):
     if not path.exists():
         tf.config.experimental.enable_op_determinism()
         temporary = path.with_name("encoder.tmp.keras")
-        build(*arguments).save(temporary)
+        encoder = build(*arguments)
+        try:
+            encoder.save(temporary)
+        except OSError as error:
+            error.filename = error.filename or str(temporary)  # Keras' zip does not name it
+            raise
         temporary.rename(path)
     return load_encoder(path)
 

@@ -78,7 +78,9 @@ def test_configuration_mistakes_come_before_tensorflow(arguments, parts, tmp_pat
 def test_mistakes_of_preparation(tmp_path):
     output = ["--output", tmp_path / "data"]
     assert_one_line(call("pipeline.prepare", "--dataset", "cocoa", *output), "cocoa", "scenes")
-    assert_one_line(call("pipeline.prepare", "--source", "many", *output), "many", "train=3000")
+    assert_one_line(call("pipeline.prepare", "--source", "many", *output), "many: no such folder")
+    drawn = ["--dataset", "scenes", "--source", "many"]
+    assert_one_line(call("pipeline.prepare", *drawn, *output), "many", "train=3000")
     assert_one_line(
         call("pipeline.prepare", "--direct_num_wokers=2", *output),
         "direct_num_wokers",

@@ -62,7 +62,7 @@ def test_every_changed_or_lost_file_is_found_by_verify(copy):
     [
         ("manifest.json", '"quantisation": "uint8"', '"quantisation": "float16"'),
         ("manifest.json", '"crops": 0', '"crops": 2'),
-        ("statistics.json", '"captions": ', '"captions": 1'),
+        ("statistics.json", '"unknown_words": ', '"unknown_words": 1'),
         ("vocabulary.txt", "a\n", "an\n"),
     ],
 )

@@ -8,6 +8,8 @@ import re
 import numpy as np
 from PIL import Image
 
+from keras_sat.utils.hashing import SUMS
+
 
 def picture(seed, size=(40, 30), format="JPEG", **options):
     """Encoded noise, which differs for every seed. As in PIL, size is (width, height)."""
@@ -78,7 +80,11 @@ def karpathy(folder, name, places):
 
 
 def digests(folder):
-    """{file: hash}, without the one statistic that describes the job instead of the data."""
+    """{file: hash}, without the one statistic that describes the job instead of the data.
+
+    The date in encoder.keras describes the job too, and SHA256SUMS follows from both.
+    """
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".keras"}
+    del files[SUMS]
     files["statistics.json"] = re.sub(rb'"images_a_second": [0-9.]+', b"", files["statistics.json"])
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
