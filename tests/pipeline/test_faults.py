@@ -165,7 +165,7 @@ def test_too_many_failures_stop_the_run(corpus, tmp_path):
     config = small_prepare(dataset="flickr8k", source=str(corpus[0]), max_failures=0.1)
     with pytest.raises(
         UserError,
-        match=r"7 of 45 pictures are unusable.*1 too many pixels.*; the first: \S+: ",
+        match=r"7 of 47 pictures are unusable.*1 too many pixels.*; the first: \S+: ",
     ):
         prepare(config, tmp_path / "data")
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import grpc
+import pytest
 
 from serving.client.messages import model_spec, predict_request
 from tests.support.saved_model import picture
@@ -55,8 +56,10 @@ def test_a_full_queue_refuses_at_once(server, stub):
     assert start(stub).result()
 
 
-def test_a_request_that_no_one_waits_for_is_not_computed(server, stub):
-    for give_up in ("cancel", "deadline"):
+@pytest.mark.parametrize("give_up", ["cancel", "deadline"])
+def test_a_request_that_no_one_waits_for_is_not_computed(give_up, server, stub):
+    """On a busy machine the server may notice too late, which tells nothing; then again."""
+    for _ in range(5):
         before = server.metric("serving_batch_images_sum")
         running = busy(server, stub)
         waiting = start(stub, timeout=0.3 if give_up == "deadline" else None)
@@ -66,9 +69,14 @@ def test_a_request_that_no_one_waits_for_is_not_computed(server, stub):
             assert waiting.code() == grpc.StatusCode.CANCELLED
         else:
             assert waiting.exception().code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        assert not running.done()
+        while server.metric("serving_requests_in_flight") > 1:
+            assert server.process.poll() is None
+        noticed_in_time = not running.done()
         assert running.result() and start(stub).result()
-        assert server.metric("serving_batch_images_sum") - before == 2, give_up
+        if noticed_in_time:
+            break
+    assert noticed_in_time
+    assert server.metric("serving_batch_images_sum") - before == 2
 
 
 def test_a_deadline_that_passed(stub):
