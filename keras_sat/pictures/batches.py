@@ -16,7 +16,7 @@ def answers(pictures, read, answer):
         answer: function from a list of these to a list of answers.
 
     Yields:
-        For each picture its answer, or the `UserError` that reading it raised or that stands in its
+        For each picture its answer, or the `UserError` that reading it raised or that is in its
         answer's place.
     """
     numbered = enumerate(pictures, 1)

@@ -23,6 +23,8 @@ from keras_sat.training.optimizers import build_optimizer
 from keras_sat.training.train import train
 from keras_sat.training.trainer import Trainer
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import sha256_file
+from tests.support.manifests import rewrite_manifest
 
 
 def batch(features, first_row=0):
@@ -134,6 +136,9 @@ def poisoned(data, split, folder):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(examples.serialize(record))
+    (shard,) = data.manifest["splits"][split]
+    changed = shard | {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    rewrite_manifest(folder, splits=data.manifest["splits"] | {split: [changed]})
     return open_prepared(folder), records[3].source_id
 
 

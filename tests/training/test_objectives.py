@@ -23,6 +23,7 @@ from keras_sat.text.ids import END, PAD, UNKNOWN
 from keras_sat.training.objectives import Distillation, SelfCritical, build_objective
 from keras_sat.training.rewards import CiderReward
 from keras_sat.utils.errors import UserError
+from keras_sat.utils.hashing import write_sums
 from tests.support.rounding import assert_close
 
 V, LONGEST = 7, 3
@@ -99,13 +100,17 @@ def test_gradients_mix_by_the_teachers_share():
     [
         {"vocabulary": "0" * 16},
         {"encoder": {"name": "VGG19"}},
-        {"proposals": {"method": "edgeboxes"}},
+        {"proposals": {"most": 60, "image_size": None, "feature_shape": None}},
         {"inputs": {"features": [8, 8, 128], "boxes": [60, 4]}},
     ],
 )
 def test_a_teacher_of_other_data_is_refused(facts, run, changed, tmp_path):
     teacher = shutil.copytree(run.folder, tmp_path / "teacher")
-    (teacher / "run.json").write_text(json.dumps(vars(run.facts) | facts))
+    known = vars(run.facts)
+    if "encoder" in facts:
+        facts = {"encoder": known["encoder"] | facts["encoder"]}
+    (teacher / "run.json").write_text(json.dumps(known | facts))
+    write_sums(teacher)
     student = dataclasses.replace(run, experiment=changed(train={"teachers": (str(teacher),)}))
     (fact,) = facts
     with pytest.raises(
