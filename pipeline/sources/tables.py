@@ -250,7 +250,7 @@ def _check_quotes(table, row, cells):
         looks = f", and line {inner} looks like a row of its own" if inner else ""
         raise UserError(
             f"{table.path}: line {first}: a cell's quotation mark {what}{looks}. If its text "
-            'begins with such a mark, write it as """…; if its text continues below, put it on one line'
+            'begins with such a mark, write it as """…; if its text is longer, put it on one line'
         )
 
 
