@@ -1,6 +1,6 @@
 """python -m benchmarks.serving --model-base-path serving/models/NAME PICTURES --minutes 10
 
-Images a second through `serving.server` beside the SavedModel called directly in its largest
+Images per second through `serving.server` beside the SavedModel called directly in its largest
 batches, in one run: direct, served (as many clients as fill the batches), and direct again. Then
 the server gets twice as many requests as it can answer and, for --minutes, 70 % of them, while its
 memory is watched. Server, clients and the direct calls share one machine.
@@ -65,7 +65,7 @@ def _newest_version(folder):
 
 
 def _direct(version, images, batch, seconds):
-    """Images a second of the SavedModel."""
+    """Images per second of the SavedModel."""
     function = tf.saved_model.load(str(version)).signatures["serving_default"]
     turn = itertools.cycle(images)
 
@@ -82,7 +82,7 @@ def _direct(version, images, batch, seconds):
 
 
 async def _served(address, images, clients, seconds):
-    """Images a second that some clients get together, each of which sends one after the other."""
+    """Images per second that some clients get together, each of which sends one after the other."""
     turn = itertools.cycle(images)
     spec = messages.model_spec("captioner")
     done = 0

@@ -21,8 +21,6 @@ PAGES = sorted(
     path.relative_to(ROOT)
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tests" / "README.md"]
 )
-# Pages that are written elsewhere at the moment. Remove this set once they are here.
-COMING = {"captioning.md", "data.md"}
 # The programs of others that the documentation calls.
 FOREIGN = {
     ".",
@@ -71,8 +69,6 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
             continue
         name, _, anchor = target.partition("#")
         path = (ROOT / page).parent / name if name else ROOT / page
-        if path.name in COMING and not path.exists():
-            continue
         assert path.exists(), target
         if anchor:
             assert anchor in anchors(path.resolve().relative_to(ROOT)), target
@@ -81,7 +77,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_file_that_is_named_exists(page):
     for name in FILE.findall(prose(page)):
-        if "NAME" in name or Path(name).name in COMING:
+        if "NAME" in name:
             continue
         folders = [ROOT, ROOT / "tests"]
         assert any(any(folder.glob(name.rstrip("/"))) for folder in folders), name
@@ -191,8 +187,7 @@ def test_the_configuration_reference_is_made_of_the_settings():
 def test_the_site_has_every_page_once():
     named = re.findall(r": (\S+\.md)$", read("mkdocs.yml"), re.MULTILINE)
     assert len(named) == len(set(named))
-    here = {path.name for path in ROOT.glob("docs/*.md")}
-    assert set(named) - COMING == here - COMING
+    assert set(named) == {path.name for path in ROOT.glob("docs/*.md")}
 
 
 def test_the_readme_is_short_and_has_one_table():

@@ -16,8 +16,8 @@ def answers(pictures, read, answer):
         answer: function from a list of these to a list of answers.
 
     Yields:
-        For each picture its answer, or the `UserError` that reading it raised or that is in its
-        answer's place.
+        For each picture its answer, or the `UserError` that reading it raised or that replaces its
+        answer.
     """
     numbered = enumerate(pictures, 1)
     while batch := list(itertools.islice(numbered, _BATCH)):

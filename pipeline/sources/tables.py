@@ -35,7 +35,7 @@ class Table:
         columns: the names of the columns, in small letters.
         has_header: whether the first line names the columns.
         image: the name of the column of pictures.
-        is_quoted: whether cells may are in quotation marks. If not, the last cell holds the rest
+        is_quoted: whether cells may have quotation marks. If not, the last cell holds the rest
             of the line.
     """
 
@@ -250,7 +250,7 @@ def _check_quotes(table, row, cells):
         looks = f", and line {inner} looks like a row of its own" if inner else ""
         raise UserError(
             f"{table.path}: line {first}: a cell's quotation mark {what}{looks}. If its text "
-            'begins with such a mark, write it as """…; if its text continues, put it on one line'
+            'begins with such a mark, write it as """…; if its text is longer, put it on one line'
         )
 
 
