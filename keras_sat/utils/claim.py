@@ -128,7 +128,9 @@ def _open(path, folder):
                 f"{folder}: cannot be written there ({error.strerror}: {error.filename}); "
                 "change its permissions, or choose another folder"
             ) from error
-        locked = _lock(file)
+        # On a shared file system whoever creates the file holds the claim. Others lock it for the
+        # moment in which they read it, and without waiting it would be left there, held by nobody.
+        locked = _lock(file, wait=is_new and not is_local(path.parent))
         holder = _holder(file)
         if locked is False or (not is_new and _may_be_held(path, holder, locked)):
             file.close()
@@ -149,10 +151,10 @@ def _create_or_open(path):
     return os.fdopen(descriptor, "r+", encoding="utf-8"), is_new
 
 
-def _lock(file):
+def _lock(file, wait):
     """Locks a file. Returns: whether it could be; None where the file system has no locks."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return None if error.errno in _NOT_SUPPORTED else False
     return True
