@@ -133,8 +133,10 @@ def collect(module, node, function, found):
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"{module}: a relative import"
             for alias in child.names:
-                name = f"{child.module}.{alias.name}"
-                found.append(Import(module, name if name in MODULES else child.module, inside))
+                # Importing a module out of a package runs the package, too.
+                found.append(Import(module, child.module, inside))
+                if f"{child.module}.{alias.name}" in MODULES:
+                    found.append(Import(module, f"{child.module}.{alias.name}", inside))
         else:
             collect(module, child, inside, found)
 

@@ -6,9 +6,14 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_sat.models import saving
 from keras_sat.models.fitting import EpochCounter, checked_callbacks, fitting, numbered
 from keras_sat.models.losses import word_log_probs
+from keras_sat.models.saving import (
+    from_compile_config,
+    from_config,
+    to_compile_config,
+    to_config,
+)
 from keras_sat.models.step import TrainStep
 from keras_sat.models.summary import write_summary
 from keras_sat.utils.errors import UserError
@@ -214,11 +219,11 @@ class KerasModel(keras.Model):
             written.replace(filepath)
 
     def get_config(self):
-        return saving.to_config(self)
+        return to_config(self)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return saving.from_config(cls, config)
+        return from_config(cls, config)
 
     def get_build_config(self):
         return {"built": True} if self.built else None
@@ -236,15 +241,13 @@ class KerasModel(keras.Model):
     def get_compile_config(self):
         if self.training_step is None:
             return None
-        return saving.to_compile_config(
-            self.optimizer, self.training_step.objective, self._compiled_with
-        )
+        return to_compile_config(self.optimizer, self.training_step.objective, self._compiled_with)
 
     def compile_from_config(self, config):
         if "lacks" in config:
             self._lacks = config["lacks"]
             return
-        self.compile(**saving.from_compile_config(config))
+        self.compile(**from_compile_config(config))
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
 
