@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.files import atomic
+from keras_sat.utils.hashing import sha256_file, sha256_rest
 
 SUFFIX = ".ksat"
 ENCODER = "encoder.keras"
@@ -54,7 +55,7 @@ def write_packed(path, name, files, texts):
             archive.writestr(_info(_MANIFEST), json.dumps(manifest, indent=1))
             archive.comment = bytes(_DIGITS)
         with open(temporary, "r+b") as file:
-            digest = _digest(file, temporary.stat().st_size - _DIGITS)
+            digest = sha256_rest(file, temporary.stat().st_size - _DIGITS)
             file.seek(-_DIGITS, os.SEEK_END)
             file.write(digest.encode())
 
@@ -74,7 +75,7 @@ def unpacked(path):
     """
     try:
         with open(path, "rb") as file:
-            digest = _digest(file, path.stat().st_size - _DIGITS)
+            digest = sha256_rest(file, max(0, path.stat().st_size - _DIGITS))
             stored = file.read(_DIGITS)
         with zipfile.ZipFile(path) as archive:
             digests = _digests(path, archive)
@@ -124,7 +125,7 @@ def _refuse(path, archive, digests):
     for part, expected in digests.items():
         try:
             with archive.open(part) as file:
-                changed = _digest(file) != expected
+                changed = sha256_rest(file) != expected
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
             changed = True
         if changed:
@@ -134,10 +135,8 @@ def _refuse(path, archive, digests):
 
 def _unpack(path, archive, part, expected, target):
     """Writes a part to a file, unless it is there already."""
-    if target.is_file():
-        with open(target, "rb") as file:
-            if part.startswith(_CHANGING) or _digest(file) == expected:
-                return
+    if target.is_file() and (part.startswith(_CHANGING) or sha256_file(target) == expected):
+        return
     with atomic(target) as temporary:
         with archive.open(part) as source, open(temporary, "wb") as file:
             found = _copy(source, file)
@@ -151,17 +150,4 @@ def _copy(source, target):
     while block := source.read(_BLOCK):
         digest.update(block)
         target.write(block)
-    return digest.hexdigest()
-
-
-def _digest(file, count=None):
-    """The hash of an open file from its beginning: of all of it, or of `count` bytes."""
-    digest = hashlib.sha256()
-    left = float("inf") if count is None else count
-    while left > 0:
-        block = file.read(int(min(left, _BLOCK)))
-        if not block:
-            break
-        digest.update(block)
-        left -= len(block)
     return digest.hexdigest()

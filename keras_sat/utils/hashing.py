@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import math
 import re
 from pathlib import Path
 
@@ -22,12 +23,25 @@ def sha256_file(path, stopped=None):
         path: the file's.
         stopped: a function; when it returns True, the result is that of the part read so far.
     """
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            if stopped and stopped():
-                break
+        return sha256_rest(file, stopped=stopped)
+
+
+def sha256_rest(file, count=None, stopped=None):
+    """SHA-256 of an open file from where it stands.
+
+    Args:
+        file: opened to read bytes.
+        count: how many bytes to read; None for all.
+        stopped: see `sha256_file`.
+    """
+    digest = hashlib.sha256()
+    left = math.inf if count is None else count
+    while block := file.read(int(min(left, _BLOCK))):
+        digest.update(block)
+        left -= len(block)
+        if stopped and stopped():
+            break
     return digest.hexdigest()
 
 
