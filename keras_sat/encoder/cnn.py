@@ -17,6 +17,8 @@ from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
 from keras_sat.encoder.trust import check_trusted
 from keras_sat.utils.errors import UserError, nearest
 
+OTHER_ENCODER = "restore the encoder that the features were made with"  # the way out
+
 
 @keras.saving.register_keras_serializable(package="keras_sat")
 class Preprocessing(keras.layers.Layer):
@@ -224,3 +226,23 @@ def load_encoder(path, trusted=False):
         raise UserError(
             f"{path}: cannot load the encoder ({reason}); prepare the data again"
         ) from error
+
+
+def recorded_encoder(path, weights, trusted=False):
+    """Loads the encoder that is recorded for a run or a data set.
+
+    Args:
+        path: of its `encoder.keras`.
+        weights: the recorded fingerprint of its weights.
+        trusted: see `load_encoder`.
+    Raises:
+        UserError: as `load_encoder`; it has other weights.
+    """
+    encoder = load_encoder(path, trusted)
+    found = weights_fingerprint(encoder)
+    if found != weights:
+        raise UserError(
+            f"{path}: its weights have the fingerprint {found}, but {weights} is recorded; "
+            f"{OTHER_ENCODER}"
+        )
+    return encoder

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import tensorflow as tf
-
 from keras_sat.data.prepared import open_prepared
 from keras_sat.data.verification import data_faults
-from keras_sat.encoder.cnn import load_encoder, weights_fingerprint
+from keras_sat.encoder.cnn import recorded_encoder
 from keras_sat.exporting.versions import versions
 from keras_sat.runs.loading import load_model, load_vocabulary, run_encoder
 from keras_sat.runs.run import open_run
@@ -30,72 +28,49 @@ def verify(folder, trust_encoder=False):
     folder = Path(folder)
     for files, kind, faults in _KINDS:
         if any((folder / file).exists() for file in files):
-            return kind, list(faults(folder, trust_encoder))
+            return kind, _lines(faults, folder, trust_encoder)
     numbers = versions(folder)
     if numbers:
         faults = []
         for number in numbers:
-            faults += _export_faults(folder / str(number), trust_encoder)
+            faults += _lines(_export_faults, folder / str(number), trust_encoder)
         return f"model of {len(numbers)} versions", faults
     raise UserError(
         f"{folder}: holds no prepared data set, run or exported model; name the folder of one"
     )
 
 
-def _data_faults(folder, trust_encoder):
+def _lines(find, folder, trust_encoder):
+    """The faults that a function finds, and the error that ends its search, as lines."""
+    found = []
     try:
-        data = open_prepared(folder)
+        for fault in find(folder, trust_encoder):
+            found.append(fault)
     except UserError as error:
-        yield str(error)
-        return
+        found.append(" ".join(str(error).split()))
+    return found
+
+
+def _data_faults(folder, trust_encoder):
+    data = open_prepared(folder)
     yield from data_faults(data)
-    yield from _of(_check_encoder, data, trust_encoder)
-
-
-def _check_encoder(data, trust_encoder):
-    path = data.folder / "encoder.keras"
-    found = weights_fingerprint(load_encoder(path, trust_encoder))
-    recorded = data.manifest["encoder"]["weights"]
-    if found != recorded:
-        raise UserError(
-            f"{path}: its weights have the fingerprint {found}, but manifest.json records "
-            f"{recorded}"
-        )
+    weights = data.manifest["encoder"]["weights"]
+    yield from _of(recorded_encoder, data.folder / "encoder.keras", weights, trust_encoder)
 
 
 def _run_faults(folder, trust_encoder):
-    try:
-        run = open_run(folder)
-    except UserError as error:
-        yield str(error)
-        return
+    run = open_run(folder)
     if trust_encoder:
         run = run.trusting()
     yield from _of(load_vocabulary, run)
     yield from _of(run_encoder, run)
     for which in ("last", "best"):
-        yield from _of(_check_checkpoint, run, which)
+        yield from _of(load_model, run, which)
     yield from _of(type(run).curve, run)
 
 
-def _check_checkpoint(run, which):
-    path = run.checkpoint(which)
-    try:
-        reader = tf.train.load_checkpoint(path)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)  # TensorFlow holds it against its checksum
-    except (tf.errors.OpError, ValueError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise UserError(f"{path}: the checkpoint is damaged ({reason})") from error
-    load_model(run, which)
-
-
 def _export_faults(folder, trust_encoder):
-    try:
-        sums = read_sums(folder)
-    except UserError as error:
-        yield str(error)
-        return
+    sums = read_sums(folder)
     if not sums:
         yield f"{folder}: has no {SUMS}, as an earlier version wrote it; export it again"
     for name, expected in sums.items():

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_sat import config as configuration
 from keras_sat.data.quantisation import dequantise, quantise
-from keras_sat.encoder.cnn import enlarged, load_encoder, unfreeze, weights_fingerprint
+from keras_sat.encoder.cnn import OTHER_ENCODER, enlarged, recorded_encoder, unfreeze
 from keras_sat.encoder.inputs import PICTURES
 from keras_sat.models import build_captioner
 from keras_sat.models.ensemble import Ensemble
@@ -50,16 +50,8 @@ def _checked_encoder(folder, weights, trusted):
         trusted: see `load_encoder`.
     """
     path = folder / "encoder.keras"
-    way_out = "restore the encoder that the features were made with"
-    check_sum(folder, path.name, way_out)
-    encoder = load_encoder(path, trusted)
-    found = weights_fingerprint(encoder)
-    if found != weights:
-        raise UserError(
-            f"{path}: its weights have the fingerprint {found}, but {weights} is recorded; "
-            f"{way_out}"
-        )
-    return encoder
+    check_sum(folder, path.name, OTHER_ENCODER)
+    return recorded_encoder(path, weights, trusted)
 
 
 def run_encoder(run):
