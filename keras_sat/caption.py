@@ -11,7 +11,7 @@ import sys
 
 from keras_sat.cli.arguments import add_runs, command_parser, with_decoding
 from keras_sat.pictures.reading import list_pictures, unreadable
-from keras_sat.pictures.results import Result, overlay_files, show
+from keras_sat.pictures.results import Result, add_arguments, overlay_files, show
 from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils.errors import command
 
@@ -20,18 +20,7 @@ from keras_sat.utils.errors import command
 def main(arguments=None):
     parser = command_parser("keras_sat.caption", __doc__)
     add_runs(parser, "several caption together, as an ensemble")
-    parser.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGE",
-        help="a file, a folder, a pattern, a URL, or - for standard input",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
-    parser.add_argument(
-        "--overlay",
-        metavar="FILE|DIR",
-        help="draw where the captioner looked, as PNG, JPEG, WebP, TIFF, PDF or SVG",
-    )
+    add_arguments(parser)
     args = parser.parse_args(arguments)
     names = list_pictures(args.images)
     overlays = overlay_files(args.overlay, names) if args.overlay else {}

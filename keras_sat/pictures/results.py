@@ -17,6 +17,23 @@ from keras_sat.utils.progress import print_beside_bars
 OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")
 
 
+def add_arguments(parser):
+    """Adds the pictures to caption, and what to print and draw of them."""
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a file, a folder, a pattern, a URL, or - for standard input",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    formats = enumerated([suffix.removeprefix(".") for suffix in OVERLAY_SUFFIXES])
+    parser.add_argument(
+        "--overlay",
+        metavar="FILE|DIR",
+        help=f"draw where the captioner looked: a file that ends in {formats}, or a folder",
+    )
+
+
 class Result(NamedTuple):
     """What came of one picture.
 

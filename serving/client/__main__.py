@@ -9,7 +9,7 @@ its own (where-1.png, where-2.png, …).
 import argparse
 
 from keras_sat.pictures.reading import list_pictures
-from keras_sat.pictures.results import overlay_files, show
+from keras_sat.pictures.results import add_arguments, overlay_files, show
 from keras_sat.utils.errors import UserError
 from serving.client import connection
 from serving.client.boxes import read_boxes
@@ -49,14 +49,7 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="keras-sat client", description=(__doc__ or "").split("\n\n", 1)[1]
     )
-    parser.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGE",
-        help="a file, a folder, a pattern, a URL, or - for standard input",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
-    parser.add_argument("--overlay", metavar="FILE|DIR", help="draw where the captioner looked")
+    add_arguments(parser)
     parser.add_argument(
         "--boxes",
         metavar="JSONL",
