@@ -84,7 +84,7 @@ def explain(error):
     text = f"{type(error).__name__}: {error}"
     raised_in_worker = re.search(r"UserError: (.*?)(?: \[while running|\n|$)", text)
     if raised_in_worker:
-        return raised_in_worker.group(1)
+        return printable(raised_in_worker.group(1))
     disk_full = re.search(
         rf"{_PLACE}(?:No space left on device|File too large|Disk quota exceeded)", text
     )

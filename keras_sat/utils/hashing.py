@@ -50,17 +50,19 @@ def fingerprint(text):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_sums(folder):
+def write_sums(folder, known=None):
     """Writes SHA256SUMS for all files that a folder holds.
 
     Args:
         folder: a Path.
+        known: {name: SHA-256} of files that have been hashed already, such as large ones.
     """
+    known = known or {}
     lines = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != SUMS:
-            lines.append(f"{sha256_file(path)}  {name}\n")
+            lines.append(f"{known.get(name) or sha256_file(path)}  {name}\n")
     write_text(folder / SUMS, "".join(lines))
 
 

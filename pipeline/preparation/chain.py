@@ -110,7 +110,8 @@ def build_data_set(source, config, wanted, work, output, options):
     )
     _write(final, config, examples, description, rate)
     shutil.copy(work / "encoder.keras", final / "encoder.keras")
-    hashing.write_sums(final)
+    known = {shard["name"]: shard["sha256"] for each in shards.values() for shard in each}
+    hashing.write_sums(final, known)
     write_text(str(final / COMPLETED), description["fingerprint"] + "\n")
     final.rename(output)
     shutil.rmtree(work)
