@@ -23,6 +23,8 @@ from pipeline.preparation import artifacts
 _DEFAULTS = ("--direct_num_workers=0",)
 _DIED = re.compile(r"Worker subprocess exited with return code (-?\d+)")
 _WHILE_RUNNING = re.compile(r" \[while running '[^']*'\]")  # Beam adds it to messages
+# Not SIGINT, which a shell lets its background jobs ignore.
+_WAKE = signal.SIGUSR1
 _PERIOD = 2  # seconds between two updates of the progress bar
 
 
@@ -79,25 +81,31 @@ def _worker_deaths():
     """Within the block the death of a worker process is an error.
 
     Beam's local runner waits for a dead worker for ever. Its thread that started the worker fails,
-    though, and a signal then ends the main thread's waiting.
+    though, and a signal then ends the main thread's waiting. In another thread there is no such
+    help, since signals reach the main thread alone.
 
     Raises:
         UserError: a worker process died.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     codes = []
     before = threading.excepthook
 
     def notice(failure):
-        found = re.search(
-            r"Worker subprocess exited with return code (-?\d+)", str(failure.exc_value)
-        )
+        found = _DIED.search(str(failure.exc_value))
         if not found:
             before(failure)
         elif not codes:
             codes.append(int(found.group(1)))
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident, _WAKE)
+
+    def wake(number, frame):
+        raise KeyboardInterrupt
 
     threading.excepthook = notice
+    previous = signal.signal(_WAKE, wake)
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -110,6 +118,7 @@ def _worker_deaths():
         ) from interrupt
     finally:
         threading.excepthook = before
+        signal.signal(_WAKE, previous)
 
 
 class _ChunkProgress:
