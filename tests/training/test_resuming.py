@@ -62,10 +62,13 @@ def test_training_never_starts_anew_in_a_trained_folder(run, folder):
 
 
 def test_a_run_killed_at_its_first_best_checkpoint_resumes(changed, tmp_path, monkeypatch):
-    def killed(self):
+    save_best = Checkpoints.save_best
+
+    def save_best_and_die(self):
+        save_best(self)
         raise SystemExit
 
-    monkeypatch.setattr(Checkpoints, "save_best", killed)
+    monkeypatch.setattr(Checkpoints, "save_best", save_best_and_die)
     experiment = changed(train={"epochs": 1, "validation_images": 2})
     with pytest.raises(SystemExit):
         train(experiment, tmp_path / "run")
