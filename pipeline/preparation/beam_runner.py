@@ -7,16 +7,11 @@ import signal
 import threading
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import (
-    PipelineOptions,
-    StandardOptions,
-    _BeamArgumentParser,
-)
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
 from keras_sat.utils.errors import UserError, explain, nearest
 from keras_sat.utils.progress import progress_bar
-from pipeline.preparation import artifacts
+from pipeline.preparation import artifacts, remote
 
 # One worker per core, as threads of this process: while one worker reads, decodes and writes,
 # another one keeps the CNN busy.
@@ -59,18 +54,19 @@ def run_job(build, options, description, folder=None, total=None):
         total: the number of images to expect, or None if it is not known yet.
 
     Raises:
-        UserError: a worker raised it, without Beam's note on the step it ran in; or a worker
-            process was killed.
+        UserError: there is no such runner, or it cannot be reached; a worker raised it, without
+            Beam's note on the step it ran in; a worker on another machine raised anything; or a
+            worker process was killed.
     """
-    # The local runner is named because DirectRunner may choose Prism, which downloads a binary.
-    runner = options.view_as(StandardOptions).runner or FnApiRunner()
-    pipeline = beam.Pipeline(runner=runner, options=options)
+    pipeline = beam.Pipeline(runner=remote.runner_of(options), options=options)
     build(pipeline)
     with _ChunkProgress(description, folder, total), _worker_deaths():
         try:
             pipeline.run().wait_until_finish()
         except Exception as error:
             line = explain(error)
+            if line is None and remote.is_elsewhere(options):
+                line = remote.worker_line(error)
             if line is None:
                 raise
             raise UserError(_WHILE_RUNNING.sub("", line)) from error

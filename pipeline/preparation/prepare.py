@@ -14,7 +14,7 @@ from keras_sat.utils.claim import check_unread, claimed
 from keras_sat.utils.errors import UserError, memory_advice
 from keras_sat.utils.files import write_text
 from keras_sat.utils.json_files import read_json
-from pipeline.preparation import beam_runner, chain
+from pipeline.preparation import beam_runner, chain, remote
 from pipeline.sources.registry import open_source, with_reader
 
 _OBJECT = {"type": "object"}
@@ -38,16 +38,17 @@ def prepare(config, output, beam_flags=()):
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
     config = with_reader(config)
-    source = open_source(config)
-    wanted = _wanted(source, config)
+    config_there = remote.with_absolute_paths(config, options)
+    source = open_source(config_there)
+    wanted = _wanted(source, config)  # with the paths as they were given
     if not output.exists():
         with claimed(output, "preparation"):
             check_unread(output)  # it may have been removed while it is read
             if not output.exists():  # else it was just finished
                 proposals.check(config.proposals)
-                work = _work_folder(output, wanted)
+                work = _work_folder(output, wanted).absolute()
                 with memory_advice(_memory_advice(config)):
-                    chain.build_data_set(source, config, wanted, work, output, options)
+                    chain.build_data_set(source, config_there, wanted, work, output, options)
                 return
     _check_same(output, wanted)
     # What is left of a job that was killed when all was done.
