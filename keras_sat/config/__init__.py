@@ -22,7 +22,7 @@ from keras_sat.config.sections import (
     Shares,
     Training,
 )
-from keras_sat.config.systems import SYSTEMS, Areas, Hard, ShowAndTell, Soft
+from keras_sat.config.systems import SYSTEMS, Areas, Hard, ShowAndTell, Soft, Transformer
 
 __all__ = [
     "CONFIGS",
@@ -42,6 +42,7 @@ __all__ = [
     "ShowAndTell",
     "Soft",
     "Training",
+    "Transformer",
     "as_dict",
     "find",
     "from_values",

@@ -17,7 +17,14 @@ def check(experiment, source):
     Raises:
         UserError: the first contradiction, with the way out.
     """
-    for find in (_crops, _fine_tuning, _self_critical, _filter_of_cnn, _batch_norm_statistics):
+    for find in (
+        _crops,
+        _fine_tuning,
+        _self_critical,
+        _filter_of_cnn,
+        _batch_norm_statistics,
+        _transformer,
+    ):
         message = find(experiment)
         if message:
             raise UserError(f"{source}: {message}")
@@ -95,5 +102,32 @@ def _batch_norm_statistics(experiment):
         return (
             "data.sharding: files has steps at which a worker sees no image, which BatchNorm's "
             "statistics cannot handle; set it to rows, or leave finetune.batch_norm=frozen"
+        )
+    return None
+
+
+def _transformer(experiment):
+    model = experiment.model
+    if model.name != "transformer":
+        return None
+    if model.width % model.heads:
+        return (
+            f"model.width: {model.width} cannot be shared out among model.heads {model.heads}; "
+            "choose a multiple"
+        )
+    if model.attention_layer > model.decoder_layers:
+        return (
+            f"model.attention_layer: {model.attention_layer} of model.decoder_layers "
+            f"{model.decoder_layers} does not exist; 0 is the last"
+        )
+    if model.meshed and model.encoder_layers < 2:
+        return (
+            "model.meshed: connects several encoder layers; set model.encoder_layers to 2 or more"
+        )
+    longest = experiment.decoding.max_length
+    if longest > model.positions:
+        return (
+            f"decoding.max_length: {longest} is more than the model.positions {model.positions} "
+            "that the captioner was built with; lower it, or train with more positions"
         )
     return None

@@ -1,4 +1,4 @@
-"""The settings of the four systems: the section `model` of an experiment."""
+"""The settings of the systems: the section `model` of an experiment."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -194,4 +194,64 @@ class Areas:
     state_dropout: FractionBelowOne = 0.5
 
 
-SYSTEMS = {"soft": Soft, "hard": Hard, "show_and_tell": ShowAndTell, "areas": Areas}
+@dataclass(frozen=True)
+class Transformer:
+    """A Transformer captioner: the regions attend to each other, the words to words and regions.
+
+    Attributes:
+        name: `transformer`.
+        width: width of word vectors, regions and layers; a multiple of heads.
+        heads: the number of heads of each attention.
+        encoder_layers: the number of layers over the regions; 0 = none.
+        decoder_layers: the number of layers over the words.
+        hidden_size: width of the hidden layer of the feed-forward networks.
+        norm: layer normalisation before each part (`pre`) or after it (`post`).
+        position_vectors: of the words: `sinusoidal` or `learned`.
+        positions: the greatest number of words of a generated caption, END included. It is the size
+            of the cache of earlier words.
+        geometry: whether attention among the regions reads their boxes (Herdade et al. 2019).
+        memory_slots: the number of learned keys and values beside the regions in each encoder layer
+            (Cornia et al. 2020: 40).
+        meshed: whether each decoder layer attends to all encoder layers, through gates (Cornia et
+            al. 2020).
+        tied: whether the output layer's matrix is the table of word vectors.
+        attention_layer: the decoder layer, counted from 1, whose attention is shown; 0 = the last.
+        annotation_size: as in `Soft`.
+        channel_dropout: as in `Soft`.
+        feature_dropout: dropout of the annotations.
+        embedding_dropout: dropout of the word vectors with their positions.
+        dropout: dropout in all layers: after each part, of attention weights and hidden layers.
+        output_dropout: dropout of what the output layer reads.
+
+    Reference: Vaswani et al. 2017, "Attention is all you need".
+    """
+
+    name: Literal["transformer"] = "transformer"
+    width: PositiveInt = 512
+    heads: PositiveInt = 8
+    encoder_layers: int = 3
+    decoder_layers: PositiveInt = 3
+    hidden_size: PositiveInt = 2048
+    norm: Literal["pre", "post"] = "pre"
+    position_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
+    positions: PositiveInt = 40
+    geometry: bool = False
+    memory_slots: int = 0
+    meshed: bool = False
+    tied: bool = False
+    attention_layer: int = 0
+    annotation_size: int = 0
+    channel_dropout: FractionBelowOne = 0.0
+    feature_dropout: FractionBelowOne = 0.0
+    embedding_dropout: FractionBelowOne = 0.0
+    dropout: FractionBelowOne = 0.1
+    output_dropout: FractionBelowOne = 0.0
+
+
+SYSTEMS = {
+    "soft": Soft,
+    "hard": Hard,
+    "show_and_tell": ShowAndTell,
+    "areas": Areas,
+    "transformer": Transformer,
+}

@@ -14,6 +14,7 @@ from keras_sat.models.captioner import Captioner
 from keras_sat.models.hard import HardCaptioner
 from keras_sat.models.show_and_tell import ShowAndTellCaptioner
 from keras_sat.models.soft import SoftCaptioner
+from keras_sat.models.transformer import TransformerCaptioner
 from keras_sat.utils.errors import UserError, nearest
 
 CAPTIONERS = {
@@ -21,6 +22,7 @@ CAPTIONERS = {
     "hard": HardCaptioner,
     "show_and_tell": ShowAndTellCaptioner,
     "areas": AreasCaptioner,
+    "transformer": TransformerCaptioner,
 }
 
 
@@ -39,7 +41,7 @@ def build(
     """A captioner for Keras' `compile` and `fit`, with new weights.
 
     Args:
-        system: soft, hard, show_and_tell or areas.
+        system: soft, hard, show_and_tell, areas or transformer.
         data: the folder of a prepared data set, or a `PreparedData`, which has the next two.
         vocabulary_size: V.
         input_shapes: {name: shape of one image's input}.

@@ -21,6 +21,9 @@ SIZES = {"embedding_size": 6, "state_size": 7}
 SMALL = config.Soft(**SIZES, attention_size=4)
 HARD = config.Hard(**SIZES, attention_size=4)
 AREAS = config.Areas(**SIZES, train_boxes=3, localisation_size=4)
+TRANSFORMER = config.Transformer(
+    width=8, heads=2, encoder_layers=2, decoder_layers=2, hidden_size=12, positions=9
+)
 VARIANTS = {
     "soft, paper": SMALL,
     "soft, report": replace(
@@ -57,6 +60,12 @@ VARIANTS = {
     "areas, transformer": replace(AREAS, areas="transformer"),
     "areas, transformer, annotation layer": replace(AREAS, areas="transformer", annotation_size=3),
     "areas, proposals": replace(AREAS, areas="proposals"),
+    "transformer": TRANSFORMER,
+    "transformer, no encoder": replace(
+        TRANSFORMER, encoder_layers=0, norm="post", position_vectors="learned", attention_layer=1
+    ),
+    "transformer, geometry, tied": replace(TRANSFORMER, geometry=True, tied=True),
+    "transformer, meshed memory": replace(TRANSFORMER, meshed=True, memory_slots=3, norm="post"),
 }
 # Roundings: T steps, each with sums over embedding, state, channels (twice), attention and words.
 # On the way back there are also sums over captions.
