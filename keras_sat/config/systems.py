@@ -210,8 +210,8 @@ class Transformer:
         positions: the greatest number of words of a generated caption, END included. It is the size
             of the cache of earlier words.
         geometry: whether attention among the regions reads their boxes (Herdade et al. 2019).
-        memory_slots: the number of learned keys and values beside the regions in each encoder layer
-            (Cornia et al. 2020: 40).
+        memory_vectors: the number of learned keys and values beside the regions in each encoder
+            layer (Cornia et al. 2020: 40).
         meshed: whether each decoder layer attends to all encoder layers, through gates (Cornia et
             al. 2020).
         tied: whether the output layer's matrix is the table of word vectors.
@@ -236,7 +236,7 @@ class Transformer:
     position_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
     positions: PositiveInt = 40
     geometry: bool = False
-    memory_slots: int = 0
+    memory_vectors: int = 0
     meshed: bool = False
     tied: bool = False
     attention_layer: int = 0

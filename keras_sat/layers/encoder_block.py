@@ -17,11 +17,12 @@ class EncoderBlock(keras.layers.Layer):
         hidden_size: the width of the feed-forward network's hidden layer.
         norm: see `Residual`.
         geometry: whether attention reads the boxes, see `BoxGeometry`.
-        memory_slots: see `MultiHeadAttention`.
+        memory_vectors: see `MultiHeadAttention`.
         dropout: after each part, and of attention weights and hidden layer.
 
     Example:
 
+        >>> import tensorflow as tf
         >>> block = EncoderBlock(16, heads=2, hidden_size=32)
         >>> block(tf.random.normal([2, 5, 16]), tf.random.uniform([2, 5, 4])).shape
         TensorShape([2, 5, 16])
@@ -36,7 +37,7 @@ class EncoderBlock(keras.layers.Layer):
         hidden_size,
         norm="pre",
         geometry=False,
-        memory_slots=0,
+        memory_vectors=0,
         dropout=0.0,
         **kwargs,
     ):
@@ -46,10 +47,10 @@ class EncoderBlock(keras.layers.Layer):
         self.hidden_size = hidden_size
         self.norm = norm
         self.geometry = geometry
-        self.memory_slots = memory_slots
+        self.memory_vectors = memory_vectors
         self.dropout = dropout
         policy = self._dtype_policy
-        self._attend = MultiHeadAttention(size, heads, memory_slots, dropout, dtype=policy)
+        self._attend = MultiHeadAttention(size, heads, memory_vectors, dropout, dtype=policy)
         self._around_attention = Residual(norm, dropout, name="around_attention", dtype=policy)
         self._transform = FeedForward(size, hidden_size, dropout, dtype=policy)
         self._around_transform = Residual(norm, dropout, name="around_transform", dtype=policy)
@@ -62,7 +63,7 @@ class EncoderBlock(keras.layers.Layer):
             "hidden_size": self.hidden_size,
             "norm": self.norm,
             "geometry": self.geometry,
-            "memory_slots": self.memory_slots,
+            "memory_vectors": self.memory_vectors,
             "dropout": self.dropout,
         }
 

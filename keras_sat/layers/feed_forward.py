@@ -14,6 +14,7 @@ class FeedForward(keras.layers.Layer):
 
     Example:
 
+        >>> import tensorflow as tf
         >>> FeedForward(8, 32)(tf.random.normal([2, 3, 8])).shape
         TensorShape([2, 3, 8])
 

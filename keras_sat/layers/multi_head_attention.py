@@ -16,8 +16,8 @@ class MultiHeadAttention(keras.layers.Layer):
     Args:
         size: E, the width of the result; each of the heads has E / heads of it.
         heads: the number of heads.
-        memory_slots: the number of learned keys and values beside those of the inputs, the "memory
-            vectors" of Cornia et al. 2020.
+        memory_vectors: the number of learned keys and values beside those of the inputs (Cornia et
+            al. 2020).
         dropout: of the attention weights.
 
     Example: two images of five regions, three hypotheses each.
@@ -31,25 +31,28 @@ class MultiHeadAttention(keras.layers.Layer):
     Reference: Vaswani et al. 2017, "Attention is all you need", section 3.2.
     """
 
-    def __init__(self, size, heads, memory_slots=0, dropout=0.0, **kwargs):
+    def __init__(self, size, heads, memory_vectors=0, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.size = size
         self.heads = heads
-        self.memory_slots = memory_slots
+        self.memory_vectors = memory_vectors
         self.dropout = dropout
         self._query = self._dense("query")
-        self._key = self._dense("key")
+        self._key = self._dense("key", use_bias=False)  # it would add the same to all scores
         self._value = self._dense("value")
         self._join = self._dense("join")
         self._memory = ()
-        if memory_slots:
-            shape = [heads, memory_slots, size // heads]
-            self._memory = (self._slots("memory_keys", shape), self._slots("memory_values", shape))
+        if memory_vectors:
+            shape = [heads, memory_vectors, size // heads]
+            self._memory = (
+                self._memory_weight("memory_keys", shape),
+                self._memory_weight("memory_values", shape),
+            )
 
-    def _dense(self, name):
-        return keras.layers.Dense(self.size, name=name, dtype=self._dtype_policy)
+    def _dense(self, name, use_bias=True):
+        return keras.layers.Dense(self.size, use_bias=use_bias, name=name, dtype=self._dtype_policy)
 
-    def _slots(self, name, shape):
+    def _memory_weight(self, name, shape):
         deviation = (self.size // self.heads) ** -0.5
         return self.add_weight(
             name, shape, initializer=keras.initializers.RandomNormal(0, deviation)
@@ -59,7 +62,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return super().get_config() | {
             "size": self.size,
             "heads": self.heads,
-            "memory_slots": self.memory_slots,
+            "memory_vectors": self.memory_vectors,
             "dropout": self.dropout,
         }
 
@@ -80,7 +83,7 @@ class MultiHeadAttention(keras.layers.Layer):
             name: of the dropout's draws.
 
         Returns:
-            (context [..., Q, E], weights float32 [..., heads, Q, L], without memory slots and
+            (context [..., Q, E], weights float32 [..., heads, Q, L], without memory vectors and
             dropout).
         """
         depth = self.size // self.heads
@@ -92,20 +95,20 @@ class MultiHeadAttention(keras.layers.Layer):
             scores = tf.where(visible, scores, HIDDEN_SCORE)
         if self._memory:
             memory_keys, memory_values = self._memory_of(keys)
-            slots = tf.matmul(scaled, memory_keys, transpose_b=True)
-            scores = tf.concat([scores, tf.cast(slots, tf.float32)], axis=-1)
+            by_memory = tf.matmul(scaled, memory_keys, transpose_b=True)
+            scores = tf.concat([scores, tf.cast(by_memory, tf.float32)], axis=-1)
             values = tf.concat([values, memory_values], axis=-2)
-        weights = tf.nn.softmax(scores)  # [..., heads, Q, L + slots]
+        weights = tf.nn.softmax(scores)  # [..., heads, Q, L + vectors]
         used = tf.cast(noise.dropout(name, weights, self.dropout), self.compute_dtype)
         context = self._merge(tf.matmul(used, values))
         return self._join(context), weights[..., : tf.shape(keys)[-2]]
 
     def _memory_of(self, keys):
-        """The learned keys and values, for each image: [..., heads, slots, E / heads]."""
+        """The learned keys and values, for each image: [..., heads, vectors, E / heads]."""
         depth = self.size // self.heads
-        leading = tf.concat([tf.shape(keys)[:-2], [self.memory_slots, depth]], axis=0)
+        leading = tf.concat([tf.shape(keys)[:-2], [self.memory_vectors, depth]], axis=0)
         keys_and_values = []
-        for memory, scale in zip(self._memory, (depth**0.5, self.memory_slots**0.5)):
+        for memory, scale in zip(self._memory, (depth**0.5, self.memory_vectors**0.5)):
             scaled = tf.cast(memory * scale, self.compute_dtype)
             keys_and_values.append(tf.broadcast_to(scaled, leading))
         return keys_and_values

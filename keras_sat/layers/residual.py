@@ -16,6 +16,7 @@ class Residual(keras.layers.Layer):
 
     Example:
 
+        >>> import tensorflow as tf
         >>> residual = Residual("pre")
         >>> x = tf.random.normal([2, 3, 8])
         >>> residual(x, tf.tanh).shape

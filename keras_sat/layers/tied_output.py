@@ -9,49 +9,49 @@ from keras_sat.layers.noise import SILENCE
 class TiedOutput(keras.layers.Layer):
     """log p(y_t) = log softmax(E drop(h_t) + b), where E is the table of the word vectors.
 
+    Takes one step or all steps at once: leading axes are free. PAD and START have probability zero.
+
     Args:
-        embedding: the `WordEmbedding` whose table is shared.
+        vocabulary_size: V.
         state_dropout: dropout of the state.
 
-    Example: it is called as `LinearOutput` is.
+    Example:
 
-        >>> embedding = WordEmbedding(1000, 32)
-        >>> words = embedding(tf.constant([[1, 7, 8]]))
-        >>> TiedOutput(embedding)(None, tf.random.normal([2, 3, 32]), None).shape
+        >>> table = tf.random.normal([1000, 32])
+        >>> TiedOutput(1000)(tf.random.normal([2, 3, 32]), table).shape
         TensorShape([2, 3, 1000])
 
     Reference: Press and Wolf 2017, "Using the output embedding to improve language models".
     """
 
-    def __init__(self, embedding, state_dropout=0.0, **kwargs):
+    def __init__(self, vocabulary_size, state_dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        self._embedding = embedding
+        self.vocabulary_size = vocabulary_size
         self.state_dropout = state_dropout
 
     def get_config(self):
-        embedding = keras.saving.serialize_keras_object(self._embedding)
         return super().get_config() | {
-            "embedding": embedding,
+            "vocabulary_size": self.vocabulary_size,
             "state_dropout": self.state_dropout,
         }
 
-    @classmethod
-    def from_config(cls, config):
-        embedding = keras.saving.deserialize_keras_object(config["embedding"])
-        return cls(**{**config, "embedding": embedding})
-
     def build(self, input_shape):
-        if not self._embedding.built:
-            self._embedding.build(None)
-        self._bias = self.add_weight("bias", [self._embedding.vocabulary_size], initializer="zeros")
+        self._bias = self.add_weight("bias", [self.vocabulary_size], initializer="zeros")
         self.built = True
 
-    def call(self, words, hidden, context, noise=SILENCE):
+    def call(self, hidden, table, noise=SILENCE):
+        """The log-probabilities of all words.
+
+        Args:
+            hidden: the states, [..., H].
+            table: the word vectors, [V, H].
+            noise: of a training step, see `keras_sat.layers.noise`.
+
+        Returns:
+            float32 [..., V].
+        """
         hidden = noise.dropout("state", hidden, self.state_dropout)
-        table = tf.cast(self._embedding.table, self.compute_dtype)  # [V, E]
-        flat = tf.reshape(hidden, [-1, self._embedding.size])
-        scores = tf.cast(tf.matmul(flat, table, transpose_b=True), tf.float32) + self._bias
-        scores += impossible_words(self._embedding.vocabulary_size)
-        shape = tf.concat([tf.shape(hidden)[:-1], [self._embedding.vocabulary_size]], axis=0)
-        log_probs = tf.reshape(tf.nn.log_softmax(scores), shape)
-        return tf.ensure_shape(log_probs, [*hidden.shape[:-1], self._embedding.vocabulary_size])
+        table = tf.cast(table, self.compute_dtype)
+        scores = tf.cast(tf.tensordot(hidden, table, [[-1], [1]]), tf.float32)
+        scores += tf.cast(self._bias, tf.float32) + impossible_words(self.vocabulary_size)
+        return tf.nn.log_softmax(scores)

@@ -37,7 +37,7 @@ class TransformerCaptioner(Captioner):
         **kwargs: see `Captioner`.
 
     Reference: Vaswani et al. 2017, "Attention is all you need"; Herdade et al. 2019 (geometry);
-    Cornia et al. 2020 (memory slots, meshed).
+    Cornia et al. 2020 (memory vectors, meshed).
     """
 
     def __init__(self, config, vocabulary_size, input_shapes, **kwargs):
@@ -56,7 +56,7 @@ class TransformerCaptioner(Captioner):
                 config.hidden_size,
                 norm=config.norm,
                 geometry=config.geometry,
-                memory_slots=config.memory_slots,
+                memory_vectors=config.memory_vectors,
                 dropout=config.dropout,
                 name=f"encoder_{index}",
             )
@@ -80,7 +80,7 @@ class TransformerCaptioner(Captioner):
             self.norm_regions = keras.layers.LayerNormalization(epsilon=1e-6, name="norm_regions")
             self.norm_words = keras.layers.LayerNormalization(epsilon=1e-6, name="norm_words")
         if config.tied:
-            self.read_out = layers.TiedOutput(self.embedding, config.output_dropout)
+            self.read_out = layers.TiedOutput(vocabulary_size, config.output_dropout)
         else:
             self.read_out = layers.LinearOutput(vocabulary_size, config.output_dropout)
 
@@ -125,13 +125,13 @@ class TransformerCaptioner(Captioner):
             )
             caches.append(cache)
             attentions.append(attention)
-        log_probs = self.read_out(None, self._normed(words)[:, :, 0], None)
+        log_probs = self._read_out(None, self._normed(words)[:, :, 0], None)
         shown = tf.reduce_mean(self._shown(attentions), axis=1)[:, :, 0]  # [B, N, L]
         return log_probs, shown, TransformerState(state.position + 1, tuple(caches))
 
     def unroll(self, annotations, captions, noise=SILENCE):
         words, attentions = self._read(annotations, captions, noise)
-        log_probs = layers.read_words(self.read_out, captions, None, words, None, noise)
+        log_probs = layers.read_words(self._read_out, captions, None, words, None, noise)
         return log_probs, tf.reduce_mean(self._shown(attentions), axis=1)  # [B, N, T, L]
 
     def explain(self, inputs):
@@ -166,6 +166,12 @@ class TransformerCaptioner(Captioner):
     def _embed(self, tokens, positions):
         """Word vectors at their positions, [B, N, ·, E]."""
         return self.embedding(tokens) * self.config.width**0.5 + self.positions(positions)
+
+    def _read_out(self, words, hidden, context, noise=SILENCE):
+        """log p of all words, from the decoder's last layer alone: [..., V]."""
+        if self.config.tied:
+            return self.read_out(hidden, self.embedding.table, noise)
+        return self.read_out(words, hidden, context, noise)
 
     def _normed(self, words):
         return self.norm_words(words) if self.norm_words else words

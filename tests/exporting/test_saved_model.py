@@ -73,6 +73,9 @@ SYSTEMS = {
     "areas": config.Areas(**SIZES),
     "transformer": config.Areas(**SIZES, areas="transformer", localisation_size=4),
     "proposals": config.Areas(**SIZES, areas="proposals", region_scale=0.1),
+    "self_attention": config.Transformer(
+        width=12, heads=2, encoder_layers=1, decoder_layers=2, hidden_size=16, positions=9
+    ),
 }
 
 # Runs the models of a pickle ({folder: [(signature, inputs)]}) and pickles the answers.

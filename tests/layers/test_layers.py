@@ -35,6 +35,7 @@ MAP = normal(B, 4, 3, D)
 HIDDEN = normal(B, N, H)
 WORDS = normal(B, N, E)
 CONTEXT = normal(B, N, D)
+BOXES = tf.constant([[[0, 0, 0.5, 0.4], [0.5, 0, 1, 1], [0.1, 0.2, 0.9, 0.7]] * 2] * B)[:, :L]
 EVERY = {
     "embedding": (layers.WordEmbedding(V, E), lambda layer: layer(tf.constant([[4, START, 5]]))),
     "attention": (
@@ -66,6 +67,26 @@ EVERY = {
         layers.SpatialTransformer(3, activation="relu"),
         lambda layer: layer({"features": MAP})[0],
     ),
+    "attention of heads": (
+        layers.MultiHeadAttention(8, 2, memory_vectors=3),
+        lambda layer: layer(HIDDEN, *layer.keys_and_values(normal(B, L, D)))[0],
+    ),
+    "geometry": (layers.BoxGeometry(2), lambda layer: layer(BOXES)),
+    "feed forward": (layers.FeedForward(E, 9), lambda layer: layer(HIDDEN)),
+    "residual, norm before": (layers.Residual("pre"), lambda layer: layer(HIDDEN, tf.tanh)),
+    "residual, norm after": (layers.Residual("post"), lambda layer: layer(HIDDEN, tf.tanh)),
+    "encoder block": (
+        layers.EncoderBlock(E, 2, 9, geometry=True, memory_vectors=2),
+        lambda layer: layer(normal(B, L, E), BOXES),
+    ),
+    "decoder block": (
+        layers.DecoderBlock(E, 2, 9, levels=2),
+        lambda layer: layer(
+            normal(B, N, T, E), layer.image_keys_and_values([normal(B, L, E), normal(B, L, E)])
+        )[0],
+    ),
+    "positions": (layers.WordPositions(9, E, "learned"), lambda layer: layer(tf.range(T))),
+    "tied output": (layers.TiedOutput(V), lambda layer: layer(HIDDEN, normal(V, H))),
     "linear output": (layers.LinearOutput(V), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
     "deep output": (
         layers.DeepOutput(V, 0.3, state_dropout=0.1),
@@ -118,6 +139,29 @@ NOT_DEFAULT = {
         "zoom": 1.5,
         "activation": "relu",
     },
+    layers.MultiHeadAttention: {"size": 8, "heads": 2, "memory_vectors": 3, "dropout": 0.1},
+    layers.BoxGeometry: {"heads": 2},
+    layers.FeedForward: {"size": E, "hidden_size": 9, "dropout": 0.1},
+    layers.Residual: {"norm": "post", "dropout": 0.1},
+    layers.EncoderBlock: {
+        "size": E,
+        "heads": 2,
+        "hidden_size": 9,
+        "norm": "post",
+        "geometry": True,
+        "memory_vectors": 3,
+        "dropout": 0.1,
+    },
+    layers.DecoderBlock: {
+        "size": E,
+        "heads": 2,
+        "hidden_size": 9,
+        "norm": "post",
+        "levels": 2,
+        "dropout": 0.1,
+    },
+    layers.WordPositions: {"count": 9, "size": E, "kind": "learned"},
+    layers.TiedOutput: {"vocabulary_size": V, "state_dropout": 0.1},
     layers.LinearOutput: {"vocabulary_size": V, "state_dropout": 0.1, "kernel_initializer": "ones"},
     layers.DeepOutput: {
         "vocabulary_size": V,

@@ -65,7 +65,7 @@ VARIANTS = {
         TRANSFORMER, encoder_layers=0, norm="post", position_vectors="learned", attention_layer=1
     ),
     "transformer, geometry, tied": replace(TRANSFORMER, geometry=True, tied=True),
-    "transformer, meshed memory": replace(TRANSFORMER, meshed=True, memory_slots=3, norm="post"),
+    "transformer, meshed memory": replace(TRANSFORMER, meshed=True, memory_vectors=3, norm="post"),
 }
 # Roundings: T steps, each with sums over embedding, state, channels (twice), attention and words.
 # On the way back there are also sums over captions.

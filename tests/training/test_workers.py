@@ -39,6 +39,9 @@ SYSTEMS = {
     "areas": config.Areas(**SMALL, annotation_size=6, train_stride=2),
     "transformer": config.Areas(**SMALL, areas="transformer", localisation_size=4),
     "proposals": config.Areas(**SMALL, areas="proposals", region_scale=0.1, train_boxes=20),
+    "self_attention": config.Transformer(
+        width=12, heads=2, encoder_layers=1, decoder_layers=2, hidden_size=16
+    ),
     "self_critical": config.Soft(**SMALL, attention_size=8, feature_dropout=0.2),
 }
 # More than 20 steps, each by a gradient that is a sum over some 50 words.
