@@ -3,12 +3,26 @@
 from pathlib import Path
 
 
-def add_options(parser):
-    """Adds the options that name a server, a model and the credentials to a parser."""
+def add_options(parser, several=False):
+    """Adds the options that name a server, a model and the credentials to a parser.
+
+    Args:
+        parser: an argparse.ArgumentParser.
+        several: whether --server may be repeated; `args.server` is then a list, by default empty.
+    """
     group = parser.add_argument_group("server")
-    group.add_argument(
-        "--server", default="localhost:8500", metavar="HOST:PORT", help="(%(default)s)"
-    )
+    if several:
+        group.add_argument(
+            "--server",
+            action="append",
+            default=[],
+            metavar="HOST:PORT",
+            help="that serves a captioner; may be repeated",
+        )
+    else:
+        group.add_argument(
+            "--server", default="localhost:8500", metavar="HOST:PORT", help="(%(default)s)"
+        )
     group.add_argument("--model", default="captioner", metavar="NAME", help="(%(default)s)")
     group.add_argument(
         "--label",
