@@ -1,6 +1,9 @@
 """The options by which the commands name a server. Needs no gRPC."""
 
+import os
 from pathlib import Path
+
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # the first that is set counts for gRPC
 
 
 def add_options(parser, several=False):
@@ -45,6 +48,11 @@ def add_options(parser, several=False):
     group.add_argument(
         "--token-file", metavar="FILE", help="holds the token that the server asks for"
     )
+    group.add_argument(
+        "--proxy",
+        action="store_true",
+        help="connect through the proxy that grpc_proxy, https_proxy or http_proxy names",
+    )
 
 
 def from_options(args):
@@ -71,7 +79,20 @@ def from_options(args):
         "deadline": args.deadline,
         "root_certificates": root_certificates,
         "token": token,
+        "proxy": args.proxy,
     }
+
+
+def described(options):
+    """The server for an error message, and the proxy on the way to it.
+
+    Args:
+        options: what `from_options` returned.
+    """
+    named = [os.environ[name] for name in _PROXIES if os.environ.get(name)]
+    if options.get("proxy") and named:
+        return f"{options['server']}, through the proxy {named[0]}"
+    return options["server"]
 
 
 def _root_certificates(args):

@@ -3,6 +3,7 @@
 import grpc
 
 from serving.client.client import CaptionClient
+from serving.client.connection import described
 from serving.web.limits import Refusal
 
 # Statuses of gRPC in words; what else a server answers is its own words.
@@ -29,7 +30,7 @@ class Captioner:
     def __init__(self, name, options, settings):
         self.name = name
         self.settings = settings
-        self._address = options["server"]
+        self._address = described(options)
         self._client = CaptionClient(**options)
 
     def caption(self, picture):

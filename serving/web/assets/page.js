@@ -91,7 +91,9 @@ class Card {
     const known = Object.entries(settings);
     for (const [name, value] of known) {
       const term = Object.assign(document.createElement("dt"), {textContent: name});
-      list.append(term, Object.assign(document.createElement("dd"), {textContent: value}));
+      const pair = document.createElement("div");
+      pair.append(term, Object.assign(document.createElement("dd"), {textContent: value}));
+      list.append(pair);
     }
     if (!known.length) {
       list.replaceWith("They were fixed when the model was exported; its model card has them.");
