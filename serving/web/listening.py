@@ -52,7 +52,7 @@ def serve(application, bound, certificate=None, key=None):
         config.load()
     except OSError as error:
         raise UserError(f"{certificate} and {key}: no certificate and its key: {error}") from error
-    bound.listen()  # who reads the address may connect at once
+    bound.listen()  # a browser may connect as soon as the address is printed
     host, port, *_ = bound.getsockname()
     shown = f"[{host}]" if ":" in host else host
     print(f"open http{'s' if certificate else ''}://{shown}:{port}", flush=True)
