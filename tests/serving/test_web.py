@@ -186,3 +186,16 @@ def test_mistakes_end_in_one_line():
             result = subprocess.run([*command, *options], capture_output=True, text=True)
             assert result.returncode == 2
             assert words in result.stderr.splitlines()[-1]
+
+
+def test_without_its_packages_the_page_and_rest_name_them(models):
+    code = "import sys; sys.modules['uvicorn'] = None; from {} import main; main(sys.argv[1:])"
+    page = ["serving.web.__main__", "--server", "localhost:1"]
+    folder = str(models / "captioner")
+    rest = ["serving.server.__main__", "--model-base-path", folder, "--rest-port", "0"]
+    for module, *options in (page, rest):
+        command = [sys.executable, "-W", "ignore", "-c", code.format(module), *options]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 2
+        assert "needs uvicorn" in result.stderr.splitlines()[-1]
+        assert "pip install 'keras_sat[web]'" in result.stderr.splitlines()[-1]
