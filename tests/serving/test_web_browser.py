@@ -163,6 +163,13 @@ def test_the_page_fits_the_screen(browser, page, files, width, scale):
 def test_the_attention_is_saved_as_a_png(browser, page, files):
     open_page(browser, page)
     caption(browser, files / "picture.png")
+    browser.evaluate("document.querySelector('.own input').value = 'red'")
+    browser.evaluate("document.querySelector('.own').requestSubmit()")
+    browser.wait_for("!!document.querySelector('.scored button')")
+    browser.point_at(".scored button", click=True)
+    caption(browser, files / "picture.png")  # a new picture lets the held word go
+    browser.wait_for("!document.querySelector('.scored button')")
+    browser.wait_for("!document.querySelector('.save').hidden")
     browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(files))
     browser.point_at(".save", click=True)
     saved = files / "caption.png"

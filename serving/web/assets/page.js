@@ -122,6 +122,7 @@ class Card {
     this.canvas.width = 0;
     this.note.textContent = "";
     this.shown = {};
+    this.held = null;
     this.answer = null;
     tell(this.problem, "");
     this.clearScore();
@@ -194,6 +195,11 @@ class Card {
 
   clearScore() {
     this.scored = null;
+    if (this.held?.kind === "own") {
+      this.held = null;
+      this.canvas.width = 0;  // which clears it
+      this.note.textContent = "";
+    }
     delete this.shown.own;
     tell(this.form.querySelector(".problem"), "");
     this.form.querySelector(".scored").replaceChildren();
