@@ -6,7 +6,8 @@ setup(
     packages=[*find_packages(include=["keras_sat*", "pipeline*", "serving*"]), "keras_sat.configs"],
     package_dir={"keras_sat.configs": "configs"},
     package_data={
-        "keras_sat": ["visualize/*.html"],
+        "keras_sat": ["visualize/*.html", "visualize/assets/*"],
+        "serving": ["web/assets/*"],
         "keras_sat.configs": ["*.yaml", "schemas/*.yaml"],
     },
 )

@@ -28,6 +28,7 @@ ORDER = [
     "keras_sat.training",
     "keras_sat.api",
     "serving.client",
+    "serving.web",
     "pipeline.sources",
     "pipeline.preparation",
     "pipeline.blessing",
@@ -81,6 +82,7 @@ COMMANDS = [
     "serving.load_test",
     "serving.client.__main__",
     "serving.server.__main__",
+    "serving.web.__main__",
 ]
 # Imports inside functions: one guarded function per optional package, and a client that works
 # without what draws.

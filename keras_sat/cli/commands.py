@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "serve": Command("serving.server.__main__", "answer requests by gRPC"),
     "client": Command("serving.client.__main__", "ask a server for captions"),
+    "try": Command("serving.web.__main__", "a page to try captioners in the browser"),
 }
 
 

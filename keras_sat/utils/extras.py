@@ -87,6 +87,22 @@ def heif():
     register_heif_opener()
 
 
+def web():
+    """The packages of the page: `starlette` and `uvicorn`.
+
+    Raises:
+        UserError: one of them is not installed.
+    """
+    try:
+        import starlette
+        import uvicorn
+    except ImportError as error:
+        raise UserError(
+            f"the page needs {error.name}, which is not installed: pip install 'keras_sat[web]'"
+        ) from error
+    return starlette, uvicorn
+
+
 def notebook():
     """`IPython.display` inside a notebook; None elsewhere."""
     try:

@@ -18,9 +18,9 @@ from keras_sat.data.reading import read_records
 from keras_sat.encoder.inputs import shown_picture
 from keras_sat.evaluation.report import ROWS, formatted
 from keras_sat.utils.files import write_text
-from keras_sat.visualize.attention import BOXES, notes
+from keras_sat.visualize.attention import notes
 from keras_sat.visualize.comparison import QUALITY
-from keras_sat.visualize.heat import grid_of
+from keras_sat.visualize.page_attention import asset, page_attention
 
 EACH = 12  # images of a kind: best, worst, random
 
@@ -89,11 +89,15 @@ def write_gallery(path, title, evaluation, captioned, pictures, explain=_explain
             known = _scores_of(image, scores)
             references = evaluation.references[image]
             cards.append(_card(by_id[image], references, known, shown[image]))
-            attention.append(_attention(by_id[image], explained.get(image, {})))
+            each = by_id[image]
+            texts = notes(explained.get(image, {}), len(each.words))
+            attention.append(page_attention(each.attention, each.boxes, texts))
         sections.append(_SECTION.format(heading=heading, cards="".join(cards)))
     template = resources.files(__package__).joinpath("gallery.html").read_text(encoding="utf-8")
     page = Template(template).substitute(
         title=html.escape(title),
+        style=asset("attention.css"),
+        drawing=asset("attention.js"),
         totals=_totals(evaluation),
         sections="\n".join(sections),
         attention=json.dumps(attention, separators=(",", ":")).replace("<", "\\u003c"),
@@ -207,28 +211,3 @@ def embedded_jpeg(picture, pixels):
     image.save(file, "JPEG", quality=85)
     data = base64.b64encode(file.getvalue()).decode()
     return f'width={image.width} height={image.height} src="data:image/jpeg;base64,{data}"'
-
-
-def _attention(captioned, facts):
-    """What the page's script paints.
-
-    Returns:
-        {"grid", "notes", "words"}. Where the regions form a grid, "grid" is (height, width) and
-        a word has one byte per cell, its light, in base64. Otherwise "grid" is None and a word has
-        the strongest boxes with their weights, [[ymin, xmin, ymax, xmax, weight], …].
-    """
-    grid = grid_of(captioned.boxes)
-    if grid:
-        strongest = captioned.attention.max(axis=-1, keepdims=True)
-        light = captioned.attention / np.maximum(strongest, 1e-9)
-        cells = np.round(255 * np.clip(light, 0, 1)).astype(np.uint8)
-        words = [base64.b64encode(each.tobytes()).decode() for each in cells]
-    else:
-        words = [_strongest_boxes(captioned.boxes, weights) for weights in captioned.attention]
-    return {"grid": grid, "notes": notes(facts, len(captioned.words)), "words": words}
-
-
-def _strongest_boxes(boxes, weights):
-    strongest = np.argsort(weights)[-BOXES:]
-    rows = np.column_stack([boxes[strongest], weights[strongest]])
-    return np.round(rows, 3).tolist()

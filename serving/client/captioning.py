@@ -7,6 +7,7 @@ from keras_sat.pictures.results import Result
 from keras_sat.utils.errors import UserError
 from serving.client.answers import fields
 from serving.client.client import CaptionClient
+from serving.client.connection import described
 
 
 def caption_pictures(names, boxes, server_options, batch, megabytes, draw=None):
@@ -45,7 +46,7 @@ def caption_pictures(names, boxes, server_options, batch, megabytes, draw=None):
             try:
                 answers = ask(images, chosen_boxes)
             except grpc.RpcError as error:
-                address = server_options["server"]
+                address = described(server_options)
                 raise ValueError(f"{address}: {error.code().name}: {error.details()}") from error
             for (name, image), answer in zip(read, answers):
                 if answer.status != "OK":

@@ -16,15 +16,17 @@ _FIRST_PAUSE = 0.1  # seconds
 _LONGEST_PAUSE = 5.0  # seconds
 
 
-def open_channel(server, root_certificates=None, api=grpc):
+def open_channel(server, root_certificates=None, api=grpc, proxy=False):
     """Opens a channel of `grpc` or `grpc.aio`.
 
     Args:
         server: host:port.
         root_certificates: as for `CaptionClient`.
         api: the module `grpc` or `grpc.aio`.
+        proxy: as for `CaptionClient`.
     """
     options = [
+        ("grpc.enable_http_proxy", int(proxy)),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_reconnect_backoff_ms", int(1000 * _LONGEST_PAUSE)),
     ]
@@ -57,6 +59,8 @@ class CaptionClient:
         root_certificates: PEM bytes for TLS, or b"" to trust the system's authorities, or None for
             plain text.
         token: sent as `authorization: Bearer …`.
+        proxy: whether to go through the proxy that grpc_proxy, https_proxy or http_proxy names.
+            gRPC would by default, even to this machine itself.
 
     Example:
         with CaptionClient("localhost:8500") as client:
@@ -75,13 +79,14 @@ class CaptionClient:
         megabytes=32,
         root_certificates=None,
         token=None,
+        proxy=False,
     ):
         self._spec = messages.model_spec(model, version, label)
         self._deadline = deadline
         self._batch = batch
         self._max_bytes = megabytes << 20
         self._metadata = token_metadata(token)
-        self._channel = open_channel(server, root_certificates)
+        self._channel = open_channel(server, root_certificates, proxy=proxy)
         self._stub = messages.PredictionServiceStub(self._channel)
 
     def __enter__(self):

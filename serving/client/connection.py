@@ -1,14 +1,31 @@
 """The options by which the commands name a server. Needs no gRPC."""
 
+import os
 from pathlib import Path
 
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # the first that is set counts for gRPC
 
-def add_options(parser):
-    """Adds the options that name a server, a model and the credentials to a parser."""
+
+def add_options(parser, several=False):
+    """Adds the options that name a server, a model and the credentials to a parser.
+
+    Args:
+        parser: an argparse.ArgumentParser.
+        several: whether --server may be repeated; `args.server` is then a list, by default empty.
+    """
     group = parser.add_argument_group("server")
-    group.add_argument(
-        "--server", default="localhost:8500", metavar="HOST:PORT", help="(%(default)s)"
-    )
+    if several:
+        group.add_argument(
+            "--server",
+            action="append",
+            default=[],
+            metavar="HOST:PORT",
+            help="that serves a captioner; may be repeated",
+        )
+    else:
+        group.add_argument(
+            "--server", default="localhost:8500", metavar="HOST:PORT", help="(%(default)s)"
+        )
     group.add_argument("--model", default="captioner", metavar="NAME", help="(%(default)s)")
     group.add_argument(
         "--label",
@@ -30,6 +47,11 @@ def add_options(parser):
     )
     group.add_argument(
         "--token-file", metavar="FILE", help="holds the token that the server asks for"
+    )
+    group.add_argument(
+        "--proxy",
+        action="store_true",
+        help="connect through the proxy that grpc_proxy, https_proxy or http_proxy names",
     )
 
 
@@ -57,7 +79,20 @@ def from_options(args):
         "deadline": args.deadline,
         "root_certificates": root_certificates,
         "token": token,
+        "proxy": args.proxy,
     }
+
+
+def described(options):
+    """The server for an error message, and the proxy on the way to it.
+
+    Args:
+        options: what `from_options` returned.
+    """
+    named = [os.environ[name] for name in _PROXIES if os.environ.get(name)]
+    if options.get("proxy") and named:
+        return f"{options['server']}, through the proxy {named[0]}"
+    return options["server"]
 
 
 def _root_certificates(args):

@@ -36,7 +36,18 @@ class Outcome:
 
 
 async def load(
-    images, rate, seconds, batch, seed, server, model, label, deadline, root_certificates, token
+    images,
+    rate,
+    seconds,
+    batch,
+    seed,
+    server,
+    model,
+    label,
+    deadline,
+    root_certificates,
+    token,
+    proxy=False,
 ):
     """Sends requests for captions in a Poisson process; none of them is repeated.
 
@@ -55,7 +66,7 @@ async def load(
     metadata = token_metadata(token)
     images_in_turn = itertools.cycle(images)
     tasks = []
-    async with open_channel(server, root_certificates, grpc.aio) as channel:
+    async with open_channel(server, root_certificates, grpc.aio, proxy) as channel:
         stub = messages.PredictionServiceStub(channel)
         start = time.monotonic()
         for moment in _moments(rate, seconds, seed):

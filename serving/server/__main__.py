@@ -35,7 +35,20 @@ def main(arguments=None):
 
         from serving.server.serve import serve
 
-        asyncio.run(serve(args, batching, token))
+        rest = None
+        if args.rest_port is not None:
+            from serving.server.rest import RestServer
+
+            rest = RestServer
+        asyncio.run(serve(args, batching, token, rest))
+    except ImportError as error:
+        if args.rest_port is None or error.name not in ("starlette", "uvicorn"):
+            raise
+        parser.exit(
+            2,
+            f"error: --rest-port needs {error.name}, which is not installed: "
+            "pip install 'keras_sat[web]'\n",
+        )
     except (OSError, ValueError) as error:
         parser.exit(2, f"error: {' '.join(str(error).split())}\n")
     except KeyboardInterrupt:
@@ -105,6 +118,12 @@ def _add_network_options(group):
     group.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
     group.add_argument(
         "--port", type=int, default=8500, help="of gRPC (%(default)s); 0 takes a free one"
+    )
+    group.add_argument(
+        "--rest-port",
+        type=int,
+        metavar="PORT",
+        help="of TensorFlow Serving's REST interface, on --host (default: none)",
     )
     group.add_argument(
         "--metrics-port",

@@ -7,10 +7,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 _CONNECTIONS = 64  # at the same time
 _SECONDS = 10  # that a connection may take in all
 _REQUEST_BYTES = 16 << 10
+_PATHS = (b"/metrics", b"/monitoring/prometheus/metrics")  # the second is TensorFlow Serving's
 
 
 class MetricsPage:
-    """Answers every GET with the metrics, and then closes the connection.
+    """Answers a GET of /metrics, or of TensorFlow Serving's path, and then closes the connection.
 
     When there are too many connections, the oldest is closed: whoever opens connections and says
     nothing does not keep out the next request.
@@ -53,8 +54,8 @@ class MetricsPage:
 
     async def _exchange(self, reader, writer):
         request = await reader.readuntil(b"\r\n\r\n")
-        method = request.split(b" ", 1)[0]
-        status = "200 OK" if method in (b"GET", b"HEAD") else "405 Method Not Allowed"
+        method, target, *_ = [*request.split(b" ", 2), b""]
+        status = _status(method, target.partition(b"?")[0])
         page = self._render() if status == "200 OK" else b""
         head = (
             f"HTTP/1.1 {status}\r\nContent-Type: {CONTENT_TYPE_LATEST}\r\n"
@@ -62,3 +63,9 @@ class MetricsPage:
         )
         writer.write(head.encode() + (b"" if method == b"HEAD" else page))
         await writer.drain()
+
+
+def _status(method, path):
+    if method not in (b"GET", b"HEAD"):
+        return "405 Method Not Allowed"
+    return "200 OK" if path in _PATHS else "404 Not Found"

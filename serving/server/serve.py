@@ -29,13 +29,14 @@ log = logging.getLogger(__name__)
 _HANDSHAKE_MS = 10_000  # that a new connection may take before it speaks HTTP/2
 
 
-async def serve(args, batching, token):
+async def serve(args, batching, token, rest=None):
     """Serves until SIGTERM or SIGINT, then lets requests end.
 
     Args:
         args: the command's parsed arguments.
         batching: the `BatchingParameters` of versions without a file of their own.
         token: that requests must bring, or None.
+        rest: the class `serving.server.rest.RestServer`; None serves no REST.
 
     Raises:
         ValueError: one line: a model that has no version that answers, a wrong file, or an address
@@ -61,7 +62,11 @@ async def serve(args, batching, token):
     health_service = _add_services(server, models)
     port = _bind(server, args)
     metrics_server = await _serve_metrics(metrics, args)
+    rest_server = _rest_server(server, rest, args) if rest else None
     await server.start()
+    if rest_server:
+        rest_server.start()
+        log.info("REST on %s", rest_server.url)
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,6 +80,8 @@ async def serve(args, batching, token):
     log.info("stopping: requests that have arrived have %g seconds to end", args.drain_seconds)
     watching.cancel()
     await health_service.enter_graceful_shutdown()
+    if rest_server:
+        await rest_server.stop()
     await server.stop(args.drain_seconds)
     metrics_server.close()
     await asyncio.to_thread(models.close)
@@ -132,6 +139,25 @@ def _bind(server, args):
         raise ValueError(
             f"{address}: cannot listen there; is --port taken by another server{files}?"
         ) from error
+
+
+def _rest_server(server, rest, args):
+    """Makes the REST server, which asks the gRPC server through a socket of its own."""
+    try:
+        rest_server = rest(
+            args.host,
+            args.rest_port,
+            args.max_message_megabytes << 20,
+            args.max_concurrent_requests,
+            args.certificate,
+            args.key,
+        )
+    except OSError as error:
+        raise ValueError(
+            f"{args.host}:{args.rest_port}: {error.strerror}; say another --rest-port"
+        ) from error
+    server.add_insecure_port(rest_server.target)
+    return rest_server
 
 
 async def _serve_metrics(metrics, args):

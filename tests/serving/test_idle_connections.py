@@ -61,7 +61,7 @@ def test_idle_connections_on_every_port_slow_nobody_down(models):
 
         def scrape():
             # A connection of its own each time, as Prometheus may.
-            with urllib.request.urlopen(server.metrics_url, timeout=30) as page:
+            with urllib.request.urlopen(server.metrics_url + "/metrics", timeout=30) as page:
                 assert b"serving_requests" in page.read()
 
         def caption():

@@ -15,6 +15,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 
 from keras_sat.exporting.saved_model import export
 from keras_sat.exporting.versions import Batching
+from tests.support.mutation import mutated
 from tests.support.odd_pictures import TAKEN, huge_png, many_frames, many_scans
 from tests.support.requests import MISTAKES, PREDICT, Code, changed, code_of, request
 from tests.support.server_process import running
@@ -43,25 +44,6 @@ def captioner(run, tmp_path_factory):
     export(run, folder, Batching(max_batch_size=8), 5_000_000)
     with running("--model-base-path", folder) as server:
         yield server
-
-
-def mutated(encoded, rng):
-    """Bytes with some flipped bits, or with a part cut off, cut out, repeated or inserted."""
-    encoded = bytearray(encoded)
-    place = rng.randrange(len(encoded))
-    change = rng.choice(["flip", "end", "out", "twice", "in"])
-    if change == "flip":
-        for _ in range(rng.choice([1, 10, 100])):
-            encoded[rng.randrange(len(encoded))] ^= 1 << rng.randrange(8)
-    elif change == "end":
-        del encoded[place:]
-    elif change == "out":
-        del encoded[place : place + rng.choice([1, 30, 1000])]
-    elif change == "twice":
-        encoded[place:place] = encoded[: rng.randrange(1000)]
-    else:
-        encoded[place:place] = rng.randbytes(rng.choice([1, 40]))
-    return bytes(encoded)
 
 
 class Attack:

@@ -28,6 +28,7 @@ class Server:
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         self.log = []
+        self.rest_url = None
         self.address, self.metrics_url = self._wait_until_it_serves()
         threading.Thread(target=self._read_log, daemon=True).start()
 
@@ -51,6 +52,9 @@ class Server:
     def _wait_until_it_serves(self):
         for line in self.process.stderr:
             self.log.append(line)
+            rest = re.search(r"REST on (\S+)", line)
+            if rest:
+                self.rest_url = rest.group(1)
             found = re.search(r"serving on (\S+), metrics on (\S+)", line)
             if found:
                 return found.groups()
