@@ -42,7 +42,7 @@ class TensorBoard:
             self._sums[metric.name] = (float(metric.total), float(metric.count))
 
     def write_steps(self, step, metrics):
-        """Writes what the metrics have gathered since the last call in this epoch, or since it was resumed.
+        """Writes what the metrics have gathered since the last call, or since `leave_out`.
 
         Args:
             step: the number of updates.
