@@ -185,9 +185,10 @@ def test_the_configuration_reference_is_made_of_the_settings():
 
 
 def test_the_site_has_every_page_once():
-    named = re.findall(r": (\S+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    named = re.findall(r": (\S+\.(?:md|ipynb))$", read("mkdocs.yml"), re.MULTILINE)
     assert len(named) == len(set(named))
-    assert set(named) == {path.name for path in ROOT.glob("docs/*.md")}
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.ipynb")]
+    assert set(named) == {path.name for path in pages}
 
 
 def test_the_readme_is_short_and_has_one_table():
