@@ -135,7 +135,7 @@ def check_commands(text, monkeypatch):
     for words in lines(text):
         if words[0] == "make":
             assert re.search(f"^{words[1]}:", read("Makefile"), re.MULTILINE), words
-        elif words[0] == "keras-sat" and words[1:] != ["--help"]:
+        elif words[0] == "keras-sat" and words[1] not in ("--help", "--version"):
             module = COMMANDS[words[1]].module
             check_settings(module, parsed(module, words[2:], monkeypatch))
         elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks"):
