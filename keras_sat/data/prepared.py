@@ -168,7 +168,8 @@ def open_prepared(folder):
         )
     if not (folder / COMPLETED).exists():
         raise UserError(
-            f"{folder}: not a finished data set (no {COMPLETED}); run the same keras-sat prepare again"
+            f"{folder}: not a finished data set (no {COMPLETED}); "
+            "run the same keras-sat prepare again"
         )
     manifest = _read_manifest(folder / "manifest.json")
     schema = schemas.statistics(manifest["splits"])
