@@ -1,4 +1,4 @@
-"""python -m keras_sat.caption --run runs/scenes_soft picture.jpg photos/ --overlay where.png
+"""keras-sat caption --run runs/scenes_soft picture.jpg photos/ --overlay where.png
 
 Captions pictures with a trained run: files, folders, patterns
 such as 'photos/**/*.jpg', http(s) URLs, and, for -, standard input. JPEG, PNG, GIF, BMP, WebP, TIFF

@@ -1,4 +1,4 @@
-"""python -m keras_sat.compare configs/scenes_soft.yaml configs/scenes_hard.yaml --output comparison
+"""keras-sat compare configs/scenes_soft.yaml configs/scenes_hard.yaml --output comparison
 
 Trains experiments one after the other (a run that exists is taken as it is), evaluates all of them
 on one split, and writes a table (Markdown and JSON) and a plot, with confidence intervals and the

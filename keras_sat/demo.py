@@ -1,4 +1,4 @@
-"""python -m keras_sat.demo
+"""keras-sat demo
 
 Goes from nothing to captions with attention in one process: prepares scenes, trains soft attention
 and, for comparison, the same model without attention (it sees the mean annotation only), evaluates

@@ -1,4 +1,4 @@
-"""python -m keras_sat.evaluate --run runs/scenes_soft --split test
+"""keras-sat evaluate --run runs/scenes_soft --split test
 
 Captions a split with a run's best checkpoint and scores the captions with pycocoevalcap,
 PTB-tokenised, with 95% confidence intervals. Where the data set has the boxes of nouns, it also

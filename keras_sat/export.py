@@ -1,4 +1,4 @@
-"""python -m keras_sat.export --run runs/scenes_soft --output serving/models/scenes
+"""keras-sat export --run runs/scenes_soft --output serving/models/scenes
 
 Writes the next version of a model for TensorFlow Serving: a SavedModel that takes encoded pictures
 and gives captions, with its vocabulary, warm-up requests, batching parameters and a model card.

@@ -1,4 +1,4 @@
-"""python -m keras_sat.pack runs/scenes_soft --output scenes_soft.ksat
+"""keras-sat pack runs/scenes_soft --output scenes_soft.ksat
 
 Packs a trained run into one file: its configuration, vocabulary, CNN, best checkpoint, scores and a
 card that describes it, each with its hash. Whatever takes a run takes the file in its place. It is

@@ -1,4 +1,4 @@
-"""python -m keras_sat.regions --run runs/scenes_areas --split test
+"""keras-sat regions --run runs/scenes_areas --split test
 
 Evaluates a run with fewer and fewer regions at test time (every second, third, … cell of the grid
 or of the transformers; the first N proposals) and writes a table and a plot: quality against the

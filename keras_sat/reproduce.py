@@ -1,4 +1,4 @@
-"""python -m keras_sat.reproduce configs/flickr8k_soft.yaml --split val
+"""keras-sat reproduce configs/flickr8k_soft.yaml --split val
 
 Trains an experiment (or takes the run that exists), evaluates it, and records it in results/: the
 scores with their intervals, settings, seed, commit, the data's fingerprint, epochs and time as

@@ -1,4 +1,4 @@
-"""python -m keras_sat.train --model soft
+"""keras-sat train --model soft
 
 Trains a captioner. Alone, on a fresh checkout, it prepares the built-in data set and trains on it.
 The same command again resumes an interrupted run.

@@ -1,4 +1,4 @@
-"""python -m keras_sat.verify data/scenes runs/scenes_soft serving/models/scenes
+"""keras-sat verify data/scenes runs/scenes_soft serving/models/scenes
 
 Reads every file of prepared data sets, runs and exported models, and holds it against the hashes
 that were recorded when it was written. Prints one line per fault; with a fault the exit code is 2.

@@ -1,7 +1,7 @@
 """python -m pipeline.infra_validator --run runs/scenes_soft --push serving/models/scenes_soft
 
 InfraValidator: exports a trained run beside the model's folder, starts a server that captions
-pictures over gRPC, and blesses the export if captions and scores are those of `keras_sat.caption`.
+pictures over gRPC, and blesses the export if captions and scores are those of `keras-sat caption`.
 The server ends with the command.
 """
 

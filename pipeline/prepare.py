@@ -1,4 +1,4 @@
-"""python -m pipeline.prepare --dataset scenes --output data/scenes [any Beam option]
+"""keras-sat prepare --dataset scenes --output data/scenes [any Beam option]
 
 From a corpus to a prepared data set: {train,val,test}-*.tfrecord, vocabulary.txt, encoder.keras,
 manifest.json, statistics.json, failures-*.jsonl and, last, COMPLETED. The same command resumes an

@@ -1,4 +1,4 @@
-"""python -m pipeline.run --config configs/scenes_soft.yaml [any Beam option]
+"""keras-sat run --config configs/scenes_soft.yaml [any Beam option]
 
 The whole chain: ExampleGen, StatisticsGen, SchemaGen, ExampleValidator and Transform, then Trainer
 and Evaluator, and with --push the Evaluator's blessing, InfraValidator and Pusher. What is done and

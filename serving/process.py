@@ -1,4 +1,4 @@
-"""`python -m serving.server` as a process of its own, for as long as a `with` block lasts."""
+"""`keras-sat serve` as a process of its own, for as long as a `with` block lasts."""
 
 import re
 import subprocess

@@ -66,6 +66,8 @@ MARKERS = {
     "pipeline": ["slow"],
     "pipeline/test_beam_runner.py": ["process"],
     "serving": ["process"],
+    "test_notebooks.py::test_a_notebook_runs": ["slow", "process"],
+    "test_readme.py::test_the_commands_run": ["slow", "java"],
     "test_soak.py": ["slow", "process"],
     "training": ["slow"],
     "training/test_workers.py": ["process"],

@@ -135,7 +135,7 @@ def check_commands(text, monkeypatch):
     for words in lines(text):
         if words[0] == "make":
             assert re.search(f"^{words[1]}:", read("Makefile"), re.MULTILINE), words
-        elif words[0] == "keras-sat" and words[1:] != ["--help"]:
+        elif words[0] == "keras-sat" and words[1] not in ("--help", "--version"):
             module = COMMANDS[words[1]].module
             check_settings(module, parsed(module, words[2:], monkeypatch))
         elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks"):
@@ -185,9 +185,10 @@ def test_the_configuration_reference_is_made_of_the_settings():
 
 
 def test_the_site_has_every_page_once():
-    named = re.findall(r": (\S+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    named = re.findall(r": (\S+\.(?:md|ipynb))$", read("mkdocs.yml"), re.MULTILINE)
     assert len(named) == len(set(named))
-    assert set(named) == {path.name for path in ROOT.glob("docs/*.md")}
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.ipynb")]
+    assert set(named) == {path.name for path in pages}
 
 
 def test_the_readme_is_short_and_has_one_table():

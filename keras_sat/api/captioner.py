@@ -86,7 +86,7 @@ class PictureCaptioner(abc.ABC):
                 was trained on).
             split: train, val or test.
             metrics: names, see `keras_sat.evaluation.scorers` (default: those of
-                `keras_sat.evaluate`).
+                `keras-sat evaluate`).
             limit: the number of images, from the first (0 = all).
 
         Returns:

@@ -125,8 +125,7 @@ def check_data(experiment, path=None):
     if not wants_built_in(experiment) and not folder.exists():
         what = f"--config {path}" if path else f"--dataset {experiment.prepare.dataset}"
         raise UserError(
-            f"{folder}: no such data set; make it: "
-            f"python -m pipeline.prepare {what} --output {folder}"
+            f"{folder}: no such data set; make it: keras-sat prepare {what} --output {folder}"
         )
 
 

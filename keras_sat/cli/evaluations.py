@@ -1,4 +1,4 @@
-"""Evaluating runs and results files side by side, as `keras_sat.evaluate` and the pipeline do."""
+"""Evaluating runs and results files side by side, as `keras-sat evaluate` and the pipeline do."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def evaluate_side_by_side(runs, results, args, metrics):
     Args:
         runs: `Run`s and `RunEnsemble`s.
         results: {path: {image id: caption}} of results files.
-        args: the arguments of `keras_sat.evaluate`.
+        args: the arguments of `keras-sat evaluate`.
         metrics: names, see `keras_sat.evaluation.scorers`.
 
     Returns:

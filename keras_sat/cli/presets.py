@@ -27,7 +27,7 @@ class Chosen(NamedTuple):
 
 
 def choose(model, path, data, overrides=()):
-    """The experiment that the arguments of `keras_sat.train` describe.
+    """The experiment that the arguments of `keras-sat train` describe.
 
     Without a configuration, scenes_MODEL on the built-in data set and photos_MODEL on any other.
     The latter's settings were tuned on Flickr8k. On less data there are more epochs, and what the

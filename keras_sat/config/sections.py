@@ -108,7 +108,7 @@ Dataset = Literal[
 
 @dataclass(frozen=True)
 class Prepare:
-    """What `pipeline.prepare` builds: a corpus, its vocabulary and its features.
+    """What `keras-sat prepare` builds: a corpus, its vocabulary and its features.
 
     Attributes:
         dataset: the kind of corpus; `auto` finds it by looking at the source.
@@ -332,7 +332,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How captions are generated: in evaluation, in `keras_sat.caption` and in the exported model.
+    """How captions are generated: in evaluation, in `keras-sat caption` and in the exported model.
 
     Attributes:
         method: `beam` search; `sample`, words are drawn from their distribution; or `consensus`,
@@ -421,7 +421,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Push:
-    """When a trained model may be served, and where it is pushed to; see `pipeline.run`.
+    """When a trained model may be served, and where it is pushed to; see `keras-sat run`.
 
     Attributes:
         folder: the folder of the served model, such as serving/models/NAME. Each push adds a
@@ -430,7 +430,7 @@ class Push:
         must_not_lose: how far these scores may fall below the last version's. With null they are
             not compared.
         max_batch_size: the number of images that the exported model captions together, see
-            `keras_sat.export`.
+            `keras-sat export`.
         pictures: the number of pictures that the exported model captions as a trial, run as a
             server would run it.
         max_minutes: the time allowed for the server to start, and again for it to answer.

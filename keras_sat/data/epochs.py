@@ -1,5 +1,6 @@
 """Batches for Keras' `fit`, in another order in each epoch."""
 
+import contextlib
 import dataclasses
 
 import tensorflow as tf
@@ -8,6 +9,7 @@ from keras_sat.config import Data
 from keras_sat.config.reader import build
 from keras_sat.data.input_pipeline import count_batches, filled_up, order_seeds, ordered_batches
 from keras_sat.data.prepared import PreparedData, open_prepared
+from keras_sat.data.reading import reading
 from keras_sat.text.vocabulary import Vocabulary
 from keras_sat.utils.errors import UserError
 
@@ -75,4 +77,37 @@ def batches(data, split="train", *, inputs=("features",), seed=1, **settings):
     )
     count = count_batches(data, config, split)
     numbered = epochs.flat_map(epoch_batches).map(lambda batch: filled_up(batch, 1))
-    return numbered.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+    found = numbered.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+    setattr(found, _SOURCE, (data, split))
+    return found
+
+
+_SOURCE = "_keras_sat_source"  # the attribute of a dataset of `batches`: (its data, its split)
+
+
+@contextlib.contextmanager
+def reading_batches(*datasets):
+    """A context for code that reads datasets: an error names the record, or its image.
+
+    Args:
+        *datasets: those that `batches` made, or that are made of them by `take`, `map` and so on.
+            What else there may be is left alone.
+
+    Raises:
+        UserError: as `keras_sat.data.reading.reading`.
+    """
+    with contextlib.ExitStack() as stack:
+        for data, split in _sources(datasets):
+            stack.enter_context(reading(data, split))
+        yield
+
+
+def _sources(datasets):
+    """(data, split) of each dataset of `batches` among these and those that they are made of."""
+    found = []
+    for dataset in datasets:
+        if hasattr(dataset, _SOURCE):
+            found.append(getattr(dataset, _SOURCE))
+        elif isinstance(dataset, tf.data.Dataset):
+            found += _sources(dataset._inputs())
+    return found

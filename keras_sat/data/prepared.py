@@ -33,7 +33,7 @@ _LACKING = {
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A data set that `pipeline.prepare` made.
+    """A data set that `keras-sat prepare` made.
 
     Attributes:
         folder: the data set's folder.
@@ -164,12 +164,12 @@ def open_prepared(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(
-            f"{folder}: no such data set; make one: "
-            f"python -m pipeline.prepare --dataset … --output {folder}"
+            f"{folder}: no such data set; make one: keras-sat prepare --dataset … --output {folder}"
         )
     if not (folder / COMPLETED).exists():
         raise UserError(
-            f"{folder}: not a finished data set (no {COMPLETED}); run its pipeline.prepare again"
+            f"{folder}: not a finished data set (no {COMPLETED}); "
+            "run the same keras-sat prepare again"
         )
     manifest = _read_manifest(folder / "manifest.json")
     schema = schemas.statistics(manifest["splits"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_sat.data.epochs import reading_batches
 from keras_sat.models.fitting import EpochCounter, checked_callbacks, fitting, numbered
 from keras_sat.models.losses import word_log_probs
 from keras_sat.models.saving import (
@@ -109,7 +110,7 @@ class KerasModel(keras.Model):
 
         Raises:
             UserError: the model is not compiled; batches without an input that the model reads; a
-                callback that would not do what it says.
+                callback that would not do what it says; a corrupt record of `batches`.
         """
         self._check("fit")
         steps = kwargs.get("steps_per_epoch")
@@ -118,7 +119,7 @@ class KerasModel(keras.Model):
         x = self._numbered(x, parts, self.training_step.objective.inputs)
         if validation_data is not None:
             validation_data = self._numbered(validation_data)
-        with fitting(self):
+        with fitting(self), reading_batches(x, validation_data):
             return super().fit(
                 x,
                 validation_data=validation_data,
@@ -135,10 +136,12 @@ class KerasModel(keras.Model):
             **kwargs: the other arguments of Keras, such as `return_dict`.
 
         Raises:
-            UserError: the model is not compiled, or the batches lack an input.
+            UserError: the model is not compiled; the batches lack an input; a corrupt record of
+                `batches`.
         """
         self._check("evaluate")
-        return super().evaluate(self._numbered(x), **kwargs)
+        with reading_batches(x):
+            return super().evaluate(self._numbered(x), **kwargs)
 
     def predict(self, x, **kwargs):
         """The log-probability of each word of given captions, teacher forced.
@@ -152,8 +155,12 @@ class KerasModel(keras.Model):
         Returns:
             float32 [images, N, max_length], zero at padding. It is longer than the model's
             `max_length` only where a caption is.
+
+        Raises:
+            UserError: a corrupt record of `batches`.
         """
-        predicted = super().predict(x, **kwargs)
+        with reading_batches(x):
+            predicted = super().predict(x, **kwargs)
         # Batches may differ in N.
         return (
             predicted.to_tensor().numpy() if isinstance(predicted, tf.RaggedTensor) else predicted

@@ -172,7 +172,7 @@ def open_run(folder):
     if folder.is_file():
         folder = unpacked(folder)
     if not (folder / "config.yaml").exists():
-        way_out = _similar_run(folder) or f"train one: python -m keras_sat.train --run {folder}"
+        way_out = _similar_run(folder) or f"train one: keras-sat train --run {folder}"
         raise UserError(f"{folder}: no run there (no config.yaml); {way_out}")
     values = read_json(folder / "run.json", schemas.FACTS, _RESTORE)
     for name in ("run.json", "vocabulary.txt"):

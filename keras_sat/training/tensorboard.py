@@ -32,8 +32,17 @@ class TensorBoard:
         with tf.summary.create_file_writer(str(folder)).as_default():
             hparams.hparams(_settings(experiment), trial_id=str(folder.resolve().parent))
 
+    def leave_out(self, metrics):
+        """Leaves out of the next `steps/…` what the metrics hold: a resumed epoch's first updates.
+
+        Args:
+            metrics: see `write_steps`.
+        """
+        for metric in metrics:
+            self._sums[metric.name] = (float(metric.total), float(metric.count))
+
     def write_steps(self, step, metrics):
-        """Writes what the metrics have gathered since the last call in this epoch.
+        """Writes what the metrics have gathered since the last call, or since `leave_out`.
 
         Args:
             step: the number of updates.

@@ -246,6 +246,8 @@ class Trainer:
         started = time.monotonic()
         saved = started
         self._clock = started
+        if progress.batch:
+            self._board.leave_out(self.model.metrics)
         with progress_bar(
             total=self._captions,
             initial=self._captions_done(),

@@ -15,7 +15,7 @@ class Validation:
     """BLEU and CIDEr of greedy captions, and the negative log-likelihood.
 
     METEOR is computed only where `train.select_by` asks for it, since it starts Java. Scores are
-    pycocoevalcap's on the captioner's own tokens; `keras_sat.evaluate` gives the published,
+    pycocoevalcap's on the captioner's own tokens; `keras-sat evaluate` gives the published,
     PTB-tokenised ones.
 
     Attributes:

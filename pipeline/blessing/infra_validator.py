@@ -98,7 +98,7 @@ def differences(run, folder, records):
 
 
 def _in_process(run, records):
-    """The `Captioned` of each record's picture, as `keras_sat.caption` captions files."""
+    """The `Captioned` of each record's picture, as `keras-sat caption` captions files."""
     with tempfile.TemporaryDirectory() as temporary:
         paths = []
         for number, record in enumerate(records):

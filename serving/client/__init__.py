@@ -1,6 +1,6 @@
-"""The client of a captioner that TensorFlow Serving or `serving.server` serves.
+"""The client of a captioner that TensorFlow Serving or `keras-sat serve` serves.
 
-It is a class, `CaptionClient`, and a command, `python -m serving.client`. The public names are
+It is a class, `CaptionClient`, and a command, `keras-sat client`. The public names are
 imported when they are first used, so that the command's `--help` needs no TensorFlow and no gRPC.
 """
 

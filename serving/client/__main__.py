@@ -1,4 +1,4 @@
-"""python -m serving.client picture.jpg folder/ --server localhost:8500
+"""keras-sat client picture.jpg folder/ --server localhost:8500
 
 Captions files, the pictures in folders, patterns such as 'photos/**/*.jpg', URLs such as
 https://example.org/picture.png, and, for -, standard input. Prints one line per image, or JSON with

@@ -1,4 +1,4 @@
-"""`CaptionClient`: asks TensorFlow Serving or `serving.server` for captions."""
+"""`CaptionClient`: asks TensorFlow Serving or `keras-sat serve` for captions."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""python -m serving.server --model-base-path serving/models/NAME
+"""keras-sat serve --model-base-path serving/models/NAME
 
 A local stand-in for TensorFlow Serving: its gRPC services over the SavedModels in a folder, with
 one sub-folder per version. New versions are loaded and old ones dropped without losing a request.
@@ -57,7 +57,7 @@ def main(arguments=None):
 
 def _check_base_path(path):
     if path and not Path(path).is_dir():
-        raise ValueError(f"{path}: no such folder; python -m keras_sat.export makes one")
+        raise ValueError(f"{path}: no such folder; keras-sat export makes one")
 
 
 def _read_batching(path):

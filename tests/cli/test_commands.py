@@ -54,8 +54,8 @@ def test_help_imports_no_tensorflow(module):
         (["--model", "sofft"], ["sofft", "did you mean soft"]),
         (["--set", "train.epoch=3"], ["train.epoch", "epochs"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
-        (["--data", "nowhere/scenes"], ["nowhere/scenes", "pipeline.prepare"]),
-        (["--data", "nowhere"], ["nowhere", "pipeline.prepare"]),
+        (["--data", "nowhere/scenes"], ["nowhere/scenes", "keras-sat prepare"]),
+        (["--data", "nowhere"], ["nowhere", "keras-sat prepare"]),
         (
             ["--set", "data.path=data/my_typo"],
             ["data/my_typo: no such data set", "--dataset scenes --output data/my_typo"],
@@ -64,8 +64,7 @@ def test_help_imports_no_tensorflow(module):
             ["--config", "configs/xu_flickr8k_soft.yaml", "--set", "data.path=nowhere"],
             [
                 "nowhere: no such",
-                "python -m pipeline.prepare --config configs/xu_flickr8k_soft.yaml "
-                "--output nowhere",
+                "keras-sat prepare --config configs/xu_flickr8k_soft.yaml --output nowhere",
             ],
         ),
     ],
@@ -190,7 +189,7 @@ def test_evaluate_a_run_and_captions_of_another_program_side_by_side(run, data, 
 def test_mistakes_of_evaluate(run, data_folder, tmp_path):
     assert_one_line(call("keras_sat.evaluate"), "--run", "--results")
     assert_one_line(
-        call("keras_sat.evaluate", "--run", tmp_path / "nowhere"), "nowhere", "keras_sat.train"
+        call("keras_sat.evaluate", "--run", tmp_path / "nowhere"), "nowhere", "keras-sat train"
     )
     assert_one_line(
         call("keras_sat.evaluate", "--run", run.folder, "--split", "dev"), "dev", "train, val, test"

@@ -1,5 +1,6 @@
 """Keras' own fit, evaluate and predict, and that they agree with the project's trainer."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,21 @@ def test_addonss_checkpoint_of_average_weights(data, few, tmp_path):
     average = keras.models.load_model(path).get_weights()
     assert_equal(average, model.get_weights())
     assert any(np.any(one != other) for one, other in zip(average, trained))
+
+
+@pytest.mark.parametrize("method", ["fit", "validation", "evaluate", "predict"])
+def test_a_corrupt_record_is_named(method, data_folder, model, few, tmp_path):
+    """With its file and its image, also where the batches went through other transformations."""
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    [shard] = folder.glob("train-*.tfrecord")
+    damaged = batches(folder, "train", batch_size=16, max_length=5).take(3).map(dict)
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    with pytest.raises(UserError, match=rf"{shard}: record 40 is corrupt: image train-\d+; prep"):
+        if method == "validation":
+            model.fit(few, validation_data=damaged, verbose=0)
+        else:
+            getattr(model, method)(damaged, verbose=0)
 
 
 class Interrupt(keras.callbacks.Callback):

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_sat import config
 from keras_sat.models import build_captioner
 from keras_sat.models.step import Likelihood
+from keras_sat.training.objectives import Distillation, SelfCritical
 from keras_sat.training.optimizers import build_optimizer
 from keras_sat.utils.errors import UserError
 from tests.models.test_captioner import INPUTS, VARIANTS, V, shapes_for
@@ -153,9 +154,23 @@ def unknown_objective(model):
     return "adam", Unknown(0.5)
 
 
+def distillation(model):
+    return "adam", Distillation(load=None, share=0.5)
+
+
+def self_critical(model):
+    return "adam", SelfCritical(samples=2, max_length=5)
+
+
 @pytest.mark.parametrize(
     ("compiled", "lacks"),
-    [(of_a_run, "WithEarlyAverage"), (legacy, "Adam"), (unknown_objective, "Unknown")],
+    [
+        (of_a_run, "WithEarlyAverage"),
+        (legacy, "Adam"),
+        (unknown_objective, "Unknown"),
+        (distillation, "Distillation"),
+        (self_critical, "SelfCritical"),
+    ],
 )
 def test_what_a_file_cannot_hold_asks_to_compile(compiled, lacks, tmp_path):
     settings = VARIANTS["soft, paper"]

@@ -11,7 +11,7 @@ import urllib.request
 
 
 class Server:
-    """`python -m serving.server` on free ports. It serves as soon as the object exists.
+    """`keras-sat serve` on free ports. It serves as soon as the object exists.
 
     Args:
         arguments: of the command.

@@ -93,6 +93,19 @@ def test_steps_are_means_since_the_last_ones(tmp_path, experiment):
     assert found == {0: 1.5, 1: 4.0, 3: 5.0, 5: 8.0}
 
 
+def test_steps_of_a_resumed_epoch_leave_out_what_was_before(tmp_path, experiment):
+    board = TensorBoard(tmp_path / "logs", experiment, [])
+    meter = tf.keras.metrics.Mean("loss")
+    meter.update_state(100.0)  # restored from a checkpoint
+    board.leave_out([meter])
+    meter.update_state(2.0)
+    board.write_steps(7, [meter])
+    board.write_epoch({"step": 7}, [])
+    events = EventAccumulator(str(tmp_path / "logs" / "training")).Reload()
+    [point] = events.Tensors("steps/loss")
+    assert (point.step, tf.make_ndarray(point.tensor_proto)) == (7, 2.0)
+
+
 def test_the_profiler_records_the_updates_that_are_asked_for(tmp_path):
     profile = Profile(tmp_path, (2, 3))
     for update in range(1, 5):
