@@ -55,7 +55,7 @@ environment: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@sh environment.sh $(VENV)
-	$(INSTALL) -e .
+	$(INSTALL) -e ".[web]"
 	$(CONTRIB)
 	@touch $@
 
