@@ -276,7 +276,8 @@ class Training:
         learning_rate: the learning rate after the warm-up.
         schedule: `constant`; `cosine`, to zero at the last epoch; `step`, × decay_rate in each
             epoch from decay_from on; `plateau`, × decay_rate after each epoch from decay_from on
-            that did not improve `select_by`.
+            that did not improve `select_by`; `noam`, × √(warmup_steps / step) after the warm-up
+            (Vaswani et al. 2017).
         warmup_steps: the number of steps of a linear warm-up before the schedule; 0 = none. Cannot
             be combined with `plateau`.
         decay_from: the first epoch, counted from 1, in which the learning rate may decay.
@@ -311,7 +312,7 @@ class Training:
     epochs: PositiveInt = 20
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     learning_rate: float = 4e-4
-    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    schedule: Literal["constant", "cosine", "step", "plateau", "noam"] = "constant"
     warmup_steps: int = 0
     decay_from: int = 1
     decay_rate: float = 0.5

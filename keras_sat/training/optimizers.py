@@ -4,7 +4,7 @@ import contextlib
 
 import keras
 import tensorflow as tf
-from official.modeling.optimization import LinearWarmup
+from official.modeling.optimization import DirectPowerDecay, LinearWarmup
 
 from keras_sat.utils.errors import UserError
 
@@ -111,13 +111,15 @@ def learning_rate(config, steps_per_epoch):
         outside (plateau).
 
     Raises:
-        UserError: warm-up together with schedule `plateau`.
+        UserError: warm-up together with schedule `plateau`, or none with `noam`.
     """
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps_per_epoch)
     elif config.schedule == "step":
         rate = _step_schedule(config, steps_per_epoch)
+    elif config.schedule == "noam":
+        rate = _inverse_root(config)
     if not config.warmup_steps:
         return rate
     if config.schedule == "plateau":
@@ -139,3 +141,12 @@ def _step_schedule(config, steps_per_epoch):
         return rates[0]
     boundaries = [(epoch - 1) * steps_per_epoch - 1 for epoch in changes]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+
+
+def _inverse_root(config):
+    """learning_rate · √(warmup_steps / step), the schedule of Vaswani et al. 2017, section 5.3."""
+    if not config.warmup_steps:
+        raise UserError(
+            "train.schedule: noam needs a warm-up; set train.warmup_steps, such as to 4000"
+        )
+    return DirectPowerDecay(config.learning_rate * config.warmup_steps**0.5, power=-0.5)

@@ -205,6 +205,10 @@ def test_schedules_of_the_learning_rate(changed):
     assert rates([0, 9, 10, 19, 20, 30], schedule="step", decay_from=3) == [1, 1, 1, 1, 0.5, 0.25]
     assert_close(rates([0, 20, 40], schedule="cosine"), [1, 0.5, 0], roundings=8)
     assert_close(rates([0, 5, 10, 30], warmup_steps=10), [0, 0.5, 1, 1], roundings=8)
+    noam = rates([0, 5, 10, 40, 1000], schedule="noam", warmup_steps=10)
+    assert_close(noam, [0, 0.5, 1, 0.5, 0.1], roundings=20)
+    with pytest.raises(UserError, match=r"train\.schedule: noam needs a warm-up"):
+        rates([0], schedule="noam")
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
