@@ -145,10 +145,16 @@ class DecoderBlock(keras.layers.Layer):
         attentions = []
 
         def read_image(inputs):
+            keys, values = image
             contexts = []
-            for level, (keys, values) in enumerate(zip(*(tf.unstack(x, axis=1) for x in image))):
+            for level in range(self.levels):
                 context, attention = self._read_image(
-                    inputs, keys, values, visible, noise=noise, name=f"{name} image {level}"
+                    inputs,
+                    keys[:, level],
+                    values[:, level],
+                    visible,
+                    noise=noise,
+                    name=f"{name} image {level}",
                 )
                 contexts.append(context)
                 attentions.append(attention)
