@@ -19,8 +19,9 @@ class Encoder:
     """The CNN that turns an image into annotations.
 
     Attributes:
-        name: `scenes_cnn`, or any constructor of keras.applications (`Xception`, `VGG19`, …). Case
-            and `_` do not matter.
+        name: `scenes_cnn`; any constructor of keras.applications (`Xception`, `VGG19`, …), where
+            case and `_` do not matter; or a Vision Transformer, `hf:DIR` or `hf:OWNER/NAME`, see
+            `keras_sat.encoder.hugging_face`.
         layer: the layer whose output is the feature map. By default the network's last one.
         weights: `imagenet` (for `scenes_cnn`: its own pretraining, which takes a minute), `none`,
             or a weights file.

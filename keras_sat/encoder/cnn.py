@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Importing scenes_cnn also registers its layers, which `load_encoder` needs.
+# Importing these also registers their layers, which `load_encoder` needs.
+from keras_sat.encoder.hugging_face import PREFIX, build_vision_transformer
 from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
 from keras_sat.encoder.trust import check_trusted
 from keras_sat.utils.errors import UserError, nearest
@@ -65,6 +66,10 @@ def build_encoder(config, seed=1, layer=None):
     Raises:
         UserError: unknown CNN or layer, weights that do not load, a layer that is no feature map.
     """
+    if config.name.startswith(PREFIX):
+        layer = layer or config.layer
+        tower, preprocessing = build_vision_transformer(config.name, config.pixels, layer)
+        return _with_preprocessing(tower, preprocessing)
     if config.key == "scenescnn":
         cnn = _scenes_cnn(config, seed)
         preprocessing = keras.layers.Activation("linear")  # the CNN holds its own
@@ -82,9 +87,14 @@ def build_encoder(config, seed=1, layer=None):
             f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, "
             "not a feature map"
         )
-    pixels = keras.Input((config.pixels, config.pixels, 3), name="pixels")
     trunk = keras.Model(cnn.input, feature_map, name=config.key)
-    return keras.Model(pixels, trunk(preprocessing(pixels)), name=f"{config.key}_encoder")
+    return _with_preprocessing(trunk, preprocessing)
+
+
+def _with_preprocessing(trunk, preprocessing):
+    """The encoder: pixels, its preprocessing layer, then the trunk."""
+    pixels = keras.Input(trunk.input_shape[1:], name="pixels")
+    return keras.Model(pixels, trunk(preprocessing(pixels)), name=f"{trunk.name}_encoder")
 
 
 def _scenes_cnn(config, seed):

@@ -23,12 +23,15 @@ from keras_sat.layers.linear_output import LinearOutput
 from keras_sat.layers.loop_constants import LoopConstants
 from keras_sat.layers.lstm import LSTM
 from keras_sat.layers.multi_head_attention import MultiHeadAttention
+from keras_sat.layers.patch_map import PatchMap
+from keras_sat.layers.patch_tokens import PatchTokens
 from keras_sat.layers.product import product
 from keras_sat.layers.read_words import read_words
 from keras_sat.layers.recurrence import before_each, scan
 from keras_sat.layers.residual import Residual
 from keras_sat.layers.tied_output import TiedOutput
 from keras_sat.layers.uniform_attention import UniformAttention
+from keras_sat.layers.vision_block import VisionBlock
 from keras_sat.layers.word_embedding import WordEmbedding
 from keras_sat.layers.word_positions import WordPositions
 
@@ -48,11 +51,14 @@ __all__ = [
     "LinearOutput",
     "LoopConstants",
     "MultiHeadAttention",
+    "PatchMap",
+    "PatchTokens",
     "Proposals",
     "Residual",
     "SpatialTransformer",
     "TiedOutput",
     "UniformAttention",
+    "VisionBlock",
     "WordEmbedding",
     "WordPositions",
     "before_each",

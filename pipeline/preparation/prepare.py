@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_sat import config as configuration
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.data.record import FORMAT_VERSION
+from keras_sat.encoder import hugging_face
 from keras_sat.pictures import proposals
 from keras_sat.pictures.boxes import fingerprint
 from keras_sat.utils.claim import check_unread, claimed
@@ -66,6 +67,8 @@ def _wanted(source, config):
         wanted["boxes"] = fingerprint(config.proposals.file)
     if Path(config.encoder.weights).is_file():
         wanted["weights"] = fingerprint(config.encoder.weights)
+    if config.encoder.name.startswith(hugging_face.PREFIX):
+        wanted["weights"] = hugging_face.checkpoint_fingerprint(config.encoder.name)
     return json.loads(json.dumps(wanted))  # as it is read back from a manifest
 
 

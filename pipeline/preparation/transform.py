@@ -14,7 +14,7 @@ from apache_beam.ml.inference.tensorflow_inference import TFModelHandlerNumpy
 
 from keras_sat.data.examples import serialize
 from keras_sat.data.quantisation import dequantise, quantise
-from keras_sat.encoder import scenes_cnn  # noqa: F401  registers its layers for the workers
+from keras_sat.encoder import cnn  # noqa: F401  registers the encoders' layers for the workers
 from keras_sat.encoder.inputs import PICTURES, picture_inputs, random_crop
 from pipeline.preparation import artifacts, beam_runner, leaks
 from pipeline.sources.base import SPLITS

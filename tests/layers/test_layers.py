@@ -85,6 +85,15 @@ EVERY = {
             normal(B, N, T, E), layer.image_keys_and_values([normal(B, L, E), normal(B, L, E)])
         )[0],
     ),
+    "patches": (
+        layers.PatchTokens(E, 2, registers=2),
+        lambda layer: layer(normal(B, 4, 6, 3)),
+    ),
+    "vision block": (
+        layers.VisionBlock(E, 2, 9, layer_scale=True),
+        lambda layer: layer(normal(B, L, E)),
+    ),
+    "patch map": (layers.PatchMap(2, 2, first=1), lambda layer: layer(normal(B, L, E))),
     "positions": (layers.WordPositions(9, E, "learned"), lambda layer: layer(tf.range(T))),
     "tied output": (layers.TiedOutput(V), lambda layer: layer(HIDDEN, normal(V, H))),
     "linear output": (layers.LinearOutput(V), lambda layer: layer(WORDS, HIDDEN, CONTEXT)),
@@ -160,6 +169,22 @@ NOT_DEFAULT = {
         "levels": 2,
         "dropout": 0.1,
     },
+    layers.PatchTokens: {
+        "size": E,
+        "patch": 2,
+        "class_tokens": 2,
+        "registers": 2,
+        "use_bias": False,
+    },
+    layers.VisionBlock: {
+        "size": E,
+        "heads": 2,
+        "hidden_size": 9,
+        "activation": "relu",
+        "epsilon": 1e-3,
+        "layer_scale": True,
+    },
+    layers.PatchMap: {"height": 2, "width": 2, "first": 1},
     layers.WordPositions: {"count": 9, "size": E, "kind": "learned"},
     layers.TiedOutput: {"vocabulary_size": V, "state_dropout": 0.1},
     layers.LinearOutput: {"vocabulary_size": V, "state_dropout": 0.1, "kernel_initializer": "ones"},
