@@ -53,6 +53,7 @@ MARKERS = {
     "decoding/test_search.py::test_samples_follow_the_distribution": ["slow"],
     "encoder/test_cnn.py::test_the_same_cnn_for_larger_pictures": ["slow"],
     "encoder/test_scenes_cnn.py": ["slow", "process"],
+    "evaluation/test_java.py": ["java"],
     "evaluation/test_meteor.py": ["java"],
     "evaluation/test_penn_treebank.py": ["java"],
     "evaluation/test_scorers.py": ["java"],

@@ -5,8 +5,9 @@ from pathlib import Path
 from keras_sat.data.prepared import open_prepared
 from keras_sat.decoding.captioned import explain_split
 from keras_sat.evaluation.evaluate import evaluate, evaluate_captions
-from keras_sat.evaluation.report import table, write_comparison
+from keras_sat.evaluation.report import coverage, table, write_comparison
 from keras_sat.runs.loading import load_vocabulary
+from keras_sat.utils.errors import UserError
 from keras_sat.visualize.gallery import stored_pictures, write_gallery
 
 
@@ -59,17 +60,36 @@ def evaluate_side_by_side(runs, results, args, metrics):
     kinds = [".json", "_captions.json", "_images.csv"]
     if args.gallery:
         kinds.append("_gallery.html")
+    others = _evaluate_results(runs, results, args, metrics)
     for run, name in zip(runs, names):
         title = name if names.count(name) == 1 else str(run.folder)
         systems[title] = evaluate_run(run, args.split, metrics, args.limit, args.data, args.gallery)
         written.append(f"{run.folder}/evaluation/{args.split}{', '.join(kinds)}")
-    if results:
-        data = open_prepared(args.data) if args.data else runs[0].data()
-        for path, captions in results.items():
-            systems[path] = evaluate_captions(captions, data, args.split, metrics, path)
+    systems |= others
     if len(systems) == 1 and not args.output:
-        return systems, table(systems), written
+        return systems, table(systems) + coverage(systems), written
     output = Path(args.output or "comparison")
     text = write_comparison(output, systems)
     written.append(f"{output}/table.md, table.json, images.csv")
     return systems, text, written
+
+
+def _evaluate_results(runs, results, args, metrics):
+    """{path: `Evaluation`} of results files, which is known before the runs caption anything.
+
+    Raises:
+        UserError: a file that is to stand beside a run covers only a part of the split.
+    """
+    systems = {}
+    if not results:
+        return systems
+    data = open_prepared(args.data) if args.data else runs[0].data()
+    for path, captions in results.items():
+        evaluation = evaluate_captions(captions, data, args.split, metrics, path)
+        if runs and len(captions) < evaluation.split_images:
+            raise UserError(
+                f"{path}: covers {len(captions)} of the {evaluation.split_images} images of the "
+                f"split {args.split}; beside a run it must cover all; score it without --run"
+            )
+        systems[path] = evaluation
+    return systems

@@ -113,7 +113,8 @@ def evaluate_captions(captions, data, split="test", metrics=METRICS, source="cap
         records = _records(data, split)
         check_split(source, captions, data, split, records)
     chosen = {image: records[image] for image in captions}
-    return _measure(captions, chosen, data, metrics, attention={})
+    evaluation = _measure(captions, chosen, data, metrics, attention={})
+    return dataclasses.replace(evaluation, split_images=len(records))
 
 
 def _records(data, split, limit=0):

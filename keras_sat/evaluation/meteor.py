@@ -1,15 +1,12 @@
-"""METEOR of captions, computed by the Java process that pycocoevalcap starts.
+"""METEOR of captions, computed by the Java program that pycocoevalcap brings.
 
-The process is watched, and ended when it is silent for too long. The statistics of each segment are
-kept, so that the score of any corpus of these images can be computed without it.
+The statistics of each segment are kept, so that the score of any corpus of these images can be
+computed without the program.
 """
 
-import contextlib
-import threading
-
 import numpy as np
-from pycocoevalcap.meteor.meteor import Meteor
 
+from keras_sat.evaluation import meteor_process
 from keras_sat.evaluation.resampling import Score
 from keras_sat.utils.errors import UserError
 from keras_sat.utils.progress import progress_bar
@@ -35,20 +32,16 @@ def meteor(references, captions, patience=300):
     Raises:
         UserError: the process failed or was ended.
     """
-    total = len(captions)
-    with progress_bar(total=total, desc="METEOR", unit=" captions", leave=False) as bar:
-        process = _WatchedMeteor(patience, bar)
+    with progress_bar(total=len(captions), desc="METEOR", unit=" captions", leave=False) as bar:
         try:
-            value, _ = process.compute_score(references, captions)
-        except (ValueError, OSError) as error:  # half an answer, or a broken pipe
+            value, segments = meteor_process.measure(references, captions, patience, bar)
+        except meteor_process.Failure as failure:
             raise UserError(
-                f"METEOR's Java process failed ({process.end()}); it needs 2 GB of memory; "
+                f"METEOR's Java process failed ({failure}); it needs 2 GB of memory; "
                 "leave it out with --metrics bleu,rouge,cider"
-            ) from error
-        finally:
-            process.end()
-    statistics = _statistics(np.array(process.segments, np.float64))
-    return Score(float(value), statistics, of_sums)
+            ) from failure
+    statistics = _statistics(np.array(segments, np.float64))
+    return Score(value, statistics, of_sums)
 
 
 def of_sums(sums):
@@ -95,53 +88,3 @@ def _statistics(segments):
     perfect = np.all(matched_words == lengths, axis=1) & (chunks == 1)
     chunks = np.where(perfect, 0, chunks)
     return np.column_stack([weighted_matches, weighted_lengths, chunks, matched_words.mean(axis=1)])
-
-
-class _WatchedMeteor(Meteor):
-    """pycocoevalcap's METEOR that keeps the segments' statistics and ends a silent process.
-
-    Args:
-        patience: seconds for which the process may be silent.
-        bar: a progress bar, updated with each segment.
-    """
-
-    def __init__(self, patience, bar):
-        super().__init__()
-        self.segments = []
-        self._patience = patience
-        self._bar = bar
-        self._silent = False
-        self._timer = threading.Timer(0, lambda: None)
-
-    def _stat(self, hypothesis_str, reference_list):
-        self._timer.cancel()
-        self._timer = threading.Timer(self._patience, self._give_up)
-        self._timer.daemon = True
-        self._timer.start()
-        segment = super()._stat(hypothesis_str, reference_list)
-        if not self.segments:
-            self._bar.reset()  # the time until the first answer is Java's start
-        self.segments.append(segment.split())
-        self._bar.update(1)
-        return segment
-
-    def _give_up(self):
-        self._silent = True
-        self.meteor_p.kill()
-
-    def end(self):
-        """Ends the process; returns why it may have failed."""
-        self._timer.cancel()
-        # A computation that failed holds the lock, and pycocoevalcap's __del__ would wait for it
-        # forever.
-        if self.lock.locked():
-            self.lock.release()
-        self.meteor_p.kill()
-        with contextlib.suppress(OSError):
-            self.meteor_p.stdin.close()
-        errors = self.meteor_p.stderr.read().decode(errors="replace")
-        self.meteor_p.wait()
-        if self._silent:
-            return f"no answer for {self._patience} seconds"
-        first_line = errors.strip().partition("\n")[0]
-        return first_line or "without a word"

@@ -8,7 +8,7 @@ from importlib import resources
 
 from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
-from keras_sat.evaluation.java import java_on_path
+from keras_sat.evaluation.java import java_command
 from keras_sat.utils.errors import UserError
 
 
@@ -24,9 +24,8 @@ def tokenise(captions):
     Raises:
         UserError: there is no Java, or the program failed.
     """
-    java_on_path()
     jar = resources.files("pycocoevalcap") / "tokenizer" / STANFORD_CORENLP_3_4_1_JAR
-    program = ["java", "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
+    program = java_command("-cp", jar, "edu.stanford.nlp.process.PTBTokenizer")
     images = []
     lines = []
     for image, texts in captions.items():

@@ -199,7 +199,7 @@ def write_comparison(folder, systems, names=tuple(ROWS), systems_as="columns"):
         The text of table.md.
     """
     first, *others = systems
-    text = table(systems, names, systems_as)
+    text = table(systems, names, systems_as) + coverage(systems)
     everything = {"systems": {title: described(each) for title, each in systems.items()}}
     if others:
         text += f"\n\n{differences(systems, names, systems_as)}"
@@ -213,14 +213,35 @@ def write_comparison(folder, systems, names=tuple(ROWS), systems_as="columns"):
     return text
 
 
+def coverage(systems):
+    """A paragraph per system that captioned only a part of the split, for below a table.
+
+    Args:
+        systems: {title: `Evaluation`}.
+    """
+    text = ""
+    for title, evaluation in systems.items():
+        images = len(evaluation.captions)
+        total = evaluation.split_images
+        if total is not None and images < total:
+            text += (
+                f"\n\n{title} covers {images} of the split's {total} images; "
+                "its scores are of these alone."
+            )
+    return text
+
+
 def described(evaluation):
     """The results in an `Evaluation`, for JSON."""
-    return {
+    results = {
         "images": len(evaluation.captions),
         "scores": evaluation.values,
         "intervals": evaluation.intervals,
         "bootstrap": {"level": resampling.LEVEL, "samples": resampling.SAMPLES},
     }
+    if evaluation.split_images is not None:
+        results["split_images"] = evaluation.split_images
+    return results
 
 
 def to_json(value):

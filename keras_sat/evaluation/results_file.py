@@ -40,7 +40,7 @@ def read_results(path):
         UserError: the file is unreadable, malformed or empty, or an image has two captions.
     """
     try:
-        results = loads(Path(path).read_text(encoding="utf-8"))
+        results = loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

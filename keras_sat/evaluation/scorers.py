@@ -1,19 +1,17 @@
 """BLEU, METEOR, ROUGE-L, CIDEr-D and SPICE, all computed by pycocoevalcap."""
 
 import functools
-import subprocess
-from importlib import resources
+import sys
 
 import numpy as np
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.spice.spice import Spice
 
 from keras_sat.evaluation import penn_treebank
-from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.meteor import meteor
 from keras_sat.evaluation.resampling import Score, mean_score
+from keras_sat.evaluation.spice import models_are_there, spice
 from keras_sat.utils.errors import UserError
 
 METRICS = ("bleu", "meteor", "rouge", "cider")
@@ -38,7 +36,8 @@ def score(captions, references, metrics=METRICS, tokenise=True):
     """Scores captions, one per image.
 
     BLEU and METEOR are scores of the corpus, the others means over the images. CIDEr's word weights
-    come from the references of these images. They do not change when images are resampled.
+    come from the references of these images. They do not change when images are resampled. With
+    one image every weight is 0, so CIDEr is left out, with a note on stderr.
 
     Args:
         captions: {image id: caption}.
@@ -84,26 +83,16 @@ def check_metrics(metrics):
     for metric in metrics:
         if metric not in KNOWN:
             raise UserError(f"--metrics {metric}: unknown; known: {', '.join(KNOWN)}")
-        if metric == "spice" and not spice_is_there():
+        if metric == "spice" and not models_are_there():
             raise UserError(f"--metrics spice: {_NO_SPICE_MODELS}")
     return tuple(metrics)
 
 
 def default_metrics():
     """(the metrics that are computed by default, a note on what they leave out)."""
-    if spice_is_there():
+    if models_are_there():
         return KNOWN, ""
     return METRICS, f"SPICE is left out: {_NO_SPICE_MODELS}"
-
-
-def spice_is_there():
-    """Whether SPICE's models are where pycocoevalcap looks for them.
-
-    If they are not, pycocoevalcap would download them without asking.
-    """
-    library = resources.files("pycocoevalcap") / "spice" / "lib"
-    names = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
-    return all((library / name).is_file() for name in names)
 
 
 # ---- The scorers. Each takes tokenised references {image id: [caption, …]} and captions
@@ -156,7 +145,6 @@ def _bleu_of_sums(n, sums):
 
 
 def _meteor(references, captions):
-    java_on_path()
     return {"meteor": meteor(references, captions)}
 
 
@@ -166,19 +154,16 @@ def _rouge(references, captions):
 
 
 def _cider(references, captions):
+    if len(captions) == 1:
+        # Every word is in the references of all images, so it has no weight: the score is always 0.
+        print("note: CIDEr-D cannot be measured on one image; it is left out", file=sys.stderr)
+        return {}
     _, each = Cider().compute_score(references, captions)
     return {"cider": _mean_of(each)}
 
 
 def _spice(references, captions):
-    java_on_path()
-    try:
-        _, each = Spice().compute_score(references, captions)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise UserError(
-            f"SPICE's Java process failed ({error}); it was written for Java 8; or leave spice out"
-        ) from error
-    return {"spice": _mean_of([found["All"]["f"] for found in each])}
+    return {"spice": spice(references, captions)}
 
 
 def _mean_of(each):

@@ -39,7 +39,7 @@ class TensorBoard:
             metrics: see `write_steps`.
         """
         for metric in metrics:
-            self._sums[metric.name] = (float(metric.total), float(metric.count))
+            self._sums[metric.name] = _sums_of(metric)
 
     def write_steps(self, step, metrics):
         """Writes what the metrics have gathered since the last call, or since `leave_out`.
@@ -50,8 +50,7 @@ class TensorBoard:
         """
         with self._training.as_default(step=step):
             for metric in metrics:
-                total = float(metric.total)
-                weight = float(metric.count)
+                total, weight = _sums_of(metric)
                 before = self._sums.get(metric.name, (0.0, 0.0))
                 self._sums[metric.name] = (total, weight)
                 if weight > before[1]:
@@ -95,6 +94,11 @@ class TensorBoard:
         figure = attention_overlay(picture, captioned.words, captioned.attention, captioned.boxes)
         image = tf.io.decode_png(to_png(figure))[..., :3]
         tf.summary.image(f"attention/{captioned.source_id}", image[None])
+
+
+def _sums_of(metric):
+    """(total, weight) of a keras.metrics.Mean, added up over devices and workers."""
+    return float(metric.total.read_value()), float(metric.count.read_value())
 
 
 def _settings(experiment):

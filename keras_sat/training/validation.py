@@ -9,6 +9,7 @@ from keras_sat.decoding.search import caption_function
 from keras_sat.encoder.inputs import shown_picture
 from keras_sat.evaluation.scorers import score
 from keras_sat.training.divergence import without_likelihood
+from keras_sat.utils.errors import UserError
 
 
 class Validation:
@@ -27,6 +28,9 @@ class Validation:
         vocabulary: its vocabulary.
         experiment: a `keras_sat.config.Experiment`.
         strategy: the tf.distribute strategy under which the model was made.
+
+    Raises:
+        UserError: there is only one validation image.
     """
 
     def __init__(self, model, data, vocabulary, experiment, strategy):
@@ -37,6 +41,11 @@ class Validation:
         self._strategy = strategy
         self._limit = experiment.train.validation_images
         records = list(read_records(data, "val", self._limit))
+        if len(records) == 1:
+            raise UserError(
+                f"{data.folder}: CIDEr cannot be measured on one validation image; prepare more, "
+                "or set train.validation_images to 0"
+            )
         self._references = normalised_references(records)
         self.pictures = []  # (Record, the picture to draw on or None) of the images that are shown
         for record in records[: experiment.train.pictures]:

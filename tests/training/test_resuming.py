@@ -77,6 +77,12 @@ def test_a_run_killed_at_its_first_best_checkpoint_resumes(changed, tmp_path, mo
     assert [line["epoch"] for line in metrics(run.folder)] == [1] and run.checkpoint("best")
 
 
+def test_one_validation_image_is_refused_before_training(changed, tmp_path):
+    experiment = changed(train={"epochs": 1, "validation_images": 1})
+    with pytest.raises(UserError, match=r"one validation image.*train\.validation_images"):
+        train(experiment, tmp_path / "run")
+
+
 def test_metrics_are_cut_to_what_the_checkpoint_knows(tmp_path, capsys):
     path = tmp_path / "metrics.jsonl"
     resuming.cut_metrics(path, 0)

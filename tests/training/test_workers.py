@@ -64,16 +64,19 @@ if sys.argv[1] == "two devices":
 else:
     strategy = None  # it follows from TF_CONFIG
 from keras_sat.runs.run import open_run
-from keras_sat.training.trainer import Trainer
+from keras_sat.training import trainer
 from keras_sat.training.workers import Workers
+trainer.EVERY = 5  # updates between TensorBoard's scalars, of which there are to be some
 workers = Workers(strategy)
 for folder in sys.argv[2:]:
     run = open_run(folder)
-    Trainer(run, run.data(), workers).fit()
+    trainer.Trainer(run, run.data(), workers).fit()
 """
 TRAIN = """
 import sys
 from keras_sat.train import main
+from keras_sat.training import trainer
+trainer.EVERY = 5
 main(["--config", sys.argv[1] + "/config.yaml", "--run", sys.argv[1], "--data", sys.argv[2]])
 """
 
