@@ -86,10 +86,11 @@ def _evaluate_results(runs, results, args, metrics):
     data = open_prepared(args.data) if args.data else runs[0].data()
     for path, captions in results.items():
         evaluation = evaluate_captions(captions, data, args.split, metrics, path)
-        if runs and len(captions) < evaluation.split_images:
+        images = data.images(args.split)
+        if runs and len(captions) < images:
             raise UserError(
-                f"{path}: covers {len(captions)} of the {evaluation.split_images} images of the "
-                f"split {args.split}; beside a run it must cover all; score it without --run"
+                f"{path}: covers {len(captions)} of the {images} images of the split "
+                f"{args.split}; beside a run it must cover all; score it without --run"
             )
         systems[path] = evaluation
     return systems
