@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 # Importing scenes_cnn also registers its layers, which `load_encoder` needs.
+from keras_sat.encoder import saved
 from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
 from keras_sat.encoder.trust import check_trusted
 from keras_sat.utils.errors import UserError, nearest
@@ -65,7 +66,11 @@ def build_encoder(config, seed=1, layer=None):
     Raises:
         UserError: unknown CNN or layer, weights that do not load, a layer that is no feature map.
     """
-    if config.key == "scenescnn":
+    key = config.key
+    if config.name.startswith(saved.PREFIX):
+        cnn, preprocessing = saved.read_saved_model(config)
+        key = "saved"  # a path is no name of a model
+    elif config.key == "scenescnn":
         cnn = _scenes_cnn(config, seed)
         preprocessing = keras.layers.Activation("linear")  # the CNN holds its own
     else:
@@ -83,8 +88,8 @@ def build_encoder(config, seed=1, layer=None):
             "not a feature map"
         )
     pixels = keras.Input((config.pixels, config.pixels, 3), name="pixels")
-    trunk = keras.Model(cnn.input, feature_map, name=config.key)
-    return keras.Model(pixels, trunk(preprocessing(pixels)), name=f"{config.key}_encoder")
+    trunk = keras.Model(cnn.input, feature_map, name=key)
+    return keras.Model(pixels, trunk(preprocessing(pixels)), name=f"{key}_encoder")
 
 
 def _scenes_cnn(config, seed):
