@@ -18,11 +18,12 @@ FLAGS = {
     "source": "the corpus' folder or file, or tfds:NAME or hf:NAME; for scenes, how many, such as "
     "train=3000,val=300,test=300",
     "images": "a second folder in which the pictures are looked for",
-    "encoder.name": "the CNN: scenes_cnn or any of keras.applications",
+    "encoder.name": "scenes_cnn, a CNN of keras.applications, hf:DIR, or keras:FILE",
     "encoder.layer": "the layer whose output is stored",
     "encoder.weights": "imagenet, none or a file",
     "encoder.image_size": "height and width of the CNN's input in pixels",
     "encoder.quantisation": "uint8 or float16",
+    "encoder.scale": "the range of values that keras:FILE takes: 0..255, 0..1 or --scale=-1..1",
     "seed": "of all randomness",
 }
 # The settings that any corpus but scenes starts from.

@@ -20,8 +20,8 @@ class Encoder:
 
     Attributes:
         name: `scenes_cnn`; any constructor of keras.applications (`Xception`, `VGG19`, …), where
-            case and `_` do not matter; or a Vision Transformer, `hf:DIR` or `hf:OWNER/NAME`, see
-            `keras_sat.encoder.hugging_face`.
+            case and `_` do not matter; a Vision Transformer, `hf:DIR` or `hf:OWNER/NAME`, see
+            `keras_sat.encoder.hugging_face`; or a saved Keras model, `keras:FILE`.
         layer: the layer whose output is the feature map. By default the network's last one.
         weights: `imagenet` (for `scenes_cnn`: its own pretraining, which takes a minute), `none`,
             or a weights file.
@@ -30,6 +30,7 @@ class Encoder:
         resize: `squash` to image_size × image_size, or `crop` the centre of the picture after its
             shorter side was resized to image_size · 256/224 (as for VGG).
         quantisation: the type in which features are stored, `uint8` or `float16`.
+        scale: the range of values that the model of `keras:FILE` takes. Other encoders know theirs.
     """
 
     name: str = "scenes_cnn"
@@ -38,6 +39,7 @@ class Encoder:
     image_size: PositiveInt | None = None
     resize: Literal["squash", "crop"] = "squash"
     quantisation: Literal["uint8", "float16"] = "uint8"
+    scale: Literal["0..255", "0..1", "-1..1"] | None = None
 
     @property
     def pixels(self):

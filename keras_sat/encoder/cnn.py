@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 # Importing these also registers their layers, which `load_encoder` needs.
-from keras_sat.encoder.hugging_face import PREFIX, build_vision_transformer
+from keras_sat.encoder import hugging_face, saved
 from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
 from keras_sat.encoder.trust import check_trusted
 from keras_sat.utils.errors import UserError, nearest
@@ -66,16 +66,20 @@ def build_encoder(config, seed=1, layer=None):
     Raises:
         UserError: unknown CNN or layer, weights that do not load, a layer that is no feature map.
     """
-    if config.name.startswith(PREFIX):
-        layer = layer or config.layer
-        tower, preprocessing = build_vision_transformer(config.name, config.pixels, layer)
-        return _with_preprocessing(tower, preprocessing)
-    if config.key == "scenescnn":
+    layer = layer or config.layer
+    key = config.key
+    if config.name.startswith(hugging_face.PREFIX):
+        tower, preprocessing = hugging_face.build_tower(config.name, config.pixels, layer)
+        return _with_preprocessing(preprocessing, tower, config.pixels)
+    if config.name.startswith(saved.PREFIX):
+        cnn, preprocessing = saved.read_saved_model(config)
+        key = "saved"  # a path is no name of a model
+    elif config.key == "scenescnn":
         cnn = _scenes_cnn(config, seed)
         preprocessing = keras.layers.Activation("linear")  # the CNN holds its own
     else:
         cnn, preprocessing = _application(config, seed)
-    layer = layer or config.layer or cnn.layers[-1].name
+    layer = layer or cnn.layers[-1].name
     names = [each.name for each in cnn.layers]
     if layer not in names:
         raise UserError(
@@ -87,13 +91,13 @@ def build_encoder(config, seed=1, layer=None):
             f"encoder.layer: {layer!r} of {config.name} gives shape {feature_map.shape}, "
             "not a feature map"
         )
-    trunk = keras.Model(cnn.input, feature_map, name=config.key)
-    return _with_preprocessing(trunk, preprocessing)
+    trunk = keras.Model(cnn.input, feature_map, name=key)
+    return _with_preprocessing(preprocessing, trunk, config.pixels)
 
 
-def _with_preprocessing(trunk, preprocessing):
-    """The encoder: pixels, its preprocessing layer, then the trunk."""
-    pixels = keras.Input(trunk.input_shape[1:], name="pixels")
+def _with_preprocessing(preprocessing, trunk, size):
+    """The encoder for pictures of size × size pixels: the preprocessing layer, then the trunk."""
+    pixels = keras.Input((size, size, 3), name="pixels")
     return keras.Model(pixels, trunk(preprocessing(pixels)), name=f"{trunk.name}_encoder")
 
 

@@ -138,7 +138,7 @@ class Standardize(keras.layers.Layer):
         return (pixels - np.float32(self.mean)) / np.float32(self.deviation)
 
 
-def build_vision_transformer(name, pixels, layer=None):
+def build_tower(name, pixels, layer=None):
     """The tower of a checkpoint.
 
     Args:
@@ -173,7 +173,7 @@ def checkpoint_fingerprint(name):
     """16 hexadecimal digits that identify the files of a checkpoint.
 
     Args:
-        name: see `build_vision_transformer`.
+        name: see `build_tower`.
     """
     folder = _folder_of(name.removeprefix(PREFIX))
     sums = []

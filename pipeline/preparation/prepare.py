@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_sat import config as configuration
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.data.record import FORMAT_VERSION
-from keras_sat.encoder import hugging_face
+from keras_sat.encoder import hugging_face, saved
 from keras_sat.pictures import proposals
 from keras_sat.pictures.boxes import fingerprint
 from keras_sat.utils.claim import check_unread, claimed
@@ -69,12 +69,16 @@ def _wanted(source, config):
         wanted["weights"] = fingerprint(config.encoder.weights)
     if config.encoder.name.startswith(hugging_face.PREFIX):
         wanted["weights"] = hugging_face.checkpoint_fingerprint(config.encoder.name)
+    if config.encoder.name.startswith(saved.PREFIX):
+        wanted["model"] = fingerprint(config.encoder.name.removeprefix(saved.PREFIX))
     return json.loads(json.dumps(wanted))  # as it is read back from a manifest
 
 
 def _settings(config):
     """The settings that decide what the data set holds."""
     settings = dataclasses.asdict(config)
+    if config.encoder.scale is None:  # as data sets recorded it before there was this key
+        del settings["encoder"]["scale"]
     return {key: value for key, value in settings.items() if key not in config.CHECKS}
 
 
