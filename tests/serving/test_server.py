@@ -1,14 +1,19 @@
 """The server as a process: TLS and token, kill and SIGTERM, imports, and mistakes of the user."""
 
+import base64
 import concurrent.futures
 import datetime
 import ipaddress
+import json
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import grpc
@@ -81,6 +86,7 @@ def code_of(client):
 def test_tls_and_token(models, secrets):
     certificate, key, token = secrets
     options = ["--certificate", certificate, "--key", key, "--token-file", token]
+    options += ["--rest-port", 0]
     roots = certificate.read_bytes()
     with running("--model-base-path", models / "captioner", *options) as server:
         trust = {"root_certificates": roots, "deadline": 20}
@@ -97,6 +103,25 @@ def test_tls_and_token(models, secrets):
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         # Orchestrators ask without a token.
         assert health.status == health_pb2.HealthCheckResponse.SERVING
+        assert server.rest_url.startswith("https://")
+        assert rest_status(server.rest_url, roots, "open sesame") == 200
+        assert rest_status(server.rest_url, roots, "open sesam") == 401
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            rest_status(server.rest_url, None, "open sesame")
+
+
+def rest_status(url, roots, token):
+    """HTTP's status of a question over TLS that trusts only the roots, or the system's."""
+    context = ssl.create_default_context(cadata=roots and roots.decode())
+    body = json.dumps({"instances": [{"b64": base64.b64encode(picture(1)).decode()}]}).encode()
+    request = urllib.request.Request(
+        f"{url}/v1/models/captioner:predict", body, {"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60, context=context) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_kill_and_restart_give_no_wrong_answer_and_sigterm_drains(models, direct):
