@@ -1,5 +1,6 @@
 """The page in a real browser, in front of a real server."""
 
+import base64
 import time
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_picture_is_captioned_and_a_word_shows_its_attention(browser, page, fi
     held = "document.querySelector('.caption [aria-pressed=true]').innerText"
     assert browser.evaluate(held) == words[1]
     assert browser.evaluate(SHADED) > 0, "a held word stays"
+
+
+@pytest.mark.parametrize(
+    "event", ["DragEvent('drop', {dataTransfer", "ClipboardEvent('paste', {clipboardData"]
+)
+def test_a_picture_may_be_dropped_or_pasted(browser, page, event):
+    open_page(browser, page)
+    content = base64.b64encode(saved_model.picture(1)).decode()
+    browser.evaluate(f"""(() => {{
+        const bytes = Uint8Array.from(atob('{content}'), letter => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], 'picture.png', {{type: 'image/png'}}));
+        document.body.dispatchEvent(new {event}: data, bubbles: true, cancelable: true}}));
+    }})()""")
+    browser.wait_for("document.querySelectorAll('.caption button').length === 4")
 
 
 def test_words_appear_one_after_the_other(browser, page, files):
