@@ -134,17 +134,17 @@ class TransformerCaptioner(Captioner):
         log_probs = layers.read_words(self._read_out, captions, None, words, None, noise)
         return log_probs, tf.reduce_mean(self._shown(attentions), axis=1)  # [B, N, T, L]
 
-    def explain(self, inputs):
-        """Further facts about each word of captions [B, N, T].
+    def attention_of_heads(self, inputs):
+        """The attention of each head of the layer that is shown, in captions [B, N, T].
 
         Args:
             inputs: the model's inputs with "captions", see `Captioner`.
 
         Returns:
-            {"heads": [B, N, T, heads, L]}, the attention of each head of the layer shown.
+            float32 [B, N, T, heads, L].
         """
         _, attentions = self._read(self.encode(inputs), inputs["captions"], SILENCE)
-        return {"heads": tf.transpose(self._shown(attentions), [0, 2, 3, 1, 4])}
+        return tf.transpose(self._shown(attentions), [0, 2, 3, 1, 4])
 
     def _read(self, annotations, captions, noise):
         """(the decoder's last words [B, N, T, E], each layer's attention [B, heads, N, T, L])."""

@@ -186,6 +186,12 @@ def test_call_is_t_times_step(model):
         assert_close(step_attention, attention[:, :, t], roundings=FORWARD)
 
 
+def test_what_is_told_beside_the_words_is_a_number_per_word(model):
+    if hasattr(model, "explain"):
+        for name, values in model.explain(INPUTS).items():
+            assert values.shape == CAPTIONS.shape, name
+
+
 def test_the_gradients_of_call_are_those_of_t_steps(model):
     """The recurrence in the graph is optimised; a plain loop over `step` is not."""
 

@@ -90,10 +90,10 @@ def test_parameters_are_those_of_the_formula():
     assert build(tied=True).count_params() == model.count_params() - words
 
 
-def test_the_heads_are_explained():
+def test_the_attention_shown_is_the_mean_over_heads():
     model = build(attention_layer=2)
     inputs = FEATURES | {"captions": CAPTIONS}
-    heads = model.explain(inputs)["heads"]
+    heads = model.attention_of_heads(inputs)
     assert heads.shape == [2, 1, 4, 2, 6]
     _, attention = model(inputs)
     assert_close(tf.reduce_mean(heads, axis=3), attention, roundings=ROUNDINGS)
