@@ -34,6 +34,7 @@ h1 {{ font-size: 1.5rem; overflow-wrap: anywhere; }}
 .wide {{ overflow-x: auto; }}
 td, th {{ padding: .1rem .9rem; text-align: right; font-variant-numeric: tabular-nums; }}
 td:first-child {{ padding-left: 0; text-align: left; }}
+@media (max-width: 30rem) {{ table {{ font-size: .85rem; }} td, th {{ padding: .1rem .3rem; }} }}
 .plots {{ width: 100%; height: auto; background: #fff; }}
 .samples {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr));
   gap: 1.5rem; margin: 0; padding: 0; list-style: none; }}
