@@ -109,7 +109,7 @@ class _Process:
             bar.update(1)
         self._ask("EVAL", *segments)
         for _ in segments:
-            self._answer(patience)  # the segment's own score
+            float(self._answer(patience))  # the segment's own score; anything else is a fault
         value = float(self._answer(patience))
         return value, [segment.split() for segment in segments]
 
