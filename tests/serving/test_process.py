@@ -9,10 +9,10 @@ from serving.process import ServerProcess
 
 def test_it_ends_with_the_block_however_that_ends(models):
     with pytest.raises(KeyboardInterrupt), ServerProcess(models / "rolling") as server:
-        assert urllib.request.urlopen(server.metrics).status == 200
+        assert urllib.request.urlopen(f"{server.metrics}/metrics").status == 200
         raise KeyboardInterrupt
     with pytest.raises(OSError):
-        urllib.request.urlopen(server.metrics)
+        urllib.request.urlopen(f"{server.metrics}/metrics")
 
 
 def test_one_that_does_not_start_says_why(tmp_path, models):

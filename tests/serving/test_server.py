@@ -196,13 +196,13 @@ def test_help_and_argument_errors_import_no_tensorflow(module):
 
 
 def test_the_server_stands_alone():
-    """The SavedModel holds everything; only the client reads and draws pictures with keras_sat."""
+    """The SavedModel holds everything; client and page read and draw pictures with keras_sat."""
     folder = Path(serving.__file__).parent
     importers = set()
     for path in folder.rglob("*.py"):
         if re.search(r"^ *(from|import) keras_sat", path.read_text(), re.M):
             importers.add(path.relative_to(folder).parts[0])
-    assert importers == {"client", "load_test.py"}
+    assert importers == {"client", "load_test.py", "web"}
 
 
 def test_mistakes_are_one_line(models, tmp_path, capsys):
@@ -232,7 +232,7 @@ def test_mistakes_are_one_line(models, tmp_path, capsys):
             ([], ["--model-base-path"]),
             ([*captioner, "--host", "0.0.0.0"], ["--certificate", "--insecure"]),
             ([*captioner, "--key", "key.pem"], ["--certificate"]),
-            (["--model-base-path", nowhere], ["nowhere", "keras_sat.export"]),
+            (["--model-base-path", nowhere], ["nowhere", "keras-sat export"]),
             (["--model-base-path", empty], ["empty", "number"]),
             (["--model-base-path", broken], ["broken", "version 3"]),
             (["--model-base-path", damaged], ["damaged", "batching_params.pbtxt: has changed"]),
