@@ -181,5 +181,5 @@ def test_the_run_that_may_have_been_meant_is_named(tmp_path, monkeypatch):
     for near in ("runs/scenes_soft", "scenes_sofft", "demo/runs/scenes_sot"):
         with pytest.raises(UserError, match=r"did you mean demo/runs/scenes_soft\?"):
             open_run(near)
-    with pytest.raises(UserError, match=r"train one: python -m keras_sat\.train --run elsewhere"):
+    with pytest.raises(UserError, match=r"train one: keras-sat train --run elsewhere"):
         open_run("elsewhere")
