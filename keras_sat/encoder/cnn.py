@@ -7,15 +7,17 @@ export all use that model, so that training and inference cannot differ.
 import functools
 import hashlib
 import importlib
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 # Importing these also registers their layers, which `load_encoder` needs.
-from keras_sat.encoder import hugging_face, saved
+from keras_sat.encoder import checkpoint, hugging_face, saved
 from keras_sat.encoder.scenes_cnn import build_scenes_cnn, train_scenes_cnn
 from keras_sat.encoder.trust import check_trusted
+from keras_sat.pictures.boxes import fingerprint
 from keras_sat.utils.errors import UserError, nearest
 
 OTHER_ENCODER = "restore the encoder that the features were made with"  # the way out
@@ -68,7 +70,7 @@ def build_encoder(config, seed=1, layer=None):
     """
     layer = layer or config.layer
     key = config.key
-    if config.name.startswith(hugging_face.PREFIX):
+    if config.name.startswith(checkpoint.PREFIX):
         tower, preprocessing = hugging_face.build_tower(config.name, config.pixels, layer)
         return _with_preprocessing(preprocessing, tower, config.pixels)
     if config.name.startswith(saved.PREFIX):
@@ -93,6 +95,21 @@ def build_encoder(config, seed=1, layer=None):
         )
     trunk = keras.Model(cnn.input, feature_map, name=key)
     return _with_preprocessing(preprocessing, trunk, config.pixels)
+
+
+def files_fingerprints(config):
+    """What identifies the files that an encoder is made of, {key of the manifest: fingerprint}.
+
+    Args:
+        config: a `config.Encoder`.
+    """
+    if config.name.startswith(checkpoint.PREFIX):
+        return {"weights": checkpoint.fingerprint(config.name)}
+    if config.name.startswith(saved.PREFIX):
+        return {"model": fingerprint(config.name.removeprefix(saved.PREFIX))}
+    if Path(config.weights).is_file():
+        return {"weights": fingerprint(config.weights)}
+    return {}
 
 
 def _with_preprocessing(preprocessing, trunk, size):

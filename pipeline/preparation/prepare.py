@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_sat import config as configuration
 from keras_sat.data.prepared import COMPLETED
 from keras_sat.data.record import FORMAT_VERSION
-from keras_sat.encoder import hugging_face, saved
+from keras_sat.encoder.cnn import files_fingerprints
 from keras_sat.pictures import proposals
 from keras_sat.pictures.boxes import fingerprint
 from keras_sat.utils.claim import check_unread, claimed
@@ -65,12 +65,7 @@ def _wanted(source, config):
     }
     if config.proposals.file:
         wanted["boxes"] = fingerprint(config.proposals.file)
-    if Path(config.encoder.weights).is_file():
-        wanted["weights"] = fingerprint(config.encoder.weights)
-    if config.encoder.name.startswith(hugging_face.PREFIX):
-        wanted["weights"] = hugging_face.checkpoint_fingerprint(config.encoder.name)
-    if config.encoder.name.startswith(saved.PREFIX):
-        wanted["model"] = fingerprint(config.encoder.name.removeprefix(saved.PREFIX))
+    wanted |= files_fingerprints(config.encoder)
     return json.loads(json.dumps(wanted))  # as it is read back from a manifest
 
 

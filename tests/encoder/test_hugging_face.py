@@ -39,6 +39,18 @@ def test_the_tower_is_the_librarys(family, size, layer):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["vit", "clip", "siglip", "dinov2"])
+def test_config_json_may_leave_the_librarys_defaults_out(family, tmp_path):
+    """As google/siglip-base-patch16-224 does. Sizes are those of the tensors."""
+    folder = copy(family, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("hidden_act", "layer_norm_eps", "hidden_size", "patch_size"):
+        config.pop(name)
+    (folder / "config.json").write_text(json.dumps(config))
+    found = encoder_of(folder)(pictures(28))
+    np.testing.assert_array_equal(found, encoder_of(FOLDER / family)(pictures(28)))
+
+
 def test_a_saved_encoder_reads_back_and_is_trusted(tmp_path):
     encoder = encoder_of(FOLDER / "dinov2_with_registers")
     encoder.save(tmp_path / "encoder.keras")
