@@ -36,7 +36,7 @@ ORDER = [
     "commands",
 ]
 # Beside the order: they import nothing of it, and may be started by pipeline.blessing.
-ALONE = ("serving.process", "serving.server")
+ALONE = ("serving.process", "serving.server", "serving.tls")
 # What may be imported without TensorFlow.
 WITHOUT_TENSORFLOW = [
     "keras_sat",

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from serving.server.batching import BatchingParameters
 from serving.server.log import log_to_standard_error
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from serving.tls import add_tls_options, check_tls_options
 
 
 def main(arguments=None):
@@ -21,12 +20,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     if not args.model_base_path and not args.model_config_file:
         parser.error("say --model-base-path serving/models/NAME, or --model-config-file FILE")
-    if bool(args.certificate) != bool(args.key):
-        parser.error("--certificate and --key go together")
-    if args.host not in _LOOPBACK and not args.certificate and not args.insecure:
-        parser.error(
-            f"--host {args.host} without TLS: give --certificate and --key, or say --insecure"
-        )
+    check_tls_options(parser, args)
     log_to_standard_error()
     try:
         _check_base_path(args.model_base_path)
@@ -137,11 +131,7 @@ def _add_network_options(group):
         metavar="HOST",
         help="of the metrics, which go out in plain text and without a token (%(default)s)",
     )
-    group.add_argument("--certificate", metavar="PEM", help="for TLS, with --key")
-    group.add_argument("--key", metavar="PEM", help="for TLS, with --certificate")
-    group.add_argument(
-        "--insecure", action="store_true", help="lets other machines connect without TLS"
-    )
+    add_tls_options(group)
     group.add_argument(
         "--token-file", metavar="FILE", help="holds a token that requests must bring"
     )

@@ -14,9 +14,8 @@ from keras_sat.runs.ensemble import open_runs
 from keras_sat.utils import extras
 from keras_sat.utils.errors import UserError, command
 from serving.client import connection
+from serving.tls import LOOPBACK, add_tls_options, check_tls_options
 from serving.web.limits import Limits
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @command
@@ -25,12 +24,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     if not args.run and not args.server:
         parser.error("say --run runs/NAME, or --server HOST:PORT")
-    if bool(args.certificate) != bool(args.key):
-        parser.error("--certificate and --key go together")
-    if args.host not in _LOOPBACK and not args.certificate and not args.insecure:
-        parser.error(
-            f"--host {args.host} without TLS: give --certificate and --key, or say --insecure"
-        )
+    check_tls_options(parser, args)
     if min(args.max_megabytes, args.max_megapixels, args.requests_per_minute) < 1:
         parser.error(
             "--max-megabytes, --max-megapixels and --requests-per-minute must be 1 or more"
@@ -55,7 +49,7 @@ def main(arguments=None):
         for server in args.server:
             name = f"{args.model} at {server}"
             captioners.append(Captioner(name, {**options, "server": server}, {}))
-        hosts = ["localhost", "127.0.0.1", "[::1]"] if args.host in _LOOPBACK else ["*"]
+        hosts = ["localhost", "127.0.0.1", "[::1]"] if args.host in LOOPBACK else ["*"]
         serve(application(captioners, limits, hosts), socket, args.certificate, args.key)
 
 
@@ -71,11 +65,7 @@ def _parser():
     group = parser.add_argument_group("page")
     group.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
     group.add_argument("--port", type=int, default=8600, help="(%(default)s); 0 takes a free one")
-    group.add_argument("--certificate", metavar="PEM", help="for HTTPS, with --key")
-    group.add_argument("--key", metavar="PEM", help="for HTTPS, with --certificate")
-    group.add_argument(
-        "--insecure", action="store_true", help="lets other machines connect without TLS"
-    )
+    add_tls_options(group, "HTTPS")
     limits = Limits()
     group.add_argument(
         "--max-megabytes",

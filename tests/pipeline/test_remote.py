@@ -15,6 +15,7 @@ from pipeline.preparation.beam_runner import beam_options
 from pipeline.preparation.prepare import prepare
 from pipeline.preparation.remote import runner_of
 from tests.support.commands import assert_one_line, call
+from tests.support.ports import free_port
 from tests.support.settings import small_prepare
 
 JOB_SERVICE = "apache_beam.runners.portability.local_job_service_main"
@@ -23,12 +24,6 @@ SECONDS = 60  # within which a process listens
 ROOT = Path(__file__).parents[2]
 # Files that say when, or how fast, they were made.
 WITH_TIMES = ("encoder.keras", "statistics.json", "statistics.html", "SHA256SUMS")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from keras_sat.utils.hashing import write_sums
 from serving.client.client import CaptionClient
 from serving.client.messages import PredictionServiceStub, model_spec, predict_request, rows
 from serving.server.__main__ import main
+from tests.support.ports import free_port
 from tests.support.saved_model import picture
 from tests.support.server_process import running
 
@@ -68,12 +69,6 @@ def certificate_of_localhost(key):
     )
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(key, hashes.SHA256())
-
-
-def free_port():
-    with socket.socket() as each:
-        each.bind(("127.0.0.1", 0))
-        return each.getsockname()[1]
 
 
 def code_of(client):

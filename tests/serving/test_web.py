@@ -14,6 +14,7 @@ from PIL import Image
 from tests.support import saved_model
 from tests.support.mutation import mutated
 from tests.support.odd_pictures import huge_png
+from tests.support.ports import free_port
 from tests.support.web_process import showing
 
 pytest.importorskip("starlette")
@@ -33,12 +34,6 @@ def encoded(kind):
 def page(server):
     with showing("--server", server.address, "--deadline", 5, *MANY) as page:
         yield page
-
-
-def free_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
 
 
 def test_the_page_shows_what_the_model_answers(page, direct):
