@@ -34,7 +34,7 @@ def prepare(config, output, beam_flags=()):
 
     Raises:
         UserError: the output exists but was made with other settings, another process is making
-            it or reads it, or the source is unusable.
+            it or reads it, the source is unusable, or Beam's runner is not there.
     """
     output = Path(output)
     options = beam_runner.beam_options(list(beam_flags))
@@ -47,6 +47,7 @@ def prepare(config, output, beam_flags=()):
             check_unread(output)  # it may have been removed while it is read
             if not output.exists():  # else it was just finished
                 proposals.check(config.proposals)
+                remote.runner_of(options)  # refused before the CNN is made
                 work = _work_folder(output, wanted).absolute()
                 with memory_advice(_memory_advice(config)):
                     chain.build_data_set(source, config_there, wanted, work, output, options)

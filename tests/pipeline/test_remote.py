@@ -102,6 +102,12 @@ def test_a_runner_that_is_not_there_is_told():
         runner_of(beam_options(["--runner=FlinkRuner"]))
 
 
+def test_it_is_told_before_anything_is_made(tmp_path):
+    with pytest.raises(UserError, match="no such runner"):
+        prepare(small_prepare(source="train=6,val=3"), tmp_path / "data", ["--runner=Nonsense"])
+    assert not list((tmp_path / ".data.partial").glob("encoder*"))
+
+
 def test_a_job_service_that_does_not_answer_is_told(monkeypatch):
     monkeypatch.setattr("pipeline.preparation.remote._PATIENCE", 1)
     endpoint = f"--job_endpoint=localhost:{free_port()}"
