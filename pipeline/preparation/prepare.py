@@ -73,8 +73,6 @@ def _wanted(source, config):
 def _settings(config):
     """The settings that decide what the data set holds."""
     settings = dataclasses.asdict(config)
-    if config.encoder.scale is None:  # as data sets recorded it before there was this key
-        del settings["encoder"]["scale"]
     return {key: value for key, value in settings.items() if key not in config.CHECKS}
 
 

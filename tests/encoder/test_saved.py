@@ -11,6 +11,7 @@ from keras_sat.config import Encoder
 from keras_sat.encoder.cnn import build_encoder, load_encoder
 from keras_sat.utils.errors import UserError
 from pipeline.preparation.prepare import prepare
+from tests.support.manifests import rewrite_manifest
 from tests.support.settings import small_prepare
 
 PIXELS = np.random.default_rng(1).integers(0, 256, [2, 32, 32, 3]).astype(np.uint8)
@@ -68,10 +69,17 @@ def test_a_data_set_is_prepared_with_it_and_another_model_is_noticed(file, tmp_p
         prepare(config, tmp_path / "data")
 
 
-def test_settings_of_older_data_sets_stay_the_same(tmp_path):
-    prepare(small_prepare(source="train=4,val=2"), tmp_path / "data")
+def test_a_data_set_that_is_older_than_the_scale_still_matches(tmp_path, capsys):
+    config = small_prepare(source="train=4,val=2")
+    prepare(config, tmp_path / "data")
     manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
-    assert "scale" not in manifest["settings"]["encoder"]
+    del manifest["settings"]["encoder"]["scale"]
+    rewrite_manifest(tmp_path / "data", settings=manifest["settings"])
+    before = (tmp_path / "data" / "manifest.json").read_bytes()
+    capsys.readouterr()
+    prepare(config, tmp_path / "data")
+    assert "already prepared" in capsys.readouterr().out
+    assert (tmp_path / "data" / "manifest.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
