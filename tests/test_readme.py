@@ -12,7 +12,9 @@ import pytest
 from keras_sat.cli.main import main
 from keras_sat.data import scenes
 from keras_sat.pictures.reading import list_pictures
+from tests.support.web_process import showing
 
+PICTURE = "demo/pictures/test-000103.png"
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # {how a command starts: why it is not run here}. The arguments of all are checked by test_docs.py.
@@ -53,9 +55,14 @@ def folder(run, data_folder, tmp_path_factory):
     shutil.copytree(run.folder, folder / "demo" / "runs" / "scenes_soft")
     shutil.copytree(data_folder, folder / "data" / "scenes")
     (folder / "demo" / "pictures").mkdir()
-    picture = folder / "demo" / "pictures" / "test-000103.png"
-    picture.write_bytes(scenes.draw("test-000103", seed=1).image)
+    (folder / PICTURE).write_bytes(scenes.draw("test-000103", seed=1).image)
     return folder
+
+
+def caption_of_the_page(arguments):
+    """The caption of the README's picture by `keras-sat try`, which serves until it is ended."""
+    with showing(*arguments) as page:
+        return page.ask("/api/caption", Path(PICTURE).read_bytes()).json["captions"][0]
 
 
 def test_the_commands_run_as_written(folder, monkeypatch):
@@ -67,6 +74,8 @@ def test_the_commands_run_as_written(folder, monkeypatch):
         with contextlib.redirect_stdout(io.StringIO()) as output:
             if language == "python":
                 exec(compile(command, "README.md", "exec"), {})
+            elif command.startswith("keras-sat try "):
+                print(caption_of_the_page(shlex.split(command)[2:]))
             else:
                 program, *arguments = shlex.split(command)
                 assert program == "keras-sat", command
@@ -76,7 +85,9 @@ def test_the_commands_run_as_written(folder, monkeypatch):
     [by_command] = [text for each, text in printed.items() if " caption " in each]
     [by_python] = [text for each, text in printed.items() if "keras_sat.load" in each]
     name, caption = by_command.strip().split("\t")
-    assert name == "demo/pictures/test-000103.png" and by_python.startswith(f"{caption} -")
+    assert name == PICTURE and by_python.startswith(f"{caption} -")
+    [by_page] = [text for each, text in printed.items() if each.startswith("keras-sat try ")]
+    assert by_page.strip() == caption
     assert len(list_pictures(["where.png"])) == 1
     assert "trained 8 epochs" in "".join(printed.values())
     assert (folder / "runs" / "vector_gate" / "evaluation" / "test_gallery.html").exists()
